@@ -1,0 +1,1 @@
+"""The Rubin visit sequence archive and the visit simulations that fill it."""

@@ -1,0 +1,1 @@
+"""Visits tables: opsim SQLite, HDF5, content hash, nightly statistics."""

@@ -1,0 +1,1 @@
+"""The Rubin L1 database prototype: schema, store, AP prototype, reports."""

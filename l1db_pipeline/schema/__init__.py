@@ -1,0 +1,1 @@
+"""L1 tables as data, and the code that reads them."""

@@ -1,0 +1,1 @@
+"""The columnar L1 store: one protocol, several backends."""

@@ -1,0 +1,199 @@
+"""The L1 store protocol: all that the pipeline may ask of a database.
+
+Implementable on a wide-column store: no joins, deterministic keys, idempotent
+writes. Times are aware `datetime` (naive ones are refused), angles degrees, ICRS.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from lsst.sphgeom import Region
+from numpy.typing import NDArray
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.timing import StepTiming, Timings
+
+__all__ = [
+    "Finding",
+    "L1Store",
+    "LastVisit",
+    "LightCurve",
+    "StoreOutcome",
+    "VisitKey",
+    "VisitRecords",
+]
+
+
+class StoreOutcome(Enum):
+    """What `L1Store.store_visit` did; other content raises `VisitConflictError`."""
+
+    STORED = "stored"
+    ALREADY_STORED = "already stored"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisitKey:
+    """The unit that is stored whole or not at all: a visit, or a tile of it."""
+
+    visit_id: int
+    time: datetime
+    """Mid-exposure time, aware."""
+    tile: str = ""
+    """Name of the tile (``"2x3"``), empty for the whole field of view."""
+    n_tiles: int = 1
+    """How many tiles make the visit; the visits table gets its row with the last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisitRecords:
+    """The rows that a visit (or tile) adds, columns as the schema names them."""
+
+    objects: Catalog
+    """New DiaObject versions. ``validityStart`` is the visit time and
+    ``validityEnd`` NULL: the store sets both; callers need not give them."""
+    sources: Catalog
+    forced_sources: Catalog
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastVisit:
+    """Where a database stands: the latest complete visit and the largest ids."""
+
+    visit_id: int
+    time: datetime
+    last_object_id: int
+    last_source_id: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LightCurve:
+    """Everything about one object, each part ordered by time."""
+
+    versions: Catalog
+    sources: Catalog
+    forced_sources: Catalog
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One broken invariant that `L1Store.verify` found."""
+
+    invariant: str
+    where: str
+    detail: str
+    repaired: bool = False
+
+
+class L1Store(Protocol):
+    """A database of DIAObjects, DIASources and DIAForcedSources."""
+
+    timings: Timings
+
+    def close(self) -> None:
+        """Release every connection; the store cannot be used afterwards."""
+
+    def create_schema(self, *, drop: bool = False) -> None:
+        """Create every table that the configuration asks for, once."""
+
+    def read_objects(
+        self,
+        region: Region,
+        *,
+        columns: Sequence[str] | None = None,
+        at: datetime | None = None,
+    ) -> Catalog:
+        """Return the current DIAObject versions inside a region, exactly trimmed.
+
+        ``columns`` default to the short record (or all with
+        ``read_full_objects``). ``at`` asks for the versions valid at a past time.
+        """
+
+    def read_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: NDArray[np.int64] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        """Return DIASource history of objects, of a region, or of both.
+
+        A region selects the sources of objects whose current position is in it.
+        The time window ``[since, until)`` is in visit time.
+        """
+
+    def read_forced_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: NDArray[np.int64] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        """Return DIAForcedSource history; arguments as in `read_sources`."""
+
+    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+        """Store a visit (or a tile of it) in one transaction.
+
+        Raises
+        ------
+        VisitConflictError
+            If other content is stored under the same visit and tile.
+        """
+
+    def stored_tiles(self, visit_id: int) -> frozenset[str]:
+        """Return the tiles of a visit that are stored; empty if none is."""
+
+    def last_visit(self) -> LastVisit | None:
+        """Return the complete visit with the latest time, `None` if none."""
+
+    def light_curve(self, object_id: int) -> LightCurve:
+        """Return the versions, sources and forced sources of one object."""
+
+    def cone_search(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        radius_arcsec: float,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        """Return current objects within a radius, nearest first."""
+
+    def row_counts(self) -> Mapping[str, int]:
+        """Return the exact number of rows of each table."""
+
+    def table_bytes(self) -> Mapping[str, int]:
+        """Return the size of each table with its indexes."""
+
+    def merge_nightly(self) -> int:
+        """Move DiaObjectNightly into DiaObject; return the rows moved."""
+
+    def verify(self, *, repair: bool = False) -> list[Finding]:
+        """Check every invariant; with ``repair`` rebuild packed history."""
+
+    def science_digest(self) -> Mapping[str, str]:
+        """Digest objects, sources and forced sources as the API reads them.
+
+        Equal for equal science content on every backend, index mode and layout.
+        """
+
+    def get_setting(self, name: str) -> str | None:
+        """Return a setting of the run that the database keeps (the seed, ...)."""
+
+    def put_setting(self, name: str, value: str) -> str:
+        """Keep a setting unless there is one; return the value that holds."""
+
+    def record_timings(
+        self, visit_id: int, tile: str, steps: Sequence[StepTiming]
+    ) -> None:
+        """Write the timings of a visit to the timings table."""
+
+    def read_timings(self) -> Catalog:
+        """Return the timings table, ordered by visit, tile and step."""

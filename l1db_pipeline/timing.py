@@ -1,0 +1,67 @@
+"""Real, user and system time, rows and bytes of the steps of a visit."""
+
+import logging
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+__all__ = ["StepTiming", "Timings"]
+
+_log = logging.getLogger("timer")
+
+
+@dataclass(slots=True)
+class StepTiming:
+    """What one step cost; seconds, children of the process included."""
+
+    step: str
+    real_s: float = 0.0
+    user_s: float = 0.0
+    sys_s: float = 0.0
+    n_rows: int | None = None
+    n_bytes: int | None = None
+
+
+def _cpu_s() -> tuple[float, float]:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime
+
+
+@dataclass(slots=True)
+class Timings:
+    """Collects the steps of a run, in the order in which they end.
+
+    Each step is also logged on logger ``timer`` in the original's format,
+    ``<name>: real=%.3f user=%.3f sys=%.3f``.
+    """
+
+    prefix: str = ""
+    steps: list[StepTiming] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[StepTiming]:
+        """Time a block; set ``n_rows`` and ``n_bytes`` of what it yields inside.
+
+        A block that raises is timed too.
+        """
+        timing = StepTiming(name)
+        real, (user, system) = time.perf_counter(), _cpu_s()
+        try:
+            yield timing
+        finally:
+            user_end, system_end = _cpu_s()
+            timing.real_s = time.perf_counter() - real
+            timing.user_s = user_end - user
+            timing.sys_s = system_end - system
+            self.steps.append(timing)
+            _log.info(
+                "%s%s: real=%.3f user=%.3f sys=%.3f",
+                self.prefix,
+                name,
+                timing.real_s,
+                timing.user_s,
+                timing.sys_s,
+            )

@@ -1,0 +1,48 @@
+"""Fixtures that two or more folders use; no logic."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL
+
+from l1db_pipeline.services import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """libpq string of a server: L1DB_TEST_DSN, or an embedded one of this session."""
+    if dsn := os.environ.get("L1DB_TEST_DSN"):
+        yield dsn
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    server.start()
+    yield server.dsn()
+    server.stop()
+
+
+@pytest.fixture
+def database_dsn(postgres_dsn: str) -> Iterator[str]:
+    """libpq string of an empty database that lives as long as the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield psycopg.conninfo.make_conninfo(postgres_dsn, dbname=name)
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database_url(database_dsn: str) -> str:
+    """SQLAlchemy URL, psycopg 3, of an empty database of the test."""
+    parts = conninfo_to_dict(database_dsn)
+    url = URL.create(
+        "postgresql+psycopg",
+        username=str(parts["user"]),
+        database=str(parts["dbname"]),
+        query={"host": str(parts["host"]), "port": str(parts.get("port", 5432))},
+    )
+    return url.render_as_string(hide_password=False)
