@@ -25,8 +25,10 @@ __all__ = [
     "DATABASES",
     "EmbeddedPostgres",
     "ServicesError",
+    "embedded_server",
     "environment",
     "home_folder",
+    "start_services",
 ]
 
 DATABASES = ("dagster", "l1db", "archive")
@@ -127,10 +129,9 @@ class EmbeddedPostgres:
             self._remove_stale_pid_file()
             self._make_socket_folder()
             options = f"-h '' -k '{self.socket_folder}' -p 5432 -N 200"
-            self._run(
-                "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S),
-                "-D", str(self.data), "-l", str(self.data / "server.log"), "-o", options,
-            )  # fmt: skip
+            log = str(self.data / "server.log")
+            wait = ("-w", "-t", str(_START_TIMEOUT_S))
+            self._pg_ctl("start", *wait, "-l", log, "-o", options)
 
     def stop(self) -> None:
         """Stop the server; nothing happens if it does not run."""
@@ -138,7 +139,7 @@ class EmbeddedPostgres:
             return
         with self._locked():
             if self.is_running():
-                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
+                self._pg_ctl("stop", "-w", "-m", "fast")
 
     def create_databases(self, names: tuple[str, ...] = DATABASES) -> None:
         """Create the databases that are not there yet."""
@@ -208,6 +209,9 @@ class EmbeddedPostgres:
         if (owner := _server_account()) is not None:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
 
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        self._run("pg_ctl", action, "-D", str(self.data), *arguments)
+
     def _run(self, program: str, *arguments: str) -> None:
         owner = _server_account()
         # files, not pipes: the server inherits them and would keep a pipe open
@@ -267,10 +271,11 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     the user's own server or store.
     """
     home = home_folder(environ)
-    server = EmbeddedPostgres(home / "postgres")
+    server = embedded_server(environ)
     defaults = {
         "L1DB_HOME": str(home),
         "DAGSTER_HOME": str(home / "dagster"),
+        "DAGSTER_COMPUTE_LOGS": str(home / "dagster" / "compute_logs"),
         "DAGSTER_POSTGRES_URL": server.url("dagster", "psycopg2"),
         "L1DB_URL": server.url("l1db", "psycopg"),
         "VSARCHIVE_PGHOST": str(server.socket_folder),
@@ -283,3 +288,32 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         "RUBIN_SIM_DATA_DIR": str(home / "rubin_sim_data"),
     }
     return {name: environ.get(name, value) for name, value in defaults.items()}
+
+
+def embedded_server(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:
+    """Return the server under the project's home folder, started or not."""
+    return EmbeddedPostgres(home_folder(environ) / "postgres")
+
+
+def start_services(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:
+    """Start the embedded server, create its databases and Dagster's folder.
+
+    Raises
+    ------
+    ServicesError
+        As `EmbeddedPostgres.start`.
+    """
+    server = embedded_server(environ)
+    server.start()
+    server.create_databases()
+    _make_dagster_home(Path(environment(environ)["DAGSTER_HOME"]))
+    return server
+
+
+def _make_dagster_home(folder: Path) -> None:
+    """Make Dagster's folder with the default instance, unless it has one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    package = Path(__file__).resolve().parent
+    for default in (package.parent / "dagster.yaml", package / "dagster.yaml"):
+        if default.is_file() and not (folder / "dagster.yaml").exists():
+            shutil.copyfile(default, folder / "dagster.yaml")

@@ -1,0 +1,68 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+# what a step of the recipes below reads; variables set beforehand win
+ENV = eval "$$($(BIN)/l1db-services env)"
+
+.PHONY: help demo test ui check lint types bench clean distclean services stop lock
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Error: no Python >= 3.11 on the PATH ($$(python3 --version 2>&1)):" \
+		"install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"Error: $$($(PYTHON) --version) is too old, Python >= 3.11 is needed" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-bootstrap.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements.lock \
+		|| $(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e .
+	@touch $@
+
+services: $(READY) ## start the embedded PostgreSQL
+	@$(BIN)/l1db-services start
+
+stop: $(READY) ## stop the embedded PostgreSQL
+	@$(BIN)/l1db-services stop
+
+demo: $(READY) ## one night, end to end (DAY_OBS=, VISITS=n|all, OPSIM=some.db)
+	@$(BIN)/python scripts/demo.py $(if $(DAY_OBS),--day-obs $(DAY_OBS)) \
+		$(if $(VISITS),--visits $(VISITS)) $(if $(OPSIM),--opsim "$(OPSIM)")
+
+ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
+	@$(ENV) && $(BIN)/dagster dev -w workspace.yaml -p $(or $(PORT),3000)
+
+test: $(READY) ## all tests, against a real embedded PostgreSQL
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## format and lint
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(READY) ## mypy --strict
+	@$(BIN)/mypy
+
+check: lint types test ## lint, types, tests
+
+bench: $(READY) ## the benchmarks (NAME=w1), one JSON line a figure
+	@$(BIN)/python -m benchmarks $(NAME)
+
+clean: ## remove what was built; keeps .venv and the data under .l1db
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment and all data, too
+	-test ! -x $(BIN)/l1db-services || $(BIN)/l1db-services stop
+	rm -rf .venv .venv-* .l1db
+
+lock: | $(READY) ## resolve pyproject.toml anew into requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group dev --extra mariadb --extra dask --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock

@@ -1,0 +1,84 @@
+"""``l1db-services``: start, stop and show the embedded PostgreSQL."""
+
+import shlex
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import click
+
+from l1db_pipeline.errors import L1dbError
+
+__all__ = ["main"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn our own errors into a line on stderr and exit code 1."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except L1dbError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.group()
+def main() -> None:
+    """Run the embedded PostgreSQL and show what each part of the project reads.
+
+    Everything lies under $L1DB_HOME (default: .l1db in the checkout). A variable
+    that is set already, such as L1DB_URL, replaces the embedded default.
+    """
+
+
+@main.command()
+@_plain_errors
+def start() -> None:
+    """Start the server and create the databases; a second start changes nothing."""
+    from l1db_pipeline.services import start_services
+
+    click.echo(f"PostgreSQL runs in {start_services().data}")
+
+
+@main.command()
+@_plain_errors
+def stop() -> None:
+    """Stop the server; nothing happens if it does not run."""
+    from l1db_pipeline.services import embedded_server
+
+    server = embedded_server()
+    server.stop()
+    click.echo(f"PostgreSQL in {server.data} is stopped")
+
+
+@main.command()
+@click.pass_context
+@_plain_errors
+def status(context: click.Context) -> None:
+    """Tell whether the server answers; exit code 3 if it does not."""
+    from l1db_pipeline.services import embedded_server
+
+    server = embedded_server()
+    running = server.is_running()
+    click.echo(f"PostgreSQL in {server.data} is {'running' if running else 'stopped'}")
+    if not running:
+        context.exit(3)
+
+
+@main.command()
+def env() -> None:
+    """Print the environment to `eval` in a shell: eval "$(l1db-services env)"."""
+    from l1db_pipeline.services import environment
+
+    for name, value in environment().items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+if __name__ == "__main__":
+    main()
