@@ -101,7 +101,9 @@ def test_what_is_imported_is_declared() -> None:
             if top in PACKAGES:
                 continue
             # namespace packages (lsst) belong to several distributions
-            distributions = {found.lower() for found in owners.get(top, ())}
+            distributions = {
+                found.lower().replace("_", "-") for found in owners.get(top, ())
+            }
             if distributions and not distributions & declared:
                 undeclared.add(f"{top} ({', '.join(distributions)}) in {_name(path)}")
 
