@@ -152,6 +152,13 @@ class EmbeddedPostgres:
                     connection.execute(
                         sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
                     )
+            # Dagster commits every event: 1,000 visits would wait for 1,000 disk
+            # flushes. A crash of the machine may lose its last events, never its
+            # consistency, and the ledgers of the other databases hold the truth.
+            if "dagster" in names:
+                connection.execute(
+                    "ALTER DATABASE dagster SET synchronous_commit = off"
+                )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -286,6 +293,8 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         "ARCHIVE_URL": (home / "archive").as_uri() + "/",
         "PRENIGHT_INDEX_URL": (home / "prenight_index").as_uri() + "/",
         "RUBIN_SIM_DATA_DIR": str(home / "rubin_sim_data"),
+        "SIMULATIONS_DIR": str(home / "simulations"),
+        "L1DB_SOURCES": str(home / "sources"),
     }
     return {name: environ.get(name, value) for name, value in defaults.items()}
 

@@ -1,0 +1,14 @@
+"""The nights: one partition a ``day_obs``."""
+
+import os
+
+import dagster as dg
+
+__all__ = ["nights"]
+
+nights = dg.DailyPartitionsDefinition(
+    start_date=os.environ.get("NIGHTS_START", "2025-06-20"),
+    timezone="Etc/GMT+12",  # POSIX sign: UTC-12, whose calendar date is day_obs
+    end_offset=1,  # tonight can be simulated before it has passed
+)
+"""Nights from ``$NIGHTS_START``, default the first of the survey's commissioning."""
