@@ -94,6 +94,10 @@ class ColumnMap:
         _check_known(where, table, list(mine.defaults))
         pairs = {o: t for o, t in self.columns.items() if t in table}
         pairs.update(mine.columns)
+        if keyed := sorted({*mine.unfilled}.intersection(table.primary_key)):
+            raise SchemaError(
+                f"{where}: {', '.join(keyed)} of the primary key cannot stay unfilled"
+            )
         ours = {theirs: our for our, theirs in pairs.items()}
         if len(ours) < len(pairs):
             raise SchemaError(f"{where}: two of our columns have one of theirs")
@@ -103,19 +107,21 @@ class ColumnMap:
         ]
         columns += _added(where, mine.add, own)
         names = {column.name for column in columns}
-        return replace(
-            table,
-            columns=tuple(columns),
-            primary_key=tuple(ours.get(c, c) for c in table.primary_key),
-            indexes=(
-                *(
-                    _index(i.name, [ours.get(c, c) for c in i.columns])
-                    for i in table.indexes
-                ),
-                *(_index(name, c) for name, c in mine.indexes.items()),
-            ),
-            not_kept=frozenset(own.names if own else ()) - names,
-        )
+        indexes = [
+            _index(index.name, [ours.get(c, c) for c in index.columns])
+            for index in table.indexes
+        ]
+        indexes += [_index(name, named) for name, named in mine.indexes.items()]
+        try:
+            return replace(
+                table,
+                columns=tuple(columns),
+                primary_key=tuple(ours.get(c, c) for c in table.primary_key),
+                indexes=tuple(indexes),
+                not_kept=frozenset(own.names if own else ()) - names,
+            )
+        except SchemaError as error:
+            raise SchemaError(f"{self.source}: {error}") from error
 
 
 def _index(name: str, columns: Sequence[str]) -> Index:

@@ -68,13 +68,13 @@ def _table(source: str, content: object) -> Table:
     references = [primary_key] if isinstance(primary_key, str) else primary_key
     if not isinstance(references, list):
         raise SchemaError(f"{where}: primaryKey is no name or list of names")
-    return Table(
-        name,
-        tuple(_column(where, column) for column in _list(where, part, "columns")),
-        tuple(_referred(where, reference) for reference in references),
-        tuple(_index(where, index) for index in _list(where, part, "indexes")),
-        str(part.get("description", "")),
-    )
+    columns = tuple(_column(where, column) for column in _list(where, part, "columns"))
+    indexes = tuple(_index(where, index) for index in _list(where, part, "indexes"))
+    key = tuple(_referred(where, reference) for reference in references)
+    try:
+        return Table(name, columns, key, indexes, str(part.get("description", "")))
+    except SchemaError as error:
+        raise SchemaError(f"{source}: {error}") from error
 
 
 def _column(where: str, content: object) -> Column:
@@ -150,7 +150,9 @@ def _list(where: str, part: Mapping[str, Any], key: str) -> list[object]:
 def _name(where: str, part: Mapping[str, Any]) -> str:
     name = part.get("name")
     if isinstance(name, bool):
-        raise SchemaError(f"{where} has the name {name}: put y, n, on, off in quotes")
+        raise SchemaError(
+            f"{where} has the name {name}: put on, off, yes and no in quotes"
+        )
     if not isinstance(name, str) or not name or "\0" in name:
         raise SchemaError(f"{where} has no name")
     if len(name.encode()) > _MAX_NAME:

@@ -102,19 +102,15 @@ def read_yaml(file: Path) -> object:
 def _complete(source: str, schema: Schema, own: Schema) -> Schema:
     if "DiaObject" not in schema:
         raise SchemaError(f"{source} has no table DiaObject")
-    tables = [_table(name, schema, own) for name in _table_names(own)]
-    for table in tables:
+    for table in schema.tables:
         needed = _NEEDED.get(table.name, ())
         if missing := [name for name in needed if name not in table]:
             raise SchemaError(
                 f"{source}: table {table.name} lacks {', '.join(missing)}; "
                 "name its columns for these in a column_map"
             )
+    tables = (_table(table.name, schema, own) for table in own.tables)
     return replace(schema, tables=tuple(_with_modes(table) for table in tables))
-
-
-def _table_names(own: Schema) -> tuple[str, ...]:
-    return tuple(table.name for table in own.tables)
 
 
 def _table(name: str, schema: Schema, own: Schema) -> Table:

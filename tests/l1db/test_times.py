@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from astropy.time import Time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
+
+_FIRST = int(np.datetime64("1972-01-01", "us").astype(np.int64))
+_LAST = int(np.datetime64("2045-01-01", "us").astype(np.int64))
+
+
+@given(st.integers(_FIRST, _LAST))
+def test_a_time_comes_back_to_a_microsecond(microseconds: int) -> None:
+    time = np.array([microseconds], "datetime64[us]")
+
+    back = utc_from_mjd_tai(mjd_tai_from_utc(time))
+
+    assert abs((back - time)[0]) <= np.timedelta64(1, "us")
+
+
+@pytest.mark.parametrize(
+    "utc",
+    [
+        "1972-01-01T00:00:00",
+        "1998-12-31T23:59:59",
+        "1999-01-01T00:00:00",
+        "2016-12-31T23:59:59.5",
+        "2017-01-01T00:00:00",
+        "2026-11-22T07:00:00.123456",
+    ],
+)
+def test_dates_are_those_of_astropy(utc: str) -> None:
+    mjd = mjd_tai_from_utc(np.array([utc], "datetime64[us]"))
+
+    assert mjd[0] == pytest.approx(Time(utc, scale="utc").tai.mjd, abs=1e-11)
+
+
+def test_missing_times_stay_missing() -> None:
+    mjd = mjd_tai_from_utc(np.array(["NaT", "2026-01-01"], "datetime64[us]"))
+
+    assert np.isnan(mjd).tolist() == [True, False]
+    assert np.isnat(utc_from_mjd_tai(mjd)).tolist() == [True, False]
