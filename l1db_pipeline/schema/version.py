@@ -1,0 +1,48 @@
+"""Which layout a database has: the revision that alembic keeps and the store checks.
+
+``create_schema`` makes the newest layout and writes `SCHEMA_REVISION` into
+`VERSION_TABLE`; opening compares the two; ``l1db migrate`` carries a database forward,
+revision by revision (``l1db_pipeline/store/migrations``).
+"""
+
+from typing_extensions import override
+
+from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.schema.model import Column, Datatype, Table
+
+__all__ = [
+    "SCHEMA_REVISION",
+    "VERSION_COLUMN",
+    "VERSION_TABLE",
+    "SchemaVersionError",
+]
+
+SCHEMA_REVISION = "0001"
+"""Newest revision: what this code reads and writes."""
+VERSION_COLUMN = "version_num"
+VERSION_TABLE = Table(
+    "L1SchemaVersion",
+    (Column(VERSION_COLUMN, Datatype.STRING, nullable=False, length=32),),
+    primary_key=(VERSION_COLUMN,),
+    description="Revision of the layout, one row; alembic's version table.",
+)
+
+
+class SchemaVersionError(L1dbError):
+    """The database has the tables of another version of this package."""
+
+    def __init__(self, place: str, found: str, wanted: str = SCHEMA_REVISION) -> None:
+        super().__init__(place, found, wanted)
+        self.place = place
+        self.found = found
+        self.wanted = wanted
+
+    @override
+    def __str__(self) -> str:
+        found = f"schema revision {self.found}" if self.found else "no schema revision"
+        remedy = (
+            "run l1db migrate"
+            if self.found < self.wanted
+            else "use the version of this package that made it, or a newer one"
+        )
+        return f"{self.place} has {found}, this package needs {self.wanted}: {remedy}"
