@@ -1,0 +1,58 @@
+"""Whether a request can be simulated, asked before any work is done."""
+
+from archive_assets.simulation.base import SimulationRequest
+from archive_assets.simulation.errors import ParentVisitsError, SimulationRangeError
+from archive_assets.simulation.site_data.check import check_site_data
+
+__all__ = ["check_request"]
+
+_MOST_NIGHTS = 400
+
+
+def check_request(request: SimulationRequest) -> None:
+    """Check nights, parent and site data.
+
+    Raises
+    ------
+    SimulationRangeError
+        If there are no nights, too many, or they lie before the survey's start.
+    ParentVisitsError
+        If the parent belongs to another telescope, is not there, or goes on into the
+        simulated nights.
+    SiteDataError
+        If the site data do not cover the nights.
+    """
+    if not 1 <= request.n_nights <= _MOST_NIGHTS:
+        raise SimulationRangeError(
+            f"the number of nights must be 1 to {_MOST_NIGHTS}, not {request.n_nights}"
+        )
+    if request.first_day_obs < request.survey_start_day_obs:
+        raise SimulationRangeError(
+            f"the night {request.first_day_obs} lies before the start of the survey, "
+            f"{request.survey_start_day_obs}"
+        )
+    _check_parent(request)
+    check_site_data(
+        request.site_data,
+        request.first_day_obs,
+        request.n_nights,
+        models=request.variant.observatory.site_models,
+    )
+
+
+def _check_parent(request: SimulationRequest) -> None:
+    parent = request.parent
+    if parent is None:
+        return
+    if parent.telescope is not request.telescope:
+        raise ParentVisitsError(
+            f"the completed visits {parent.path} are of {parent.telescope}, "
+            f"the simulation is of {request.telescope}"
+        )
+    if parent.last_day_obs >= request.first_day_obs:
+        raise ParentVisitsError(
+            f"the completed visits go through {parent.last_day_obs}: they must end "
+            f"before the first simulated night, {request.first_day_obs}"
+        )
+    if not parent.path.is_file():
+        raise ParentVisitsError(f"there are no completed visits at {parent.path}")
