@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["StepTiming", "Timings"]
+__all__ = ["TABLE_ROWS_STEP", "StepTiming", "Timings"]
+
+TABLE_ROWS_STEP = "{table} rows"
+"""Name of the step that keeps rows and bytes of a table in the timings table."""
 
 _log = logging.getLogger("timer")
 

@@ -1,0 +1,127 @@
+"""What makes the rows of a run: kept in its database, so that a resumed run agrees."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.visit import MatchMode
+
+__all__ = [
+    "SETTING_NAMES",
+    "RunSettings",
+    "SettingsConflictError",
+    "catalog_digest",
+    "settle",
+]
+
+_PREFIX = "run."
+
+
+class SettingsConflictError(L1dbError):
+    """A run was asked to go on in another way than it began."""
+
+    def __init__(self, name: str, stored: str, asked: str) -> None:
+        super().__init__(name, stored, asked)
+        self.name = name
+        self.stored = stored
+        self.asked = asked
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"this database was begun with {self.name} = {self.stored}, not "
+            f"{self.asked}: leave the option out to go on with it, or use another "
+            "database"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """Everything besides pointings and times that a run's rows depend on."""
+
+    seed: int
+    catalog_sha256: str
+    """`catalog_digest` of the variable sources."""
+    match: MatchMode = MatchMode.ID
+    match_radius_arcsec: float = 1.0
+    detection_probability: float = 1.0
+    """Of a variable source in the field of view, in each visit."""
+    astrometric_scatter_arcsec: float = 0.0
+    """Standard deviation of a detected position in each direction."""
+    n_transients: int = 5150
+    """Mean number of transients and false detections in a visit."""
+    open_angle_deg: float = 3.5
+    fill: bool = False
+    """Fill every column, not only the required ones."""
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "seed": int,
+    "catalog_sha256": str,
+    "match": MatchMode,
+    "match_radius_arcsec": float,
+    "detection_probability": float,
+    "astrometric_scatter_arcsec": float,
+    "n_transients": int,
+    "open_angle_deg": float,
+    "fill": lambda text: text == "1",
+}
+SETTING_NAMES = tuple(_PREFIX + name for name in _PARSERS)
+"""Names of the settings in the database."""
+
+
+def settle(store: L1Store, asked: Mapping[str, object]) -> RunSettings:
+    """Return the settings of a run, and keep them in its database.
+
+    A setting is what was asked for, else what the database keeps, else the default.
+
+    Parameters
+    ----------
+    store
+        Database of the run.
+    asked
+        Fields of `RunSettings` to values; `None` where nothing was asked for. A
+        first run needs ``seed`` and ``catalog_sha256``.
+
+    Raises
+    ------
+    SettingsConflictError
+        If another value is kept than is asked for.
+    """
+    defaults = {field.name: field.default for field in fields(RunSettings)}
+    values: dict[str, Any] = {}
+    for name, parse in _PARSERS.items():
+        stored = store.get_setting(_PREFIX + name)
+        value = asked.get(name)
+        if value is None:
+            value = defaults[name] if stored is None else parse(stored)
+        elif stored is not None and stored != _as_text(value):
+            raise SettingsConflictError(name, stored, _as_text(value))
+        values[name] = value
+    settings = RunSettings(**values)
+    for name, value in values.items():
+        kept = store.put_setting(_PREFIX + name, _as_text(value))
+        if kept != _as_text(value):  # another process began the run meanwhile
+            raise SettingsConflictError(name, kept, _as_text(value))
+    return settings
+
+
+def catalog_digest(xyz: NDArray[np.float64]) -> str:
+    """Return the SHA-256 of a catalog of unit vectors, in hexadecimal."""
+    contiguous = np.ascontiguousarray(xyz, dtype="<f8")
+    digest = hashlib.sha256(str(contiguous.shape).encode())
+    digest.update(contiguous.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, MatchMode):
+        return value.value
+    return str(int(value)) if isinstance(value, bool) else str(value)
