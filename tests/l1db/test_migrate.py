@@ -1,0 +1,169 @@
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.schema.version import SCHEMA_REVISION, SchemaVersionError
+from l1db_pipeline.store.migrate import (
+    MigrationError,
+    current_revision,
+    migrate,
+    revisions,
+)
+
+NEXT = """'''Add a band to the sources.'''
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "9001", "{newest}"
+
+
+def upgrade() -> None:
+    options = op.get_context().opts
+    op.add_column(
+        options["table_prefix"] + "DiaSource",
+        sa.Column("band", sa.String(1)),
+        schema=options["namespace"],
+    )
+    {more}
+
+
+def downgrade() -> None:
+    options = op.get_context().opts
+    op.drop_column(
+        options["table_prefix"] + "DiaSource", "band", schema=options["namespace"]
+    )
+"""
+
+Database = Callable[..., L1dbConfig]
+
+
+@pytest.fixture
+def next_revision(tmp_path: Path) -> Path:
+    folder = tmp_path / "more 100%"
+    folder.mkdir()
+    text = NEXT.format(newest=SCHEMA_REVISION, more="")
+    (folder / "9001_band.py").write_text(text)
+    return folder
+
+
+def _make(config: L1dbConfig, revision: str = SCHEMA_REVISION) -> L1dbConfig:
+    """Make a table and the version table as a store of ``revision`` has them."""
+    engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    metadata = sa.MetaData(schema=config.namespace or None)
+    prefix = config.prefix
+    sa.Table(prefix + "DiaSource", metadata, sa.Column("diaSourceId", sa.BigInteger))
+    version = sa.Table(
+        prefix + "L1SchemaVersion",
+        metadata,
+        sa.Column("version_num", sa.String(32), primary_key=True),
+    )
+    with engine.begin() as connection:
+        if config.namespace:
+            connection.execute(sa.schema.CreateSchema(config.namespace))
+        metadata.create_all(connection)
+        connection.execute(version.insert(), {"version_num": revision})
+    return config
+
+
+def _columns(config: L1dbConfig) -> list[str]:
+    engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    name, namespace = config.prefix + "DiaSource", config.namespace or None
+    found = sa.inspect(engine).get_columns(name, schema=namespace)
+    return [column["name"] for column in found]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("pg", marks=pytest.mark.postgresql)])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
+    """A database at the newest revision, with a prefix and where possible a schema."""
+    if request.param == "sqlite":
+        return _make(L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db", prefix="run_"))
+    url = request.getfixturevalue("database_url")
+    return _make(L1dbConfig(url=url, prefix="run_", namespace="l1"))
+
+
+def test_the_newest_revision_is_the_one_that_this_package_writes() -> None:
+    assert revisions()[-1][0] == SCHEMA_REVISION
+
+
+def test_a_new_database_needs_no_migration(config: L1dbConfig) -> None:
+    assert current_revision(config) == SCHEMA_REVISION
+    assert migrate(config) == (SCHEMA_REVISION, SCHEMA_REVISION)
+
+
+def test_a_database_is_carried_forward_and_back(
+    config: L1dbConfig, next_revision: Path
+) -> None:
+    more = [next_revision]
+
+    assert migrate(config, "9001", more=more) == (SCHEMA_REVISION, "9001")
+    assert _columns(config) == ["diaSourceId", "band"]
+    assert migrate(config, more=more) == ("9001", SCHEMA_REVISION)
+    assert _columns(config) == ["diaSourceId"]
+
+
+def test_a_database_of_a_newer_package_is_left_alone(
+    config: L1dbConfig, next_revision: Path
+) -> None:
+    migrate(config, "9001", more=[next_revision])
+
+    with pytest.raises(SchemaVersionError, match=r"9001.*use the version of this pack"):
+        migrate(config)
+
+    assert _columns(config) == ["diaSourceId", "band"]
+
+
+def test_a_revision_that_does_not_exist_is_answered_with_those_that_do(
+    config: L1dbConfig,
+) -> None:
+    with pytest.raises(
+        MigrationError, match=f"no revision 42; known: .*{SCHEMA_REVISION}"
+    ):
+        migrate(config, "42")
+
+
+@pytest.mark.postgresql
+def test_a_failed_step_changes_nothing(database_url: str, next_revision: Path) -> None:
+    config = _make(L1dbConfig(url=database_url))
+    text = NEXT.format(newest=SCHEMA_REVISION, more='op.drop_table("none")')
+    (next_revision / "9001_band.py").write_text(text)
+
+    with pytest.raises(MigrationError, match='table "none" does not exist'):
+        migrate(config, "9001", more=[next_revision])
+
+    assert current_revision(config) == SCHEMA_REVISION
+    assert _columns(config) == ["diaSourceId"]
+
+
+def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
+    with pytest.raises(MigrationError, match="no L1 tables: make them with create_l1"):
+        migrate(L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db"))
+
+
+def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "l1.db") as connection:
+        connection.execute('CREATE TABLE "DiaObject" ("diaObjectId" INTEGER)')
+    connection.close()
+
+    with pytest.raises(MigrationError, match="they are not of this package"):
+        migrate(L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cr3t@127.0.0.1:1/l1db",
+        "sqlite:////nowhere/at/all.db",
+        "nodatabase://me:s3cr3t@host/l1db",
+    ],
+)
+def test_a_database_out_of_reach_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(L1dbError) as caught:
+        migrate(L1dbConfig(url=url))
+
+    assert "s3cr3t" not in str(caught.value)
+    assert str(caught.value).startswith(url.split(":", 1)[0])
