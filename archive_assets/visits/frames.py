@@ -16,6 +16,7 @@ from archive_assets.visits.columns import (
 
 __all__ = ["batch_of_frame", "frame_of_batch", "frame_of_batches"]
 
+_INFERS_STR = isinstance(pd.Series(["a"]).dtype, pd.StringDtype)  # pandas 3
 _TEXT_KINDS = {"string", "bytes", "empty"}
 _NUMBER_KINDS = {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
 _TIME_KINDS = {"date", "datetime", "datetime64"}
@@ -54,7 +55,9 @@ def array_of_series(name: str, series: "pd.Series[Any]") -> NDArray[np.generic]:
         return _native(series.to_numpy())
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
         return _array_of_objects(name, series.to_numpy(dtype=object))
-    if pd.api.types.is_numeric_dtype(dtype):  # masked or Arrow numbers
+    kinds = pd.api.types
+    if kinds.is_bool_dtype(dtype) or kinds.is_any_real_numeric_dtype(dtype):
+        # masked or Arrow numbers
         return _numbers(name, series.to_numpy(dtype=object))
     raise UnsupportedColumnError(name, f"has the unsupported type {dtype}")
 
@@ -126,6 +129,6 @@ def _series_of_array(values: NDArray[np.generic]) -> "pd.Series[Any]":
     )
     if any(text is None for text in texts):
         texts[[text is None for text in texts]] = np.nan
-    if pd.options.future.infer_string:
+    if _INFERS_STR:
         return pd.Series(pd.array(texts, dtype="str")[inverse])
     return pd.Series(texts[inverse])

@@ -35,7 +35,7 @@ def _reconstruct(
     return np.ndarray((0,), dtype=np.int8)
 
 
-def _scalar(dtype: "np.dtype[Any]", state: bytes) -> object:
+def _scalar(dtype: object, state: bytes) -> object:
     if not isinstance(dtype, np.dtype) or dtype.kind not in "biufSU":
         raise UnsafePickleError("rebuilds a scalar that is not plain")
     return np.frombuffer(state, dtype=dtype, count=1)[0]

@@ -1,0 +1,559 @@
+"""visits.h5: what pandas reads of it, and what we read of others' files."""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archive_assets.visits.columns import UnsupportedColumnError
+from archive_assets.visits.convert import hdf5_to_opsim, opsim_to_hdf5
+from archive_assets.visits.hdf5 import (
+    HDF5FileError,
+    hdf5_tables,
+    read_visits,
+    write_visits,
+)
+from archive_assets.visits.opsim import opsim_tables, read_opsim
+
+
+@pytest.fixture
+def h5(tmp_path: Path, visits: pd.DataFrame) -> Path:
+    path = tmp_path / "visits.h5"
+    write_visits(path, {"observations": visits})
+    return path
+
+
+def pandas_reads(path: Path, key: str = "observations") -> pd.DataFrame:
+    return pd.read_hdf(path, key=key)
+
+
+def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(left, right, check_index_type=False)
+
+
+def test_pandas_reads_equal_dtypes_and_values(h5: Path, visits: pd.DataFrame) -> None:
+    same(pandas_reads(h5), visits)
+
+
+def test_we_read_what_we_wrote(h5: Path, visits: pd.DataFrame) -> None:
+    same(read_visits(h5), visits)
+
+
+def test_pandas_finds_the_same_keys(h5: Path) -> None:
+    with pd.HDFStore(h5, mode="r") as store:
+        assert store.keys() == ["/observations"]
+    assert hdf5_tables(h5) == ["observations"]
+
+
+def test_pandas_may_leave_out_the_key(h5: Path, visits: pd.DataFrame) -> None:
+    same(pd.read_hdf(h5), visits)
+
+
+def test_pandas_may_select_columns_and_rows(h5: Path, visits: pd.DataFrame) -> None:
+    some = pd.read_hdf(h5, "observations", columns=["band", "night"], start=3, stop=7)
+    found = pd.read_hdf(h5, "observations", where="night == 1")
+
+    same(some, visits.loc[3:6, ["band", "night"]])
+    same(found, visits[visits["night"] == 1])
+
+
+def test_pandas_may_append(h5: Path, visits: pd.DataFrame) -> None:
+    later = visits.assign(observationStartMJD=visits["observationStartMJD"] + 3)
+    later.to_hdf(h5, key="observations", mode="a", format="table", append=True)
+
+    both = pd.concat([visits, later], ignore_index=True)
+
+    same(read_visits(h5), both)
+    assert len(read_visits(h5, first_day_obs=date(2025, 11, 24))) == len(visits)
+
+
+def test_no_dataset_holds_objects_and_all_chunks_are_checked(h5: Path) -> None:
+    with h5py.File(h5) as file:
+        table = file["observations/table"]
+
+        assert all(kind[0].kind in "iufS" for kind in table.dtype.fields.values())
+        assert (table.fletcher32, table.shuffle, table.compression) == (
+            True,
+            True,
+            "gzip",
+        )
+
+
+def test_missing_and_odd_texts_survive(tmp_path: Path) -> None:
+    texts = ["", None, "nan", "NaN", "None", "é☃", "\x7f", " a ", "b\n"]
+    frame = pd.DataFrame({"text": texts, "more": ["x"] * len(texts)})
+    path = tmp_path / "texts.h5"
+
+    write_visits(path, {"observations": frame})
+
+    same(pandas_reads(path), frame)
+    same(read_visits(path), frame)
+
+
+ODD = {
+    "index": 1,
+    "table": 2,
+    "class": 3,
+    "a b": "x",
+    'q"uote': 0.5,
+    "back\\slash": True,
+    "new\nline": "z",
+    "_v_x": 1.5,
+    "sl/ash": "s",
+    "d.ot": 1,
+    "é": "accent",
+    "levels": 4,
+    "values_block_0": 5,
+    "NROWS": 6,
+    "x": 1,
+    "x_kind": 2,
+    "x_meta": 3.5,
+}
+
+
+def test_odd_column_names_survive(tmp_path: Path) -> None:
+    frame = pd.DataFrame({name: [value] * 3 for name, value in ODD.items()})
+    path = tmp_path / "odd.h5"
+
+    write_visits(path, {"observations": frame})
+
+    same(read_visits(path), frame)
+    same(pandas_reads(path), frame)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "int8",
+        "uint16",
+        ">i4",
+        "float32",
+        ">f8",
+        "bool",
+        "datetime64[ns]",
+        "datetime64[s]",
+    ],
+)
+def test_dtypes_survive_in_native_byte_order(tmp_path: Path, dtype: str) -> None:
+    frame = pd.DataFrame({"x": np.array([0, 1, 1], dtype=dtype)})
+    path = tmp_path / "dtypes.h5"
+
+    write_visits(path, {"observations": frame})
+
+    expected = frame.astype(np.dtype(dtype).newbyteorder("="))
+    same(read_visits(path), expected)
+    same(pandas_reads(path), expected)
+
+
+def test_a_table_without_rows_keeps_its_columns(
+    tmp_path: Path, visits: pd.DataFrame
+) -> None:
+    path = tmp_path / "empty.h5"
+
+    write_visits(path, {"observations": visits.iloc[:0]})
+
+    assert read_visits(path).dtypes.to_dict() == visits.dtypes.to_dict()
+    assert pandas_reads(path).columns.tolist() == visits.columns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"x": ["a", 1]}), "column 'x' holds values of kind mixed"),
+        (pd.DataFrame({"x": ["a\0"]}), "NUL"),
+        (pd.DataFrame({"x": ["\x1a"]}), "0x1A"),
+        (pd.DataFrame({"x": [1j]}), "unsupported type complex"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "occurs twice"),
+        (pd.DataFrame({3: [1]}), "name that is not a text"),
+        (pd.DataFrame({"x": [{}]}), "values of kind mixed"),
+        (pd.DataFrame({"x": pd.array([b"\xff"], dtype=object)}), "not in UTF-8"),
+    ],
+    ids=["mixed", "nul", "marker", "complex", "twice", "number", "object", "bytes"],
+)
+def test_what_cannot_be_kept_is_refused_and_leaves_nothing(
+    tmp_path: Path, frame: pd.DataFrame, message: str
+) -> None:
+    with pytest.raises(UnsupportedColumnError, match=message):
+        write_visits(tmp_path / "bad.h5", {"observations": frame})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_old_file(h5: Path, visits: pd.DataFrame) -> None:
+    bad = {"observations": visits, "more": pd.DataFrame({"x": ["\0"]})}
+
+    with pytest.raises(UnsupportedColumnError, match="NUL"):
+        write_visits(h5, bad)
+
+    same(read_visits(h5), visits)
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path, visits: pd.DataFrame) -> None:
+    for name in ("a.h5", "b.h5"):
+        write_visits(tmp_path / name, {"observations": visits})
+
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+class TestNights:
+    """Reading some nights of many."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def many(
+        cls,
+        tmp_path_factory: pytest.TempPathFactory,
+        visits_of: Callable[..., pd.DataFrame],
+    ) -> tuple[Path, pd.DataFrame]:
+        visits = visits_of(n_nights=60, per_night=100)
+        path = tmp_path_factory.mktemp("many") / "visits.h5"
+        write_visits(path, {"observations": visits})
+        return path, visits
+
+    @pytest.mark.parametrize(
+        ("first", "last"), [(0, 0), (59, 59), (10, 12), (-9, 3), (58, 99), (70, 80)]
+    )
+    def test_nights_are_those_of_a_filter(
+        self, many: tuple[Path, pd.DataFrame], first: int, last: int
+    ) -> None:
+        path, visits = many
+        day = np.datetime64("2025-11-21")
+
+        found = read_visits(
+            path,
+            columns=["fieldRA", "band"],
+            first_day_obs=(day + first).item(),
+            last_day_obs=(day + last).item(),
+        )
+
+        expected = visits[visits["night"].between(first, last)][["fieldRA", "band"]]
+        same(found, expected.reset_index(drop=True))
+
+    def test_visits_out_of_order_are_found_too(
+        self, tmp_path: Path, many: tuple[Path, pd.DataFrame]
+    ) -> None:
+        shuffled = many[1].sample(frac=1, random_state=0, ignore_index=True)
+        path = tmp_path / "shuffled.h5"
+        write_visits(path, {"observations": shuffled})
+
+        night = date(2025, 11, 26)
+        found = read_visits(path, first_day_obs=night, last_day_obs=night)
+
+        same(found, shuffled[shuffled["night"] == 5].reset_index(drop=True))
+
+    @pytest.mark.parametrize("spelling", ["date", "text", "number"])
+    def test_a_column_day_obs_tells_the_night(
+        self, tmp_path: Path, spelling: str
+    ) -> None:
+        days = ["2026-01-01", "2026-01-02", "2026-01-03"]
+        spelt = {
+            "date": pd.to_datetime(days),
+            "text": days,
+            "number": [int(day.replace("-", "")) for day in days],
+        }
+        path = tmp_path / "days.h5"
+        write_visits(path, {"observations": pd.DataFrame({"day_obs": spelt[spelling]})})
+
+        assert len(read_visits(path, first_day_obs=date(2026, 1, 2))) == 2
+
+
+class TestConversions:
+    """opsim to HDF5 and back."""
+
+    def test_every_table_goes_both_ways(self, opsim: Path, tmp_path: Path) -> None:
+        h5, back = tmp_path / "v.h5", tmp_path / "back.db"
+        opsim_to_hdf5(opsim, h5)
+        hdf5_to_opsim(h5, back)
+
+        assert hdf5_tables(h5) == sorted(opsim_tables(opsim))
+        for name in opsim_tables(opsim):
+            same(pandas_reads(h5, name), read_opsim(opsim, name))
+            same(read_opsim(back, name), read_opsim(opsim, name))
+
+    def test_many_batches_make_one_table(
+        self,
+        tmp_path: Path,
+        to_opsim: Callable[..., Path],
+        visits_of: Callable[..., pd.DataFrame],
+    ) -> None:
+        visits = visits_of(n_nights=9, per_night=1000)
+        opsim_to_hdf5(
+            to_opsim(tmp_path / "o.db", observations=visits), tmp_path / "v.h5"
+        )
+
+        same(pandas_reads(tmp_path / "v.h5"), visits)
+
+
+class TestPandasOwnFiles:
+    """Files in pandas' own layouts, with pickles in their text columns."""
+
+    @pytest.fixture(params=["fixed", "table"])
+    def layout(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+    def test_frames_of_pandas_are_read(
+        self, tmp_path: Path, visits: pd.DataFrame, layout: str
+    ) -> None:
+        frame = visits.assign(
+            flag=visits["night"] > 0, when=pd.Timestamp("2026-01-01"), small=np.int8(3)
+        )
+        frame.loc[3, "band"] = np.nan
+        path = tmp_path / "pandas.h5"
+        frame.to_hdf(path, key="observations", format=layout)
+
+        same(read_visits(path), frame)
+
+    def test_chosen_columns_and_nights_of_pandas_files(
+        self, tmp_path: Path, visits: pd.DataFrame, layout: str
+    ) -> None:
+        path = tmp_path / "pandas.h5"
+        visits.select_dtypes("number").to_hdf(path, key="o", format=layout)
+
+        found = read_visits(
+            path, table="o", columns=["altitude"], first_day_obs=date(2025, 11, 22)
+        )
+
+        expected = visits[visits["night"] > 0][["altitude"]]
+        same(found, expected.reset_index(drop=True))
+
+    @pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+    def test_a_planted_payload_is_refused_and_does_not_run(
+        self, tmp_path: Path, visits: pd.DataFrame
+    ) -> None:
+        path, trace = tmp_path / "planted.h5", tmp_path / "it ran"
+        visits[["observationStartMJD", "band"]].to_hdf(path, key="observations")
+        payload = pickle.dumps(_Touch(trace))
+        with h5py.File(path, "r+") as file:
+            for name in ("block0_values", "block1_values"):
+                node = file["observations"][name]
+                if node.dtype == object:
+                    node[0] = np.frombuffer(payload, dtype=np.uint8)
+
+        with pytest.raises(HDF5FileError, match=r"asks for posix\.mkdir"):
+            read_visits(path)
+
+        assert not trace.exists()
+        with pytest.raises(TypeError):
+            pd.read_hdf(path, key="observations")  # what it does to pandas
+        assert trace.exists()
+
+    def test_a_planted_attribute_is_refused_and_does_not_run(
+        self, h5: Path, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "it ran"
+        payload = pickle.dumps(_Touch(trace), 0)
+        with h5py.File(h5, "r+") as file:
+            attributes = file["observations"].attrs
+            attributes["non_index_axes"] = np.bytes_(payload)
+
+        with pytest.raises(HDF5FileError, match=r"asks for posix\.mkdir"):
+            read_visits(h5)
+
+        assert not trace.exists()
+
+
+class _Touch:
+    """Pickles as a call that leaves a folder behind."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os  # noqa: PLC0415 as an attacker would
+
+        return os.mkdir, (str(self.trace),)
+
+
+def external_link(file: h5py.File, folder: Path) -> None:
+    with h5py.File(folder / "other.h5", "w") as other:
+        file.copy("observations", other)
+    del file["observations"]
+    file["observations"] = h5py.ExternalLink("other.h5", "/observations")
+
+
+def soft_link(file: h5py.File, _: Path) -> None:
+    file.move("observations", "elsewhere")
+    file["observations"] = h5py.SoftLink("/elsewhere")
+
+
+def soft_table(file: h5py.File, _: Path) -> None:
+    file.move("observations/table", "elsewhere")
+    file["observations/table"] = h5py.SoftLink("/elsewhere")
+
+
+def virtual(file: h5py.File, _: Path) -> None:
+    table = file["observations/table"]
+    layout = h5py.VirtualLayout(shape=table.shape, dtype=table.dtype)
+    layout[:] = h5py.VirtualSource("other.h5", "t", table.shape, table.dtype)
+    _swap(file, lambda g: g.create_virtual_dataset("table", layout))
+
+
+def external_storage(file: h5py.File, folder: Path) -> None:
+    secret = folder / "secret"
+    secret.write_bytes(b"x" * 100_000)
+    dtype = file["observations/table"].dtype
+    _swap(
+        file,
+        lambda g: g.create_dataset(
+            "table", (3,), dtype, external=[(str(secret), 0, 100_000)]
+        ),
+    )
+
+
+def objects(file: h5py.File, _: Path) -> None:
+    kind = np.dtype([("index", "i8"), ("band", h5py.string_dtype())])
+    _swap(file, lambda g: g.create_dataset("table", (3,), kind))
+
+
+def references(file: h5py.File, _: Path) -> None:
+    kind = np.dtype([("index", "i8"), ("band", h5py.ref_dtype)])
+    _swap(file, lambda g: g.create_dataset("table", (3,), kind))
+
+
+def huge(file: h5py.File, _: Path) -> None:
+    dtype = file["observations/table"].dtype
+    _swap(
+        file,
+        lambda g: g.create_dataset("table", (10**12,), dtype, chunks=(1000,)),
+    )
+
+
+def no_table(file: h5py.File, _: Path) -> None:
+    del file["observations/table"]
+
+
+def dataset_as_key(file: h5py.File, _: Path) -> None:
+    del file["observations"]
+    file["observations"] = np.arange(3)
+
+
+def plain_group(file: h5py.File, _: Path) -> None:
+    del file["observations"].attrs["pandas_type"]
+
+
+def _swap(file: h5py.File, make: Callable[[h5py.Group], h5py.Dataset]) -> None:
+    group = file["observations"]
+    attributes = dict(group["table"].attrs)
+    del group["table"]
+    made = make(group)
+    for name, value in attributes.items():
+        made.attrs[name] = value
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (external_link, "'observations' is a link to elsewhere"),
+        (soft_link, "'observations' is a link to elsewhere"),
+        (soft_table, "'table' is a link to elsewhere"),
+        (virtual, "keeps its values in another file"),
+        (external_storage, "keeps its values in another file"),
+        (objects, "holds objects"),
+        (references, "holds objects"),
+        (huge, "claims more rows than it stores"),
+        (no_table, "has no 'table'"),
+        (dataset_as_key, "is not a group"),
+        (plain_group, "is no table of pandas"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_unsafe_files_are_refused(
+    h5: Path,
+    tmp_path: Path,
+    spoil: Callable[[h5py.File, Path], None],
+    message: str,
+) -> None:
+    with h5py.File(h5, "r+") as file:
+        spoil(file, tmp_path)
+
+    with pytest.raises(HDF5FileError, match=message):
+        read_visits(h5)
+
+
+def test_a_wrong_key_names_the_keys_there_are(h5: Path) -> None:
+    with pytest.raises(HDF5FileError, match=r"has no 'visits' in /, but observations"):
+        read_visits(h5, table="visits")
+
+
+@pytest.mark.parametrize("key", ["", "/", "../x", "observations/table", "."])
+def test_keys_are_plain_names(h5: Path, key: str) -> None:
+    with pytest.raises(HDF5FileError, match=r"cannot be a key|has no"):
+        read_visits(h5, table=key)
+
+
+def test_an_unknown_column_is_named(h5: Path) -> None:
+    with pytest.raises(HDF5FileError, match="has no column depth"):
+        read_visits(h5, columns=["depth"])
+
+
+@pytest.mark.parametrize("kept", [0, 50, 2_000, -1])
+def test_truncated_files_are_refused(h5: Path, kept: int) -> None:
+    h5.write_bytes(h5.read_bytes()[:kept])
+
+    with pytest.raises(HDF5FileError, match=r"empty|cannot be read as HDF5"):
+        read_visits(h5)
+
+
+def test_a_flipped_bit_is_noticed(h5: Path) -> None:
+    with h5py.File(h5) as file:
+        chunk = file["observations/table"].id.get_chunk_info(0)
+    data = bytearray(h5.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 1
+    h5.write_bytes(data)
+
+    with pytest.raises(HDF5FileError, match="cannot be read as HDF5"):
+        read_visits(h5)
+
+
+def test_reading_needs_neither_pytables_nor_pandas() -> None:
+    program = (
+        "import sys; import archive_assets.visits.convert, "
+        "archive_assets.visits.visit_files, archive_assets.visits.night_statistics; "
+        "heavy = {'tables', 'pandas', 'pyarrow'} & set(sys.modules); "
+        "sys.exit(' '.join(heavy) or None)"
+    )
+
+    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+
+    assert run.returncode == 0
+
+
+TEXT = st.text(
+    st.characters(exclude_characters="\0\x1a", exclude_categories=["Cs"]), max_size=9
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            TEXT | st.none(),
+            st.floats(),
+            st.integers(-(2**63), 2**63 - 1),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_any_values_survive(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str | None, float, int, bool]],
+) -> None:
+    frame = pd.DataFrame(rows, columns=["text", "real", "whole", "flag"])
+    frame["text"] = frame["text"].astype("str")
+    path = tmp_path_factory.mktemp("any") / "v.h5"
+
+    write_visits(path, {"observations": frame})
+
+    same(read_visits(path), frame)
+    same(pandas_reads(path), frame)
