@@ -1,0 +1,333 @@
+"""SQLite and MariaDB: SQLAlchemy Core writes the statements, the driver runs them.
+
+What differs between the two is in their classes, in `sqlite` and `mariadb`.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+from typing_extensions import override
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.schema.model import Column, Table
+from l1db_pipeline.store.database import Condition, Database, Op
+from l1db_pipeline.store.ddl import Tables
+from l1db_pipeline.store.tabular import from_tuples
+
+__all__ = ["DbapiDatabase"]
+
+_RANGES_AT_ONCE = 100
+
+
+class DbapiDatabase(Database, ABC):
+    """A database through a DB-API driver with positional parameters."""
+
+    def __init__(self, place: str, tables: Tables, known: Sequence[Table]) -> None:
+        self.place = place
+        self._tables = tables
+        self._known = known
+        self._texts: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
+
+    @abstractmethod
+    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
+        """Run a statement and return its cursor."""
+
+    @abstractmethod
+    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run a statement for each row and return how many rows it changed."""
+
+    @abstractmethod
+    def _translated(self, table: str = "") -> AbstractContextManager[None]:
+        """Return a block in which the driver's errors become ours."""
+
+    @abstractmethod
+    def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return ``column IN`` a JSON array that is bound as ``name``."""
+
+    @abstractmethod
+    def _to_rows(
+        self, columns: Sequence[Column], rows: Catalog
+    ) -> Iterable[tuple[Any, ...]]:
+        """Return rows as the driver takes them."""
+
+    @abstractmethod
+    def _begin(self, *, write: bool) -> str:
+        """Return the statement that begins a transaction."""
+
+    def _result(self, _column: Column, element: ColumnElement[Any]) -> Any:
+        """Return how a column is selected."""
+        return element
+
+    def _value(self, column: Column, value: Any) -> Any:
+        """Return one value as the driver takes it."""
+        if value is None:
+            return None
+        array = np.empty(1, dtype=column.numpy_dtype)
+        array[0] = value
+        return next(iter(self._to_rows([column], Catalog({column.name: array}))))[0]
+
+    @override
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[None]:
+        self._execute(self._begin(write=write))
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            self._execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @abstractmethod
+    def _roll_back(self) -> None:
+        """Roll back, if the connection still can."""
+
+    def _compiled(
+        self, key: tuple[Any, ...], statement: sa.ClauseElement
+    ) -> tuple[str, list[str]]:
+        compiled = statement.compile(dialect=self._tables.dialect)
+        names = list(getattr(compiled, "positiontup", None) or [])
+        self._texts[key] = str(compiled), names
+        return self._texts[key]
+
+    def _where(
+        self, table: Table, where: Sequence[Condition]
+    ) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+        made = self._tables[table]
+        clauses: list[ColumnElement[bool]] = []
+        values: dict[str, Any] = {}
+        for place, condition in enumerate(where):
+            column = table.column(condition.column)
+            element = made.c[column.sql_name]
+            name = f"p{place}"
+            match condition.op:
+                case Op.IS_NULL:
+                    clauses.append(element.is_(None))
+                case Op.ONE_OF:
+                    clauses.append(self._is_one_of(element, name))
+                    values[name] = json.dumps(np.asarray(condition.value).tolist())
+                case Op.IN_RANGES:
+                    parts = []
+                    for number, (low, high) in enumerate(condition.value.tolist()):
+                        low_name, high_name = f"{name}l{number}", f"{name}h{number}"
+                        parts.append(
+                            element.between(
+                                sa.bindparam(low_name, type_=sa.Integer()),
+                                sa.bindparam(high_name, type_=sa.Integer()),
+                            )
+                        )
+                        values |= {low_name: low, high_name: high - 1}
+                    clauses.append(sa.or_(sa.false(), *parts))
+                case _:
+                    bound = sa.bindparam(name, type_=element.type)
+                    clauses.append(element.op(condition.op.value)(bound))
+                    values[name] = self._value(column, condition.value)
+        return clauses, values
+
+    def _run(
+        self,
+        kind: str,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition],
+        values: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a statement of a kind, compiled once for each shape of conditions."""
+        shape = tuple(
+            (c.column, c.op, len(c.value) if c.op is Op.IN_RANGES else 0) for c in where
+        )
+        key = (kind, table.name, tuple(columns), shape)
+        clauses, bound = self._where(table, where)
+        bound |= values or {}
+        text, names = self._texts.get(key) or self._compiled(
+            key, self._statement(kind, table, columns).where(*clauses)
+        )
+        with self._translated(table.name):
+            return self._execute(text, [bound[name] for name in names])
+
+    def _statement(self, kind: str, table: Table, columns: Sequence[str]) -> Any:
+        made = self._tables[table]
+        wanted = [table.column(name) for name in columns]
+        match kind:
+            case "count":
+                return sa.select(sa.func.count()).select_from(made)
+            case "delete":
+                return sa.delete(made)
+            case "update":
+                element = made.c[wanted[0].sql_name]
+                value = sa.bindparam("new_value", type_=element.type)
+                return sa.update(made).values({element: value})
+            case _:
+                return sa.select(*(self._result(c, made.c[c.sql_name]) for c in wanted))
+
+    @override
+    def create(self, table: Table) -> None:
+        with self._translated(table.name):
+            for statement in self._tables.create_statements(table):
+                self._execute(statement)
+
+    @override
+    def drop(self, table: Table) -> None:
+        made = self._tables[table]
+        text = self._tables.compile(sa.schema.DropTable(made, if_exists=True))
+        with self._translated(table.name):
+            self._execute(text)
+
+    def _insert_text(
+        self, kind: str, table: Table, names: Sequence[str], blank: Sequence[str] = ()
+    ) -> tuple[str, list[Column]]:
+        """Return an INSERT and its columns, in the order of its parameters."""
+        columns = {table.column(name).sql_name: table.column(name) for name in names}
+        key = (kind, table.name, tuple(columns), tuple(blank))
+        found = self._texts.get(key)
+        if found is None:
+            bound: dict[str, sa.BindParameter[Any]] = {
+                name: sa.bindparam(name) for name in columns
+            }
+            statement = self._insert_statement(kind, table, bound, blank)
+            found = self._compiled(key, statement)
+        return found[0], [columns[name] for name in found[1]]
+
+    @abstractmethod
+    def _insert_statement(
+        self,
+        kind: str,
+        table: Table,
+        bound: dict[str, sa.BindParameter[Any]],
+        blank: Sequence[str],
+    ) -> sa.ClauseElement:
+        """Return an INSERT of kind ``append`` or ``if absent``.
+
+        Any other kind is an upsert, and names the time column that decides.
+        """
+
+    @override
+    def append(self, table: Table, rows: Catalog) -> None:
+        self._insert("append", table, rows)
+
+    @override
+    def add_if_absent(self, table: Table, rows: Catalog) -> int:
+        return self._insert("if absent", table, rows)
+
+    def _insert(self, kind: str, table: Table, rows: Catalog) -> int:
+        if not len(rows):
+            return 0
+        text, columns = self._insert_text(kind, table, rows.names)
+        with self._translated(table.name):
+            return self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
+    def increment(self, table: Table, key: int) -> int:
+        key_name, counter = table.names
+        row = Catalog({key_name: np.array([key]), counter: np.array([0])})
+        self.add_if_absent(table, row)
+        where = [Condition(key_name, Op.EQUAL, key)]
+        clauses, bound = self._where(table, where)
+        made = self._tables[table]
+        element = made.c[table.column(counter).sql_name]
+        update = sa.update(made).values({element: element + sa.literal_column("1")})
+        text, names = self._compiled(("increment", table.name), update.where(*clauses))
+        with self._translated(table.name):
+            self._execute(text, [bound[name] for name in names])
+        return int(self.select(table, [counter], where)[counter][0])
+
+    @override
+    def select(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition] = (),
+        *,
+        null_free: frozenset[str] = frozenset(),
+    ) -> Catalog:
+        rows: list[Any] = []
+        for part in _split_ranges(where):
+            rows += self._run("select", table, columns, part).fetchall()
+        return from_tuples([table.column(name) for name in columns], rows)
+
+    @override
+    def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        return int(self._run("delete", table, (), where).rowcount)
+
+    @override
+    def set_value(
+        self, table: Table, column: str, value: Any, where: Sequence[Condition]
+    ) -> int:
+        bound = {"new_value": self._value(table.column(column), value)}
+        return int(self._run("update", table, (column,), where, bound).rowcount)
+
+    @override
+    def move(self, source: Table, target: Table) -> int:
+        old, new = self._tables[source], self._tables[target]
+        names = [column.sql_name for column in source.columns]
+        selected = sa.select(*(old.c[name] for name in names))
+        insert = sa.insert(new).from_select(names, selected)
+        with self._translated(target.name):
+            n_rows = self._execute(self._tables.compile(insert)).rowcount
+            self._execute(self._tables.compile(sa.delete(old)))
+        return int(n_rows)
+
+    @override
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        parts = _split_ranges(where)
+        return sum(
+            int(self._run("count", table, (), part).fetchone()[0]) for part in parts
+        )
+
+    @override
+    def maximum(self, table: Table, column: str) -> Any:
+        wanted = table.column(column)
+        element = self._tables[table].c[wanted.sql_name]
+        text = self._tables.compile(sa.select(sa.func.max(element).label("m")))
+        with self._translated(table.name):
+            (value,) = self._execute(text).fetchone()
+        if value is None:
+            return None
+        return from_tuples([wanted], [(value,)])[column].tolist()[0]
+
+    @override
+    def explain(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> list[str]:
+        lines: list[str] = []
+        for part in _split_ranges(where)[:1]:
+            clauses, bound = self._where(table, part)
+            statement = self._statement("select", table, columns).where(*clauses)
+            text, names = self._compiled(("explain",), statement)
+            with self._translated(table.name):
+                rows = self._execute(
+                    f"{self._explain} {text}", [bound[name] for name in names]
+                ).fetchall()
+            lines += [" ".join(map(str, row)) for row in rows]
+        return lines
+
+    _explain = "EXPLAIN"
+
+
+def _split_ranges(where: Sequence[Condition]) -> list[Sequence[Condition]]:
+    """Return the conditions in parts of so many ranges as one statement takes."""
+    for place, condition in enumerate(where):
+        if condition.op is Op.IN_RANGES and len(condition.value) > _RANGES_AT_ONCE:
+            starts = range(0, len(condition.value), _RANGES_AT_ONCE)
+            return [
+                [
+                    *where[:place],
+                    Condition(
+                        condition.column,
+                        condition.op,
+                        condition.value[start : start + _RANGES_AT_ONCE],
+                    ),
+                    *where[place + 1 :],
+                ]
+                for start in starts
+            ]
+    return [where]

@@ -1,0 +1,117 @@
+"""Digests of table content that do not depend on the order of rows.
+
+A row's hash mixes the bits of its values column by column; a table's digest is the
+sum of its rows' hashes modulo 2^128, so parts (tiles, visits, backends) can be
+added and compared. NULL differs from every value, NaN from NULL; an all-NULL
+column counts as absent; -0.0 counts as 0.0, for SQLite keeps no sign of zero. It
+guards against accidents, not against an adversary.
+"""
+
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from l1db_pipeline.catalog import Catalog
+
+__all__ = ["TableDigest", "digest_by_group", "row_hashes"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_NULL = np.uint64(0xD6E8FEB86659FD93)
+_SHIFT = np.uint64(29)
+_MASK = (1 << 128) - 1
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+@dataclass(frozen=True, slots=True)
+class TableDigest:
+    """Number of rows and the sum of their hashes."""
+
+    n_rows: int = 0
+    value: int = 0
+
+    def __add__(self, other: "TableDigest") -> "TableDigest":
+        return TableDigest(
+            self.n_rows + other.n_rows, (self.value + other.value) & _MASK
+        )
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.n_rows}:{self.value:032x}"
+
+    @classmethod
+    def parse(cls, text: str) -> "TableDigest":
+        """Return what `str` wrote; ValueError if it is something else."""
+        n_rows, _, value = text.partition(":")
+        return cls(int(n_rows), int(value, 16))
+
+    @classmethod
+    def of(cls, catalog: Catalog, *, without: Collection[str] = ()) -> "TableDigest":
+        """Return the digest of a catalog, some columns left out."""
+        return _sum(row_hashes(catalog, without=without))
+
+
+def row_hashes(
+    catalog: Catalog, *, without: Collection[str] = ()
+) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of every row, independent of the order of columns."""
+    total = np.zeros(len(catalog), dtype=np.uint64)
+    for name in catalog.names:
+        mask = catalog.nulls.get(name)
+        if name in without or (mask is not None and mask.all()):
+            continue
+        bits = _bits(catalog[name], mask)
+        salt = zlib.crc32(name.encode())
+        bits += np.uint64(salt << 32 | salt)
+        bits ^= bits >> _SHIFT
+        bits *= _MIX ^ np.uint64(salt << 1)  # odd, so that no bit is lost
+        bits ^= bits >> _SHIFT
+        if mask is not None:
+            bits[mask] = 0
+        total += bits
+    total ^= total >> _SHIFT
+    total *= _NULL
+    total ^= total >> _SHIFT
+    return total
+
+
+def digest_by_group(
+    hashes: NDArray[np.uint64], groups: NDArray[np.int64]
+) -> dict[int, TableDigest]:
+    """Return the digest of each group of rows (a visit's, say)."""
+    order = np.argsort(groups, kind="stable")
+    keys, starts = np.unique(groups[order], return_index=True)
+    parts = np.split(hashes[order], starts[1:]) if len(keys) else []
+    return {int(key): _sum(part) for key, part in zip(keys, parts, strict=True)}
+
+
+def _bits(column: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.uint64]:
+    if column.dtype.hasobject:
+        blank = b""
+        values = column if mask is None else np.where(mask, blank, column)
+        return np.fromiter(map(_text_bits, values), dtype=np.uint64, count=len(column))
+    plain = column + column.dtype.type(0) if column.dtype.kind == "f" else column
+    plain = np.ascontiguousarray(plain)
+    return plain.view(_UNSIGNED[plain.dtype.itemsize]).astype(np.uint64)
+
+
+def _text_bits(value: bytes | str) -> int:
+    raw = value.encode() if isinstance(value, str) else bytes(value)
+    return (zlib.crc32(raw) << 32) | zlib.adler32(raw)
+
+
+def _sum(hashes: NDArray[np.uint64]) -> TableDigest:
+    # the two halves of the words are summed apart: 2^32 rows cannot overflow
+    low = int((hashes & np.uint64(0xFFFFFFFF)).sum(dtype=np.uint64))
+    high = int((hashes >> np.uint64(32)).sum(dtype=np.uint64))
+    mixed = hashes * _GOLDEN
+    mixed ^= mixed >> _SHIFT
+    second_low = int((mixed & np.uint64(0xFFFFFFFF)).sum(dtype=np.uint64))
+    second_high = int((mixed >> np.uint64(32)).sum(dtype=np.uint64))
+    value = low + (high << 32) + ((second_low + (second_high << 32)) << 64)
+    return TableDigest(len(hashes), value & _MASK)

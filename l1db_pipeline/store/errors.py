@@ -1,0 +1,143 @@
+"""Errors of the L1 store: what value, in which place, and what to do about it."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from l1db_pipeline.errors import L1dbError
+
+__all__ = [
+    "CorruptChunkError",
+    "DatabaseError",
+    "DatabaseFullError",
+    "DatabaseReadOnlyError",
+    "DatabaseUnavailableError",
+    "DuplicateIdError",
+    "InvalidCatalogError",
+    "SchemaMismatchError",
+    "SchemaMissingError",
+    "StoreClosedError",
+    "UnknownObjectError",
+    "VersionExistsError",
+]
+
+
+class InvalidCatalogError(L1dbError, ValueError):
+    """A catalog, a visit or an argument holds a value that cannot be stored."""
+
+    def __init__(self, place: str, problem: str, remedy: str) -> None:
+        super().__init__(place, problem, remedy)
+        self.place = place
+        self.problem = problem
+        self.remedy = remedy
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}; nothing was stored: {self.remedy}"
+
+
+class DuplicateIdError(InvalidCatalogError):
+    """An id comes twice in a visit, or is in the database already."""
+
+
+class UnknownObjectError(InvalidCatalogError):
+    """A source refers to an object that neither the visit nor the database has."""
+
+
+class VersionExistsError(InvalidCatalogError):
+    """An object has a version of this visit time already."""
+
+
+class SchemaMissingError(L1dbError):
+    """The database has no L1 tables."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.place} has no L1 tables: make them with create_l1_schema"
+
+
+class SchemaMismatchError(L1dbError):
+    """The tables were made with another schema version or other options."""
+
+    def __init__(self, place: str, name: str, stored: str, wanted: str) -> None:
+        super().__init__(place, name, stored, wanted)
+        self.place = place
+        self.name = name
+        self.stored = stored
+        self.wanted = wanted
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.place} was made with {self.name} {self.stored}, the configuration "
+            f"says {self.wanted}: change the configuration, migrate the database, "
+            "or make another one"
+        )
+
+
+class StoreClosedError(L1dbError):
+    """The store was used after `close`."""
+
+    @override
+    def __str__(self) -> str:
+        return "the store is closed: open it again"
+
+
+class DatabaseError(L1dbError):
+    """The database refused or failed; the text names it without credentials."""
+
+    remedy = "see the database's log; nothing of this call was stored"
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(place, problem)
+        self.place = place
+        self.problem = problem
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}; {self.remedy}"
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """No connection could be made, or it broke."""
+
+    remedy = "start the server or mend the url, then run again"
+
+
+class DatabaseReadOnlyError(DatabaseError):
+    """The database takes no writes."""
+
+    remedy = "nothing was stored: allow writing, or use another database"
+
+
+class DatabaseFullError(DatabaseError):
+    """The database, or the disk under it, is full."""
+
+    remedy = "nothing was stored: free some space, then run again"
+
+
+class CorruptChunkError(L1dbError):
+    """A chunk of packed history cannot be trusted."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(where, problem)
+        self.where = where
+        self.problem = problem
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"packed history {self.where} {self.problem}: rebuild it from the rows "
+            "(l1db verify --repair)"
+        )
+
+
+def some(values: Sequence[object], most: int = 3) -> str:
+    """Return the first few of many values as text, and how many more there are."""
+    shown = ", ".join(str(value) for value in values[:most])
+    more = len(values) - most
+    return shown + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,219 @@
+"""Physical tables: those of the schema with our own columns, and the store's own.
+
+Own columns of the science tables:
+
+- ``l1HomePixel``: HTM pixel (at ``history_pixel_level``) in which the object was
+  when it was first stored; it never changes, so all history of an object, forced
+  sources included, is found under one pixel however the object moves.
+- ``l1VisitId``, ``l1VisitTime``: the visit that wrote the row; time windows and the
+  checks of the ledger need them.
+
+Keys differ from the original's where a measurement says so: see `_KEYS`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.model import Column, Datatype, Index, Schema, Table
+
+__all__ = [
+    "HOME_PIXEL",
+    "OWN_COLUMNS",
+    "VISIT_ID",
+    "VISIT_TIME",
+    "Layout",
+]
+
+HOME_PIXEL = "l1HomePixel"
+VISIT_ID = "l1VisitId"
+VISIT_TIME = "l1VisitTime"
+OWN_COLUMNS = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
+
+_OWN = {
+    HOME_PIXEL: Column(HOME_PIXEL, Datatype.INT, nullable=False),
+    VISIT_ID: Column(VISIT_ID, Datatype.LONG, nullable=False),
+    VISIT_TIME: Column(VISIT_TIME, Datatype.TIMESTAMP, nullable=False),
+}
+_OBJECT_OWN = (HOME_PIXEL, VISIT_ID)
+_SOURCE_OWN = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
+
+
+def _long(name: str) -> Column:
+    return Column(name, Datatype.LONG, nullable=False)
+
+
+def _text(name: str, length: int) -> Column:
+    return Column(name, Datatype.STRING, nullable=False, length=length)
+
+
+def _time(name: str) -> Column:
+    return Column(name, Datatype.TIMESTAMP, nullable=False)
+
+
+def _double(name: str) -> Column:
+    return Column(name, Datatype.DOUBLE, nullable=False)
+
+
+LEDGER = Table(
+    "L1Ledger",
+    (
+        _long("visitId"),
+        _text("tile", 32),
+        _time("visitTime"),
+        Column("nTiles", Datatype.INT, nullable=False),
+        _text("objects", 96),
+        _text("sources", 96),
+        _text("forcedSources", 96),
+    ),
+    primary_key=("visitId", "tile"),
+    indexes=(Index("IDX_L1Ledger_visitTime", ("visitTime",)),),
+)
+TILE_COUNTS = Table(
+    "L1TileCounts",
+    (_long("visitId"), Column("nStored", Datatype.INT, nullable=False)),
+    primary_key=("visitId",),
+)
+SETTINGS = Table(
+    "L1Settings",
+    (_text("name", 128), Column("value", Datatype.TEXT, nullable=False)),
+    primary_key=("name",),
+)
+FILLED = Table(
+    "L1FilledColumns",
+    (
+        _text("tableName", 64),
+        _text("columnName", 64),
+        Column("hasNulls", Datatype.INT, nullable=False),
+    ),
+    primary_key=("tableName", "columnName", "hasNulls"),
+)
+TIMINGS = Table(
+    "L1Timings",
+    (
+        _long("visitId"),
+        _text("tile", 32),
+        Column("place", Datatype.INT, nullable=False),
+        _text("step", 128),
+        _double("real_s"),
+        _double("user_s"),
+        _double("sys_s"),
+        Column("n_rows", Datatype.LONG),
+        Column("n_bytes", Datatype.LONG),
+    ),
+    primary_key=("visitId", "tile", "place"),
+)
+
+
+def _packed(name: str) -> Table:
+    columns = (
+        Column("pixel", Datatype.INT, nullable=False),
+        _long("visitId"),
+        _text("tile", 32),
+        _time("firstTime"),
+        _time("lastTime"),
+        Column("nRows", Datatype.INT, nullable=False),
+        Column("data", Datatype.BLOB, nullable=False),
+    )
+    return Table(name, columns, primary_key=("pixel", "visitId", "tile"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Every table of a configuration; `None` for those that it does not have."""
+
+    objects: Table
+    nightly: Table | None
+    last: Table | None
+    sources: Table
+    forced: Table
+    visits: Table
+    others: tuple[Table, ...]
+    """Tables that the pipeline does not write (SSObject, the match table)."""
+    ledger: Table = LEDGER
+    tile_counts: Table = TILE_COUNTS
+    settings: Table = SETTINGS
+    filled: Table = FILLED
+    timings: Table = TIMINGS
+    packed_sources: Table | None = None
+    packed_forced: Table | None = None
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in the order in which they are made."""
+        optional = (self.nightly, self.last, self.packed_sources, self.packed_forced)
+        return (
+            self.objects, self.sources, self.forced, self.visits, *self.others,
+            *(table for table in optional if table is not None),
+            self.ledger, self.tile_counts, self.settings, self.filled, self.timings,
+        )  # fmt: skip
+
+    @property
+    def current(self) -> Table:
+        """The table whose rows are searched for current objects."""
+        return self.objects if self.last is None else self.last
+
+    @classmethod
+    def of(cls, schema: Schema, config: L1dbConfig) -> "Layout":
+        """Return the tables that a schema and a configuration ask for."""
+        mode = config.dia_object_index
+        given = {
+            table.name: table
+            for table in schema.tables_for(mode, nightly=config.dia_object_nightly)
+        }
+        packed = config.history is History.PACKED
+        keys = _KEYS if mode is ObjectIndex.LAST_OBJECT_TABLE else {}
+        made = {
+            name: _physical(given.pop(name), own, keys.get(name))
+            for name, own in _SCIENCE.items()
+            if name in given
+        }
+        return cls(
+            objects=made["DiaObject"],
+            nightly=made.get("DiaObjectNightly"),
+            last=made.get("DiaObjectLast"),
+            sources=made["DiaSource"],
+            forced=made["DiaForcedSource"],
+            visits=given.pop("L1DbProtoVisits"),
+            others=tuple(given.values()),
+            packed_sources=_packed("L1PackedDiaSource") if packed else None,
+            packed_forced=_packed("L1PackedDiaForcedSource") if packed else None,
+        )
+
+
+_SCIENCE: Mapping[str, tuple[str, ...]] = {
+    "DiaObject": _OBJECT_OWN,
+    "DiaObjectNightly": _OBJECT_OWN,
+    "DiaObjectLast": _SOURCE_OWN,
+    "DiaSource": _SOURCE_OWN,
+    "DiaForcedSource": _SOURCE_OWN,
+}
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    # one index that finds a pixel's versions and one object's, and stays local
+    "DiaObject": (HOME_PIXEL, "diaObjectId", "validityStart"),
+    # the original's (htmId20, diaObjectId) leaves a stale row when an object moves
+    "DiaObjectLast": ("diaObjectId",),
+}
+
+
+def _physical(table: Table, own: tuple[str, ...], key: tuple[str, ...] | None) -> Table:
+    columns = (*table.columns, *(_OWN[name] for name in own))
+    primary_key = table.primary_key if key is None else key
+    indexes = table.indexes
+    if table.name == "DiaObject" and key is not None:
+        indexes = ()
+    if table.name == "DiaObjectLast":
+        indexes = (Index("IDX_DiaObjectLast_htmId20", ("htmId20",)),)
+    if table.name == "DiaSource":
+        pixel = Index("IDX_DiaSource_l1HomePixel", (HOME_PIXEL,))
+        indexes = (pixel,)
+    if table.name == "DiaForcedSource":
+        primary_key = (HOME_PIXEL, *table.primary_key)
+        indexes = ()
+    return replace(
+        table,
+        columns=columns,
+        primary_key=primary_key,
+        indexes=indexes,
+        keys_by_mode={},
+    )

@@ -1,0 +1,105 @@
+"""The ledger: which visits (and tiles) are stored, with what content."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.errors import VisitConflictError
+from l1db_pipeline.store.bookkeeping import one_row
+from l1db_pipeline.store.database import Condition, Database, Op
+from l1db_pipeline.store.layout import Layout
+from l1db_pipeline.store.validate import PreparedVisit
+
+__all__ = ["Ledger"]
+
+_COMPARED = ("visitTime", "nTiles", "objects", "sources", "forcedSources")
+
+
+class Ledger:
+    """Claims visits, and completes the visits table with the last tile."""
+
+    def __init__(self, database: Database, layout: Layout) -> None:
+        self._database = database
+        self._layout = layout
+
+    def claim(self, visit: PreparedVisit) -> bool:
+        """Enter a visit (or tile); false if it is stored with this content.
+
+        Raises
+        ------
+        VisitConflictError
+            If it is stored with other content, or another tile of the visit
+            states another time or number of tiles.
+        """
+        table, key = self._layout.ledger, visit.key
+        row = one_row(
+            table,
+            key.visit_id,
+            key.tile,
+            visit.time,
+            key.n_tiles,
+            *(str(digest) for digest in visit.digests),
+        )
+        is_new = self._database.add_if_absent(table, row) == 1
+        if is_new and key.n_tiles == 1 and not key.tile:
+            return True
+        stored = self.entries(key.visit_id)
+        for place in range(len(stored)):
+            is_same_tile = stored["tile"][place] == key.tile
+            if is_same_tile and is_new:
+                continue
+            names = _COMPARED if is_same_tile else _COMPARED[:2]
+            theirs = _summary(stored, place, names)
+            ours = _summary(row, 0, names)
+            if theirs != ours:
+                raise VisitConflictError(
+                    key.visit_id, str(stored["tile"][place]), theirs, ours
+                )
+        return is_new
+
+    def entries(self, visit_id: int | None = None) -> Catalog:
+        """Return the ledger's rows, all or those of a visit."""
+        table = self._layout.ledger
+        where = [] if visit_id is None else [Condition("visitId", Op.EQUAL, visit_id)]
+        return self._database.select(table, table.names, where)
+
+    def has_later_than(self, time: np.datetime64) -> bool:
+        """Tell whether a visit of a later time is stored."""
+        where = [Condition("visitTime", Op.AFTER, time)]
+        return self._database.count(self._layout.ledger, where) > 0
+
+    def complete(self, visit: PreparedVisit) -> None:
+        """Add the visit to the visits table if this was its last tile."""
+        key, layout = visit.key, self._layout
+        if key.n_tiles > 1:
+            # the counter's row stays locked until the end of the transaction, so of
+            # two tiles that finish together one sees the other
+            n_stored = self._database.increment(layout.tile_counts, key.visit_id)
+            if n_stored != key.n_tiles:
+                return
+        row = Catalog(
+            {
+                "visitId": np.array([key.visit_id], dtype=np.int64),
+                "visitTime": np.array([visit.time], dtype="datetime64[us]"),
+            }
+        )
+        self._database.append(layout.visits, row)
+
+    def tiles(self, visit_id: int) -> frozenset[str]:
+        """Return the stored tiles of a visit."""
+        return frozenset(str(tile) for tile in self.entries(visit_id)["tile"])
+
+    def last(self) -> tuple[int, datetime] | None:
+        """Return id and time of the complete visit with the latest time."""
+        table = self._layout.visits
+        latest = self._database.maximum(table, "visitTime")
+        if latest is None:
+            return None
+        where = [Condition("visitTime", Op.EQUAL, np.datetime64(latest, "us"))]
+        found = self._database.select(table, ["visitId"], where)
+        return int(found["visitId"].max()), latest.replace(tzinfo=UTC)
+
+
+def _summary(rows: Catalog, place: int, names: tuple[str, ...]) -> str:
+    return " ".join(str(rows[name][place]) for name in names)

@@ -1,0 +1,66 @@
+"""A store for a configuration: which backend its URL asks for."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from l1db_pipeline.config import L1dbConfig, safe_url
+from l1db_pipeline.errors import ConfigError
+from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.database import Database
+from l1db_pipeline.store.layout import Layout
+from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.timing import Timings
+
+__all__ = ["open_store"]
+
+_Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
+
+
+def open_store(config: L1dbConfig, *, timings: Timings | None = None) -> SqlL1Store:
+    """Connect to the database of a configuration.
+
+    Tables are not made here (`SqlL1Store.create_schema` does it) and not looked at
+    before the first call that needs them.
+
+    Raises
+    ------
+    ConfigError
+        If the URL is none of a backend that we have, or its driver is absent.
+    DatabaseUnavailableError
+        If no connection can be made.
+    """
+    try:
+        backend = make_url(config.url).get_backend_name()
+    except ArgumentError:
+        raise ConfigError(
+            f"{safe_url(config.url)} is no database URL: see cfg/ for examples"
+        ) from None
+    opener = _OPENERS.get(backend)
+    if opener is None:
+        raise ConfigError(
+            f"{safe_url(config.url)} is of no known backend: use "
+            + ", ".join(sorted(_OPENERS))
+        )
+    schema = load_schema(config.schema_file, column_map=config.column_map)
+    known = Layout.of(schema, config).tables
+    return SqlL1Store(opener(config, known), schema, config, timings)
+
+
+def _postgres(config: L1dbConfig, known: Sequence[Table]) -> Database:
+    from l1db_pipeline.store.postgres import PostgresDatabase  # noqa: PLC0415 - its driver only where used
+
+    return PostgresDatabase(
+        config.url, prefix=config.prefix, namespace=config.namespace, known=known
+    )
+
+
+def _sqlite(config: L1dbConfig, known: Sequence[Table]) -> Database:
+    from l1db_pipeline.store.sqlite import SqliteDatabase  # noqa: PLC0415 - as above
+
+    return SqliteDatabase(config.url, prefix=config.prefix, known=known)
+
+
+_OPENERS: Mapping[str, _Opener] = {"postgresql": _postgres, "sqlite": _sqlite}

@@ -1,0 +1,188 @@
+"""PostgreSQL's binary COPY and array formats, from and to numpy.
+
+References
+----------
+https://www.postgresql.org/docs/current/sql-copy.html ("Binary Format"); arrays as
+``array_send`` of src/backend/utils/adt/arrayfuncs.c writes them.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.schema.model import Column, Datatype
+from l1db_pipeline.store.mjd_tai import mjd_tai_to_utc, utc_to_mjd_tai
+
+__all__ = ["copy_payload", "decode_array", "encode_int8_array", "wire_dtype"]
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_EPOCH_2000 = np.datetime64("2000-01-01T00:00:00", "us")
+_INT8_OID = 20
+_ARRAY_HEADER = struct.Struct(">iiIii")
+_BLOCK_BYTES = 1 << 22
+_Bytes = NDArray[np.uint8]
+
+
+def wire_dtype(datatype: Datatype) -> np.dtype[Any]:
+    """Return the big-endian dtype in which PostgreSQL sends and takes a type."""
+    match datatype:
+        case Datatype.TIMESTAMP:
+            return np.dtype(">i8")
+        case Datatype.MJD_TAI:
+            return np.dtype(">f8")
+        case Datatype.BYTE:
+            return np.dtype(">i2")  # PostgreSQL has no one-byte integer
+        case _:
+            return datatype.numpy_dtype.newbyteorder(">")
+
+
+def copy_payload(columns: Sequence[Column], rows: Catalog) -> Iterator[memoryview]:
+    """Yield what ``COPY ... FROM STDIN (FORMAT BINARY)`` takes, in blocks.
+
+    Without NULL and text the rows have one length and are one structured array.
+    """
+    yield memoryview(_SIGNATURE)
+    if len(rows):
+        flat = _encode_rows(columns, rows).view(np.uint8).ravel().data
+        for start in range(0, len(flat), _BLOCK_BYTES):
+            yield flat[start : start + _BLOCK_BYTES]
+    yield memoryview(_TRAILER)
+
+
+def _encode_rows(columns: Sequence[Column], rows: Catalog) -> NDArray[Any]:
+    n_rows = len(rows)
+    values = [_wire_values(column, rows) for column in columns]
+    lengths = [_wire_lengths(column, rows, value)
+               for column, value in zip(columns, values, strict=True)]  # fmt: skip
+    fields: list[tuple[str, Any]] = [("n", ">i2")]
+    for place, value in enumerate(values):
+        fields += [(f"l{place}", ">i4"), (f"v{place}", value.dtype)]
+    record = np.empty(n_rows, dtype=fields)
+    record["n"] = len(columns)
+    for place, (value, length) in enumerate(zip(values, lengths, strict=True)):
+        record[f"l{place}"] = length
+        record[f"v{place}"] = value
+    if all(isinstance(length, int) for length in lengths):
+        return record
+    return _squeeze(record, lengths)
+
+
+def _squeeze(record: NDArray[Any], lengths: Sequence[int | NDArray[Any]]) -> _Bytes:
+    """Cut out the bytes of values that are NULL or shorter than the longest."""
+    n_rows, stride = len(record), record.dtype.itemsize
+    keep = np.ones((n_rows, stride), dtype=np.bool_)
+    fields: Mapping[str, Any] = record.dtype.fields or {}
+    offsets = {name: int(field[1]) for name, field in fields.items()}
+    for place, length in enumerate(lengths):
+        if isinstance(length, int):
+            continue
+        name = f"v{place}"
+        n_bytes, offset = record.dtype[name].itemsize, offsets[name]
+        width = np.arange(n_bytes)
+        keep[:, offset : offset + n_bytes] = width < length[:, None]
+    flat: _Bytes = record.view(np.uint8).reshape(n_rows, stride)[keep]
+    return flat
+
+
+def _wire_values(column: Column, rows: Catalog) -> NDArray[Any]:
+    values = rows[column.name]
+    if values.dtype.hasobject:
+        raw = _as_bytes(values, rows.nulls.get(column.name))
+        width = max(1, max(map(len, raw), default=1))
+        joined = b"".join(item.ljust(width, b"\0") for item in raw)
+        return np.frombuffer(joined, dtype=np.dtype((np.void, width)))
+    if column.datatype is Datatype.TIMESTAMP:
+        return (values - _EPOCH_2000).astype(">i8")
+    if column.datatype is Datatype.MJD_TAI:
+        return utc_to_mjd_tai(values).astype(">f8")
+    return values.astype(wire_dtype(column.datatype), copy=False)
+
+
+def _wire_lengths(
+    column: Column, rows: Catalog, values: NDArray[Any]
+) -> int | NDArray[np.int32]:
+    mask = rows.nulls.get(column.name)
+    mask = None if mask is None or not mask.any() else mask
+    width = values.dtype.itemsize
+    if rows[column.name].dtype.hasobject:
+        raw = _as_bytes(rows[column.name], mask)
+        lengths = np.fromiter(map(len, raw), dtype=np.int32, count=len(raw))
+        if mask is None and (lengths == width).all():
+            return width
+    elif mask is None:
+        return width
+    else:
+        lengths = np.full(len(values), width, dtype=np.int32)
+    return lengths if mask is None else np.where(mask, np.int32(-1), lengths)
+
+
+def _as_bytes(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> list[bytes]:
+    items = values if mask is None else np.where(mask, b"", values)
+    return [
+        item.encode() if isinstance(item, str) else bytes(item)
+        for item in items.tolist()
+    ]
+
+
+def encode_int8_array(values: NDArray[Any]) -> bytes:
+    """Return the binary form of a ``bigint[]`` without NULL."""
+    flat = values.ravel()
+    record = np.empty(len(flat), dtype=[("l", ">i4"), ("v", ">i8")])
+    record["l"] = 8
+    record["v"] = flat
+    header = _ARRAY_HEADER.pack(1, 0, _INT8_OID, len(flat), 1)
+    return (
+        header + record.tobytes() if len(flat) else struct.pack(">iiI", 0, 0, _INT8_OID)
+    )
+
+
+def decode_array(
+    column: Column, raw: bytes | None, is_null: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return the values and NULL mask of a binary array of a fixed-length type.
+
+    ``is_null`` is the mask, where the caller knows it.
+    """
+    wire = wire_dtype(column.datatype)
+    if raw is None:
+        return np.empty(0, dtype=column.numpy_dtype), None
+    n_dimensions, has_nulls, _, n_items, _ = _ARRAY_HEADER.unpack_from(raw)
+    if n_dimensions == 0:
+        return np.empty(0, dtype=column.numpy_dtype), None
+    if not has_nulls:
+        items = np.frombuffer(
+            raw, dtype=[("l", ">i4"), ("v", wire)], offset=_ARRAY_HEADER.size
+        )
+        return _native(column, items["v"]), None
+    if is_null is None:
+        is_null = _walk(raw, n_items)
+    sizes = 4 + wire.itemsize * ~is_null
+    starts = _ARRAY_HEADER.size + np.cumsum(sizes) - sizes + 4
+    cells = starts[~is_null, None] + np.arange(wire.itemsize)
+    present = np.frombuffer(raw, dtype=np.uint8)[cells].reshape(-1).view(wire)
+    values = np.zeros(n_items, dtype=column.numpy_dtype)
+    values[~is_null] = _native(column, present)
+    return values, is_null
+
+
+def _walk(raw: bytes, n_items: int) -> NDArray[np.bool_]:
+    is_null = np.zeros(n_items, dtype=np.bool_)
+    offset = _ARRAY_HEADER.size
+    for place in range(n_items):
+        (length,) = struct.unpack_from(">i", raw, offset)
+        is_null[place] = length < 0
+        offset += 4 + max(length, 0)
+    return is_null
+
+
+def _native(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    if column.datatype is Datatype.TIMESTAMP:
+        return _EPOCH_2000 + values.astype(np.int64).astype("timedelta64[us]")
+    if column.datatype is Datatype.MJD_TAI:
+        return mjd_tai_to_utc(values.astype(np.float64))
+    return values.astype(column.numpy_dtype)

@@ -1,0 +1,382 @@
+"""The L1 store on a database: the protocol's methods, told in terms of its parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import numpy as np
+from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.htm import radec_to_xyz
+from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.store.base import (
+    Finding,
+    L1Store,
+    LastVisit,
+    LightCurve,
+    StoreOutcome,
+    VisitKey,
+    VisitRecords,
+)
+from l1db_pipeline.store.bookkeeping import FilledColumns, Settings, TimingsTable
+from l1db_pipeline.store.database import Database
+from l1db_pipeline.store.errors import (
+    InvalidCatalogError,
+    SchemaMismatchError,
+    SchemaMissingError,
+)
+from l1db_pipeline.store.history import HistoryTable, TimeWindow
+from l1db_pipeline.store.layout import OWN_COLUMNS, VISIT_TIME, Layout
+from l1db_pipeline.store.ledger import Ledger
+from l1db_pipeline.store.objects import ObjectTables, with_ends
+from l1db_pipeline.store.validate import naive_utc, prepare_visit
+from l1db_pipeline.timing import StepTiming, Timings
+
+__all__ = ["SHORT_OBJECT", "SqlL1Store"]
+
+SHORT_OBJECT = (
+    "diaObjectId", "lastNonForcedSource", "ra", "decl", "raSigma", "declSigma",
+    "ra_decl_Cov", "htmId20",
+)  # fmt: skip
+_Ids = NDArray[np.int64]
+
+
+class SqlL1Store(L1Store):
+    """An L1 store on a `Database`.
+
+    Parameters
+    ----------
+    database
+        Open connection; the store closes it.
+    schema, config
+        Tables and options, those that the database was made with.
+    timings
+        Where steps are recorded; `None` for a collector of its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        schema: Schema,
+        config: L1dbConfig,
+        timings: Timings | None = None,
+    ) -> None:
+        self.timings = Timings() if timings is None else timings
+        self.config = config
+        self.layout = Layout.of(schema, config)
+        self._schema = schema
+        self._database = database
+        self._filled = FilledColumns(database, self.layout)
+        self._settings = Settings(database, self.layout)
+        self._timings_table = TimingsTable(database, self.layout)
+        self._ledger = Ledger(database, self.layout)
+        self._objects = ObjectTables(database, self.layout, config, self._filled)
+        self._sources = HistoryTable(
+            database, self._filled, self.layout.sources, self.layout.packed_sources
+        )
+        self._forced = HistoryTable(
+            database, self._filled, self.layout.forced, self.layout.packed_forced
+        )
+        self._is_checked = False
+
+    @override
+    def close(self) -> None:
+        self._database.close()
+
+    @override
+    def create_schema(self, *, drop: bool = False) -> None:
+        with self._database.transaction(write=True):
+            if drop:
+                for table in self.layout.tables:
+                    self._database.drop(table)
+                self._filled.forget()
+                self._objects.homes.clear()
+            present = self._database.table_names()
+            for table in self.layout.tables:
+                if table.name not in present:
+                    self._database.create(table)
+        for name, value in self._made_with().items():
+            self._settings.put(name, value)
+        self._is_checked = False
+        self._check_made_with()
+
+    def _made_with(self) -> dict[str, str]:
+        """Return what must be the same whenever the database is opened."""
+        config = self.config
+        return {
+            "l1.schema": self._schema.name,
+            "l1.schema_version": self._schema.version,
+            "l1.dia_object_index": config.dia_object_index.value,
+            "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
+            "l1.history": config.history.value,
+            "l1.history_pixel_level": str(config.history_pixel_level),
+        }
+
+    def _check_made_with(self) -> None:
+        if self._is_checked:
+            return
+        place = self._database.place
+        if self.layout.settings.name not in self._database.table_names():
+            raise SchemaMissingError(place)
+        for name, wanted in self._made_with().items():
+            stored = self._settings.get(name)
+            if stored is None:
+                raise SchemaMissingError(place)
+            if stored != wanted:
+                raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
+        self._is_checked = True
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        self._check_made_with()
+        with self._database.transaction(write=False):
+            self._filled.refresh()
+            yield
+
+    @override
+    def read_objects(
+        self,
+        region: Region,
+        *,
+        columns: Sequence[str] | None = None,
+        at: datetime | None = None,
+    ) -> Catalog:
+        names = self._object_columns(columns, at)
+        with self.timings.step("DiaObject select") as step, self._reading():
+            if at is None:
+                found = self._objects.read_current(region, names)
+            else:
+                time = naive_utc(at, "read_objects at")
+                found = self._objects.read_at(region, names, time)
+            step.n_rows = len(found)
+        return found
+
+    def _object_columns(
+        self, columns: Sequence[str] | None, at: datetime | None
+    ) -> Sequence[str]:
+        table = self.layout.current if at is None else self.layout.objects
+        if columns is not None:
+            return _known(table, columns)
+        if self.config.read_full_objects:
+            return _public(table)
+        return [name for name in SHORT_OBJECT if name in table]
+
+    @override
+    def read_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: _Ids | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        window = _window(since, until)
+        return self._read_history(self._sources, region, object_ids, window, columns)
+
+    @override
+    def read_forced_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: _Ids | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        window = _window(since, until)
+        return self._read_history(self._forced, region, object_ids, window, columns)
+
+    def _read_history(
+        self,
+        history: HistoryTable,
+        region: Region | None,
+        object_ids: _Ids | None,
+        window: TimeWindow,
+        columns: Sequence[str] | None,
+    ) -> Catalog:
+        table = history.table
+        names = _public(table) if columns is None else _known(table, columns)
+        with self.timings.step(f"{table.name} select") as step, self._reading():
+            ids = self._select_objects(region, object_ids)
+            pixels, exists = self._objects.home_pixels_of(ids)
+            ids, pixels = ids[exists], np.unique(pixels[exists])
+            found = history.read(ids, pixels, window, names)
+            step.n_rows = len(found)
+        return found
+
+    def _select_objects(self, region: Region | None, object_ids: _Ids | None) -> _Ids:
+        wanted = None
+        if object_ids is not None:
+            wanted = np.unique(np.asarray(object_ids, dtype=np.int64))
+        if region is None and wanted is not None:
+            return wanted
+        if region is None:
+            raise InvalidCatalogError(
+                "history", "neither region nor object_ids", "give one of them, or both"
+            )
+        found = self._objects.read_current(region, ["diaObjectId"])["diaObjectId"]
+        if wanted is None:
+            return np.sort(found)
+        return np.intersect1d(wanted, found)
+
+    @override
+    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+        self._check_made_with()
+        visit = prepare_visit(self.layout, key, records)
+        try:
+            with self._database.transaction(write=True):
+                if not self._ledger.claim(visit):
+                    return StoreOutcome.ALREADY_STORED
+                self._filled.refresh()
+                is_late = self._ledger.has_later_than(visit.time)
+                objects, sources, forced = self._objects.resolve(visit)
+                if len(visit.objects):
+                    self._objects.store(visit, objects, self.timings, is_late=is_late)
+                self._sources.store(visit, visit.sources, sources, self.timings)
+                self._forced.store(visit, visit.forced, forced, self.timings)
+                self._ledger.complete(visit)
+        except BaseException:
+            self._filled.forget()
+            raise
+        self._filled.commit()
+        return StoreOutcome.STORED
+
+    @override
+    def stored_tiles(self, visit_id: int) -> frozenset[str]:
+        with self._reading():
+            return self._ledger.tiles(visit_id)
+
+    @override
+    def last_visit(self) -> LastVisit | None:
+        with self._reading():
+            last = self._ledger.last()
+            if last is None:
+                return None
+            tables = (self.layout.last,) if self.layout.last else (
+                self._objects.version_tables
+            )  # fmt: skip
+            object_ids = [self._database.maximum(t, "diaObjectId") for t in tables]
+            source_id = self._database.maximum(self.layout.sources, "diaSourceId")
+        return LastVisit(
+            visit_id=last[0],
+            time=last[1],
+            last_object_id=max((i for i in object_ids if i is not None), default=0),
+            last_source_id=source_id or 0,
+        )
+
+    @override
+    def light_curve(self, object_id: int) -> LightCurve:
+        ids = np.array([object_id], dtype=np.int64)
+        with self._reading():
+            pixels, exists = self._objects.home_pixels_of(ids)
+            known = ids[exists]
+            versions = self._objects.of_objects(known, _public(self.layout.objects))
+            parts = []
+            for history in (self._sources, self._forced):
+                names = [*_public(history.table), VISIT_TIME]
+                rows = history.read(known, pixels[exists], TimeWindow(), names)
+                rows = rows.take(np.argsort(rows[VISIT_TIME], kind="stable"))
+                parts.append(rows.select(names[:-1]))
+        return LightCurve(
+            versions=with_ends(versions), sources=parts[0], forced_sources=parts[1]
+        )
+
+    @override
+    def cone_search(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        radius_arcsec: float,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        centre = LonLat.fromDegrees(ra_deg, dec_deg)
+        region = Circle(UnitVector3d(centre), Angle.fromDegrees(radius_arcsec / 3600))
+        names = self._object_columns(columns, None)
+        with self._reading():
+            found = self._objects.read_current(region, [*names, "ra", "decl"])
+        direction = radec_to_xyz(np.array([ra_deg]), np.array([dec_deg]))[0]
+        offsets = radec_to_xyz(found["ra"], found["decl"]) - direction
+        order = np.argsort((offsets**2).sum(axis=1), kind="stable")
+        return found.take(order).select(names)
+
+    @override
+    def row_counts(self) -> Mapping[str, int]:
+        with self._reading():
+            return {t.name: self._database.count(t) for t in self.layout.tables}
+
+    @override
+    def table_bytes(self) -> Mapping[str, int]:
+        with self._reading():
+            return {t.name: self._database.n_bytes(t) for t in self.layout.tables}
+
+    @override
+    def merge_nightly(self) -> int:
+        nightly = self.layout.nightly
+        if nightly is None:
+            return 0
+        self._check_made_with()
+        with self._database.transaction(write=True):
+            self._filled.refresh()
+            self._filled.note_move(nightly, self.layout.objects)
+            n_rows = self._database.move(nightly, self.layout.objects)
+        self._filled.commit()
+        self._database.tidy()
+        return n_rows
+
+    @override
+    def verify(self, *, repair: bool = False) -> list[Finding]:
+        raise NotImplementedError
+
+    @override
+    def science_digest(self) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    @override
+    def get_setting(self, name: str) -> str | None:
+        with self._reading():
+            return self._settings.get(name)
+
+    @override
+    def put_setting(self, name: str, value: str) -> str:
+        self._check_made_with()
+        return self._settings.put(name, value)
+
+    @override
+    def record_timings(
+        self, visit_id: int, tile: str, steps: Sequence[StepTiming]
+    ) -> None:
+        self._check_made_with()
+        self._timings_table.write(visit_id, tile, steps)
+
+    @override
+    def read_timings(self) -> Catalog:
+        self._check_made_with()
+        return self._timings_table.read()
+
+
+def _public(table: Table) -> list[str]:
+    return [name for name in table.names if name not in OWN_COLUMNS]
+
+
+def _known(table: Table, columns: Sequence[str]) -> Sequence[str]:
+    unknown = [name for name in columns if name not in table]
+    if unknown:
+        raise InvalidCatalogError(
+            f"table {table.name}",
+            f"no columns {', '.join(unknown)}",
+            f"it has {', '.join(table.names)}",
+        )
+    return columns
+
+
+def _window(since: datetime | None, until: datetime | None) -> TimeWindow:
+    return TimeWindow(
+        None if since is None else naive_utc(since, "history since"),
+        None if until is None else naive_utc(until, "history until"),
+    )

@@ -1,0 +1,194 @@
+"""One SQLite file: WAL, one writer at a time, NaN kept as the text ``NaN``.
+
+SQLite turns NaN into NULL; a REAL column keeps text that is no number as it is.
+Times are integers, microseconds since 1970 UTC.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.elements import ColumnElement
+from typing_extensions import override
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.config import safe_url
+from l1db_pipeline.schema.model import Column, Table
+from l1db_pipeline.store.database import KeyExistsError
+from l1db_pipeline.store.dbapi import DbapiDatabase
+from l1db_pipeline.store.ddl import Tables
+from l1db_pipeline.store.errors import (
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    StoreClosedError,
+)
+from l1db_pipeline.store.tabular import to_microseconds, to_python
+
+__all__ = ["SqliteDatabase"]
+
+_BUSY_TIMEOUT_S = 60.0
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -65536",  # KiB
+    "PRAGMA temp_store = MEMORY",
+)
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_GONE = {
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT,
+}  # fmt: skip
+
+
+class SqliteDatabase(DbapiDatabase):
+    """A SQLite database through the standard library.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL, ``sqlite:///path``; without path it is in memory.
+    prefix
+        Of the tables.
+    known
+        Every table of the layout.
+    """
+
+    def __init__(self, url: str, *, prefix: str, known: Sequence[Table]) -> None:
+        super().__init__(safe_url(url), Tables("sqlite", prefix=prefix), known)
+        path = make_url(url).database or ":memory:"
+        with self._translated():
+            self._connection = sqlite3.connect(
+                path,
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                for pragma in _PRAGMAS:
+                    self._connection.execute(pragma)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _READ_ONLY:
+                    self._connection.close()
+                    raise  # a file that cannot be written may still be read
+
+    @override
+    def close(self) -> None:
+        self._connection.close()
+
+    @override
+    @contextmanager
+    def _translated(self, table: str = "") -> Iterator[None]:
+        place = f"{self.place} {table}".strip()
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            if "closed" in str(error):
+                raise StoreClosedError from None
+            raise
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            kind: type[DatabaseError] = DatabaseError
+            if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
+                kind = KeyExistsError
+            elif code in _READ_ONLY:
+                kind = DatabaseReadOnlyError
+            elif code == sqlite3.SQLITE_FULL:
+                kind = DatabaseFullError
+            elif code in _GONE:
+                kind = DatabaseUnavailableError
+            raise kind(place, str(error)) from error
+
+    @override
+    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
+        with self._translated():
+            return self._connection.execute(text, values)
+
+    @override
+    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+        return self._connection.executemany(text, rows).rowcount
+
+    @override
+    def _begin(self, *, write: bool) -> str:
+        return "BEGIN IMMEDIATE" if write else "BEGIN"
+
+    @override
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    @override
+    def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        items = sa.func.json_each(sa.bindparam(name)).table_valued("value")
+        return column.in_(sa.select(items.c.value))
+
+    @override
+    def _to_rows(
+        self, columns: Sequence[Column], rows: Catalog
+    ) -> Iterable[tuple[Any, ...]]:
+        return to_python(columns, rows, times=to_microseconds, nan="NaN")
+
+    @override
+    def _insert_statement(
+        self,
+        kind: str,
+        table: Table,
+        bound: dict[str, sa.BindParameter[Any]],
+        blank: Sequence[str],
+    ) -> sa.ClauseElement:
+        made = self._tables[table]
+        insert = sqlite.insert(made).values(bound)
+        if kind == "append":
+            return insert
+        if kind == "if absent":
+            return insert.on_conflict_do_nothing()
+        key = [table.column(name).sql_name for name in table.primary_key]
+        changed: dict[str, Any] = {n: insert.excluded[n] for n in bound if n not in key}
+        changed |= {table.column(name).sql_name: sa.null() for name in blank}
+        newest = table.column(kind).sql_name
+        return insert.on_conflict_do_update(
+            index_elements=[made.c[name] for name in key],
+            set_=changed,
+            where=made.c[newest] <= insert.excluded[newest],
+        )
+
+    @override
+    def upsert(
+        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
+    ) -> None:
+        text, columns = self._insert_text(newest_by, table, rows.names, blank)
+        with self._translated(table.name):
+            self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
+    def table_names(self) -> frozenset[str]:
+        names = {self._tables.sql_name(table): table.name for table in self._known}
+        rows = self._execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return frozenset(names[name] for (name,) in rows if name in names)
+
+    @override
+    def n_bytes(self, table: Table) -> int:
+        made = self._tables[table]
+        named = [self._tables.sql_name(table), *(str(i.name) for i in made.indexes)]
+        try:
+            rows = self._execute(
+                "SELECT coalesce(sum(s.pgsize), 0) FROM dbstat s JOIN sqlite_master m "
+                "ON m.name = s.name WHERE m.tbl_name = ?",
+                named[:1],
+            )
+        except DatabaseError:
+            return 0  # this SQLite was built without dbstat
+        return int(rows.fetchone()[0])
+
+    @override
+    def tidy(self) -> None:
+        self._execute("PRAGMA optimize")
+        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    _explain = "EXPLAIN QUERY PLAN"

@@ -1,0 +1,59 @@
+"""Option combinations that between them hold every pair of option values."""
+
+from dataclasses import dataclass
+from itertools import combinations as pairs
+from itertools import product
+from typing import Any
+
+from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+
+_VALUES: dict[str, tuple[Any, ...]] = {
+    "backend": ("postgresql", "sqlite"),
+    "index": tuple(ObjectIndex),
+    "nightly": (False, True),
+    "replace": (False, True),
+    "history": tuple(History),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    backend: str
+    index: ObjectIndex
+    nightly: bool
+    replace: bool
+    history: History
+
+    def __str__(self) -> str:
+        flags = ("nightly" * self.nightly, "replace" * self.replace)
+        return "-".join(
+            filter(None, (self.backend, self.index.value, *flags, self.history.value))
+        )
+
+    def config(self, url: str, **more: Any) -> L1dbConfig:
+        return L1dbConfig(
+            url=url,
+            dia_object_index=self.index,
+            dia_object_nightly=self.nightly,
+            object_last_replace=self.replace,
+            history=self.history,
+            history_pixel_level=7,
+            **more,
+        )
+
+
+def combinations() -> list[Options]:
+    """Return few combinations that hold every pair of values (greedy cover)."""
+    names = list(_VALUES)
+    every = [dict(zip(names, v, strict=True)) for v in product(*_VALUES.values())]
+
+    def held(chosen: dict[str, Any]) -> set[Any]:
+        return {(a, chosen[a], b, chosen[b]) for a, b in pairs(names, 2)}
+
+    open_pairs = set().union(*map(held, every))
+    found = []
+    while open_pairs:
+        best = max(every, key=lambda chosen: len(held(chosen) & open_pairs))
+        found.append(best)
+        open_pairs -= held(best)
+    return [Options(**chosen) for chosen in found]
