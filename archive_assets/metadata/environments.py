@@ -1,0 +1,54 @@
+"""Software environments: the packages that a simulation ran with."""
+
+import hashlib
+import json
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import bindparam
+
+from archive_assets.metadata.errors import InvalidValueError
+
+__all__ = ["insert_environment", "is_environment_saved"]
+
+
+def is_environment_saved(connection: Connection, env_hash: bytes) -> bool:
+    """Tell whether an environment is stored."""
+    found = connection.execute(
+        text("SELECT 1 FROM conda_env WHERE conda_env_hash = :hash"),
+        {"hash": env_hash},
+    ).first()
+    return found is not None
+
+
+def insert_environment(connection: Connection, env_hash: bytes, env_json: str) -> bool:
+    """Store an environment; return False if it is stored already.
+
+    Parameters
+    ----------
+    connection
+        Open transaction.
+    env_hash
+        SHA-256 of the text.
+    env_json
+        JSON list of packages, as ``conda list --json`` prints it.
+
+    Raises
+    ------
+    InvalidValueError
+        If the text is not a JSON list, or is not what the hash was made of.
+    """
+    try:
+        packages = json.loads(env_json)
+    except ValueError as error:
+        raise InvalidValueError(f"the environment is not JSON: {error}") from error
+    if not isinstance(packages, list):
+        raise InvalidValueError("the environment must be a JSON list of packages")
+    if hashlib.sha256(env_json.encode()).digest() != env_hash:
+        raise InvalidValueError("the hash is not that of the environment's text")
+    insert = text(
+        "INSERT INTO conda_env (conda_env_hash, conda_env) VALUES (:hash, :packages) "
+        "ON CONFLICT DO NOTHING"
+    ).bindparams(bindparam("packages", type_=JSONB()))
+    added = connection.execute(insert, {"hash": env_hash, "packages": packages})
+    return added.rowcount == 1

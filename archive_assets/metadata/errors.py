@@ -1,0 +1,158 @@
+"""Errors of the metadata database: one class a mistake.
+
+Each also derives from the class that the original raises for the same mistake, so
+callers written for it (``except ValueError``, ``except IndexError``) still work.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from typing_extensions import override
+
+from archive_assets.errors import ArchiveError
+
+__all__ = [
+    "ArchivePermissionError",
+    "DatabaseTimeoutError",
+    "DatabaseUnavailableError",
+    "DuplicateEntryError",
+    "DuplicateFileError",
+    "InvalidValueError",
+    "MissingFileError",
+    "NotTaggedError",
+    "SchemaError",
+    "SchemaExistsError",
+    "SchemaMissingError",
+    "SchemaNameError",
+    "UnknownFieldError",
+    "UnknownSequenceError",
+    "UnknownTableError",
+]
+
+
+class UnknownSequenceError(ArchiveError, ValueError, IndexError):
+    """No visit sequence has this UUID (or this date and daily id)."""
+
+    def __init__(self, sequence: UUID | str, where: str = "the archive") -> None:
+        super().__init__(sequence, where)
+        self.sequence = sequence
+        self.where = where
+
+    @override
+    def __str__(self) -> str:
+        return f"Visit sequence not found: {self.sequence} is not in {self.where}"
+
+
+class UnknownTableError(ArchiveError, ValueError):
+    """A table is not one of those that hold visit sequences."""
+
+    def __init__(self, table: str, known: Collection[str]) -> None:
+        super().__init__(table, known)
+        self.table = table
+        self.known = known
+
+    @override
+    def __str__(self) -> str:
+        return f"unknown table {self.table!r}: use one of {', '.join(self.known)}"
+
+
+class UnknownFieldError(ArchiveError, ValueError, LookupError):
+    """A metadata field does not exist in the table of the sequence."""
+
+    def __init__(self, field: str, known: Collection[str]) -> None:
+        super().__init__(field, known)
+        self.field = field
+        self.known = known
+
+    @override
+    def __str__(self) -> str:
+        return f"unknown field {self.field!r}: use one of {', '.join(self.known)}"
+
+
+class InvalidValueError(ArchiveError, ValueError, TypeError):
+    """A value cannot be stored: its type, range or characters are wrong."""
+
+
+class NotTaggedError(ArchiveError, ValueError):
+    """A tag was to be removed that the sequence does not have."""
+
+    def __init__(self, sequence: UUID, tag: str) -> None:
+        super().__init__(sequence, tag)
+        self.sequence = sequence
+        self.tag = tag
+
+    @override
+    def __str__(self) -> str:
+        return f"Visit sequence {self.sequence} is not tagged with {self.tag}"
+
+
+class MissingFileError(ArchiveError, ValueError):
+    """No file of this type is registered for the sequence."""
+
+    def __init__(self, sequence: UUID, file_type: str) -> None:
+        super().__init__(sequence, file_type)
+        self.sequence = sequence
+        self.file_type = file_type
+
+    @override
+    def __str__(self) -> str:
+        return f"No URL for a file of type {self.file_type} of {self.sequence} found"
+
+
+class DuplicateFileError(ArchiveError, ValueError):
+    """A file of this type is registered already, and an update was not asked for."""
+
+    def __init__(self, sequence: UUID, file_type: str) -> None:
+        super().__init__(sequence, file_type)
+        self.sequence = sequence
+        self.file_type = file_type
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"A file of type {self.file_type} is already registered for "
+            f"{self.sequence}; nothing was changed: ask for an update to replace it"
+        )
+
+
+class DuplicateEntryError(ArchiveError, ValueError):
+    """The same key is stored already; nothing was changed."""
+
+
+class DatabaseUnavailableError(ArchiveError, ConnectionError):
+    """The database cannot be reached, or went away."""
+
+
+class DatabaseTimeoutError(ArchiveError, TimeoutError):
+    """A statement, or the wait for a connection, took longer than allowed."""
+
+
+class ArchivePermissionError(ArchiveError, PermissionError):
+    """The database user may not do this."""
+
+
+class SchemaError(ArchiveError):
+    """The schema of the metadata database cannot be used or changed."""
+
+
+class SchemaMissingError(SchemaError, LookupError):
+    """The schema, or a table or column that this version needs, is not there."""
+
+
+class SchemaExistsError(SchemaError, ValueError):
+    """The schema is there already."""
+
+    def __init__(self, schema: str) -> None:
+        super().__init__(schema)
+        self.schema = schema
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"Schema already exists: {self.schema}; "
+            "`vseqarchive schema upgrade` brings it up to date"
+        )
+
+
+class SchemaNameError(SchemaError, ValueError, AssertionError):
+    """The schema's name is not allowed for this operation."""

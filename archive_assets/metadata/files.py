@@ -1,0 +1,110 @@
+"""Files registered for visit sequences: URL, SHA-256 and size of each type."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from archive_assets.metadata.errors import (
+    DuplicateFileError,
+    InvalidValueError,
+    MissingFileError,
+)
+from archive_assets.metadata.sequences import check_sequences
+
+__all__ = ["RegisteredFile", "insert_file", "registered_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredFile:
+    """What the database knows of one file.
+
+    Attributes
+    ----------
+    url
+        Where it is; None if only the hash was kept.
+    sha256
+        SHA-256 of its bytes.
+    size
+        Its bytes; None if the original registered it.
+    """
+
+    url: str | None
+    sha256: bytes
+    size: int | None
+
+
+def insert_file(
+    connection: Connection,
+    uuid: UUID,
+    file_type: str,
+    file: RegisteredFile,
+    *,
+    update: bool = False,
+) -> None:
+    """Register a file of a sequence.
+
+    Raises
+    ------
+    InvalidValueError
+        If the type is ``visits``, which belongs to the sequence itself.
+    DuplicateFileError
+        If the type is registered already and ``update`` is false.
+    UnknownSequenceError
+        If the sequence is not in the archive.
+    """
+    if file_type == "visits":
+        raise InvalidValueError(
+            "Use set_visitseq_url to register sets of visits themselves"
+        )
+    check_sequences(connection, uuid)
+    parameters = {
+        "uuid": uuid,
+        "type": file_type,
+        "url": file.url,
+        "sha256": file.sha256,
+        "size": file.size,
+    }
+    if update:
+        connection.execute(text(_INSERT + _REPLACE), parameters)
+        return
+    added = connection.execute(text(_INSERT + " ON CONFLICT DO NOTHING"), parameters)
+    if added.rowcount == 0:
+        raise DuplicateFileError(uuid, file_type)
+
+
+def registered_file(
+    connection: Connection, uuid: UUID, file_type: str
+) -> RegisteredFile:
+    """Return what is registered for a type of file.
+
+    Raises
+    ------
+    UnknownSequenceError
+        If the sequence is not in the archive.
+    MissingFileError
+        If it has no such file.
+    """
+    check_sequences(connection, uuid)
+    row = connection.execute(
+        text(
+            "SELECT file_url, file_sha256, "
+            "CAST(to_jsonb(files) ->> 'file_size' AS BIGINT) "
+            "FROM files WHERE visitseq_uuid = :uuid AND file_type = :type"
+        ),
+        {"uuid": uuid, "type": file_type},
+    ).first()
+    if row is None:
+        raise MissingFileError(uuid, file_type)
+    return RegisteredFile(row[0], bytes(row[1]), row[2])
+
+
+_INSERT = (
+    "INSERT INTO files (visitseq_uuid, file_type, file_sha256, file_url, file_size) "
+    "VALUES (:uuid, :type, :sha256, :url, :size)"
+)
+_REPLACE = (
+    " ON CONFLICT (visitseq_uuid, file_type) DO UPDATE "
+    "SET file_sha256 = excluded.file_sha256, file_url = excluded.file_url, "
+    "file_size = excluded.file_size, hash_algorithm = 'sha256'"
+)

@@ -1,0 +1,1 @@
+"""Alembic migrations of the metadata schema, for `archive_assets.metadata.schema`."""

@@ -1,0 +1,1 @@
+"""Revisions: first the original's schema, then what lies underneath."""

@@ -1,0 +1,87 @@
+"""Raw statements and raw connections, for callers of the original's ``query``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import ClientCursor, sql
+from psycopg import Connection as PsycopgConnection
+from sqlalchemy import Connection as SqlConnection
+from sqlalchemy import Engine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from archive_assets.metadata.database import MetadataDatabase
+
+__all__ = ["PooledConnections", "compose", "raw_connection", "run_query"]
+
+
+def compose(template: str, identifiers: Sequence[sql.Composable]) -> str:
+    """Return a statement with its ``{}`` filled by quoted identifiers."""
+    return sql.SQL(template).format(*identifiers).as_string()
+
+
+def run_query(
+    database: MetadataDatabase,
+    query: str | sql.Composable,
+    data: Mapping[str, object] | Sequence[object] = (),
+    commit: bool = False,
+    return_result: bool = True,
+) -> Sequence[tuple[Any, ...]]:
+    """Run one statement in the archive's schema; roll back unless ``commit``.
+
+    Returns
+    -------
+    rows
+        All rows, or ``(None,)`` if no result is wanted.
+    """
+    with database.transaction() as connection:
+        raw = raw_connection(connection)
+        # bound by the client, as the original's driver does: any number of commands
+        with ClientCursor(raw) as cursor:
+            text = query if isinstance(query, str) else query.as_string(raw)
+            cursor.execute(text.encode(), data or None)
+            rows: Sequence[Any] = cursor.fetchall() if return_result else (None,)
+        if not commit:
+            connection.rollback()
+    return rows
+
+
+def raw_connection(connection: SqlConnection) -> PsycopgConnection[Any]:
+    """Return the psycopg connection under one of SQLAlchemy, in its transaction."""
+    return _psycopg(connection.connection.driver_connection)
+
+
+def _psycopg(raw: object) -> PsycopgConnection[Any]:
+    if not isinstance(raw, PsycopgConnection):
+        raise TypeError(f"the pool holds {type(raw).__name__}, not psycopg connections")
+    return raw
+
+
+class PooledConnections:
+    """The pool with the three verbs of psycopg2's pools.
+
+    Parameters
+    ----------
+    engine
+        Whose pool to borrow from.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lent: dict[int, PoolProxiedConnection] = {}
+
+    def getconn(self) -> PsycopgConnection[Any]:
+        """Borrow a psycopg connection; give it back with `putconn`."""
+        proxied = self._engine.raw_connection()
+        raw = _psycopg(proxied.driver_connection)
+        self._lent[id(raw)] = proxied
+        return raw
+
+    def putconn(self, connection: PsycopgConnection[Any]) -> None:
+        """Give a connection back; what it did not commit is rolled back."""
+        self._lent.pop(id(connection)).close()
+
+    def closeall(self) -> None:
+        """Close the connections of the pool."""
+        for identity in list(self._lent):
+            self._lent.pop(identity).close()
+        self._engine.dispose()

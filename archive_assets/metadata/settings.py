@@ -1,0 +1,121 @@
+"""Where the metadata database is: arguments, then ``VSARCHIVE_*``, then defaults."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from archive_assets.metadata.errors import InvalidValueError
+
+__all__ = [
+    "VSARCHIVE_PGDATABASE",
+    "VSARCHIVE_PGHOST",
+    "VSARCHIVE_PGPORT",
+    "VSARCHIVE_PGSCHEMA",
+    "VSARCHIVE_PGUSER",
+    "ConnectionSettings",
+    "connection_settings",
+]
+
+VSARCHIVE_PGDATABASE = "opsim_log"
+VSARCHIVE_PGHOST = "usdf-maf-visit-seq-archive-tx-ro.sdf.slac.stanford.edu"
+VSARCHIVE_PGUSER = "reader"
+VSARCHIVE_PGSCHEMA = "vsmd"
+VSARCHIVE_PGPORT: int | None = None
+"""None leaves the port to libpq: ``PGPORT``, else 5432."""
+
+_CONNECT_TIMEOUT_S = 10
+_STATEMENT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """All that is needed to open the metadata database.
+
+    Attributes
+    ----------
+    connect
+        Keyword arguments of `psycopg.connect`; passwords are left to libpq.
+    schema
+        Schema that holds the tables.
+    statement_timeout_s
+        Longest time of one statement; 0 means no limit.
+    """
+
+    connect: Mapping[str, object] = field(repr=False)
+    schema: str
+    statement_timeout_s: float
+
+    @property
+    def place(self) -> str:
+        """Database, host and schema in words, for messages; never a password."""
+        host = self.connect.get("host", "localhost")
+        port = self.connect.get("port")
+        where = f"{host}:{port}" if port else f"{host}"
+        return f"{self.connect['dbname']} at {where}, schema {self.schema}"
+
+
+def connection_settings(
+    arguments: Mapping[str, object] | None = None,
+    schema: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> ConnectionSettings:
+    """Return the settings; an argument that is None counts as not given.
+
+    Parameters
+    ----------
+    arguments
+        As for `psycopg.connect`; ``database`` is the original's word for
+        ``dbname``. ``statement_timeout_s`` is ours.
+    schema
+        Schema; else ``VSARCHIVE_PGSCHEMA``, else ``vsmd``.
+    environ
+        Environment; the process's own by default.
+
+    Raises
+    ------
+    InvalidValueError
+        If a port or time-out is not a number, or the schema's name is empty.
+    """
+    environ = os.environ if environ is None else environ
+    connect = {k: v for k, v in (arguments or {}).items() if v is not None}
+    if "database" in connect:
+        connect["dbname"] = connect.pop("database")
+    for name, variable, default in (
+        ("dbname", "VSARCHIVE_PGDATABASE", VSARCHIVE_PGDATABASE),
+        ("host", "VSARCHIVE_PGHOST", VSARCHIVE_PGHOST),
+        ("user", "VSARCHIVE_PGUSER", VSARCHIVE_PGUSER),
+        ("port", "VSARCHIVE_PGPORT", VSARCHIVE_PGPORT),
+    ):
+        value = connect.get(name) or environ.get(variable) or default
+        if value is not None:
+            connect[name] = value
+    connect.setdefault(
+        "connect_timeout",
+        int(_seconds(environ, "VSARCHIVE_CONNECT_TIMEOUT_S", _CONNECT_TIMEOUT_S)),
+    )
+    statement_timeout_s = connect.pop("statement_timeout_s", None)
+    if statement_timeout_s is None:
+        statement_timeout_s = _seconds(
+            environ, "VSARCHIVE_STATEMENT_TIMEOUT_S", _STATEMENT_TIMEOUT_S
+        )
+    if "port" in connect and not str(connect["port"]).isdigit():
+        raise InvalidValueError(f"the port must be a number, not {connect['port']!r}")
+    if schema is None:
+        schema = environ.get("VSARCHIVE_PGSCHEMA") or VSARCHIVE_PGSCHEMA
+    if not schema or "\0" in schema:
+        raise InvalidValueError(f"unusable schema name {schema!r}")
+    return ConnectionSettings(
+        connect=connect,
+        schema=schema,
+        statement_timeout_s=float(str(statement_timeout_s)),
+    )
+
+
+def _seconds(environ: Mapping[str, str], variable: str, default: float) -> float:
+    text = environ.get(variable)
+    if not text:
+        return default
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidValueError(f"{variable} must be seconds, not {text!r}") from error
