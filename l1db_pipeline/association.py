@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.dia import SimulatedSources
+from l1db_pipeline.filling import hashed_uniform, row_keys
+from l1db_pipeline.htm import htm_index, xyz_to_radec
 from l1db_pipeline.ids import new_object_ids, source_ids
 from l1db_pipeline.matching import match_positions
 from l1db_pipeline.schema.model import Table
@@ -21,6 +24,7 @@ __all__ = [
     "FORCED_PHOTOMETRY_CUTOFF",
     "Detections",
     "as_utc64",
+    "detections_of",
     "forced_photometry_rows",
     "forced_source_records",
     "ids_by_catalog",
@@ -30,6 +34,7 @@ __all__ = [
     "with_required_columns",
 ]
 
+_FLUX_ERROR_NMGY = 0.03
 FORCED_PHOTOMETRY_CUTOFF = timedelta(days=30)
 """How long after its last detection an object is still measured (spec 5.5)."""
 
@@ -67,6 +72,20 @@ class Detections:
             places=self.places[rows],
             columns={name: column[rows] for name, column in self.columns.items()},
         )
+
+
+def detections_of(sources: SimulatedSources) -> Detections:
+    """Return simulated sources with the coordinates that their records need."""
+    ra_deg, dec_deg = xyz_to_radec(sources.xyz)
+    return Detections(
+        xyz=sources.xyz,
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        htm20=htm_index(sources.xyz),
+        catalog_index=sources.catalog_rows,
+        places=np.arange(len(sources)),
+        columns=sources.columns,
+    )
 
 
 def as_utc64(time: datetime) -> np.datetime64:
@@ -181,13 +200,14 @@ def object_records(
     n = len(detections)
     sigma = np.full(n, position_sigma_deg, dtype=np.float32)
     last = np.concatenate([np.full(n, time), forced["lastNonForcedSource"]])
+    measured = detections.columns
     parts: dict[str, NDArray[Any]] = {
         "diaObjectId": object_ids,
         "ra": detections.ra_deg,
-        "raSigma": sigma,
+        "raSigma": measured.get("raSigma", sigma),
         "decl": detections.dec_deg,
-        "declSigma": sigma,
-        "ra_decl_Cov": np.zeros(n, dtype=np.float32),
+        "declSigma": measured.get("declSigma", sigma),
+        "ra_decl_Cov": measured.get("ra_decl_Cov", np.zeros(n, dtype=np.float32)),
         "htmId20": detections.htm20,
     }
     columns = {
@@ -231,14 +251,29 @@ def source_records(
     )
 
 
-def forced_source_records(objects: Catalog, visit_id: int) -> Catalog:
-    """Return a DiaForcedSource for each new object version, detected or not."""
-    return Catalog(
-        {
-            "diaObjectId": objects["diaObjectId"],
-            "ccdVisitId": np.full(len(objects), visit_id, dtype=np.int64),
-        }
-    )
+def forced_source_records(
+    objects: Catalog, visit_id: int, detections: Detections
+) -> Catalog:
+    """Return a DiaForcedSource for each new object version, detected or not.
+
+    Where fluxes are simulated, detected objects (the first rows) have that of their
+    source, the others noise around zero.
+    """
+    n = len(objects)
+    columns: dict[str, NDArray[Any]] = {
+        "diaObjectId": objects["diaObjectId"],
+        "ccdVisitId": np.full(n, visit_id, dtype=np.int64),
+    }
+    if "psFlux" in detections.columns:
+        keys = row_keys(columns["diaObjectId"], columns["ccdVisitId"])
+        sigma = np.full(n, _FLUX_ERROR_NMGY)
+        sigma[: len(detections)] = detections.columns["psFluxSigma"]
+        # the sum of twelve uniform numbers is nearly Gaussian, of unit variance
+        noise = sum(hashed_uniform(keys, f"noise{i}") for i in range(12)) - 6.0
+        flux = sigma * noise
+        flux[: len(detections)] = detections.columns["psFlux"]
+        columns |= {"psFlux": flux, "psFluxSigma": sigma}
+    return Catalog(columns)
 
 
 def with_required_columns(catalog: Catalog, table: Table) -> Catalog:

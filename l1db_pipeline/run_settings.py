@@ -1,6 +1,7 @@
 """What makes the rows of a run: kept in its database, so that a resumed run agrees."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.dia import N_FALSE_POSITIVES, N_TRANSIENTS, DiaModel
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.store.base import L1Store
-from l1db_pipeline.visit import MatchMode
+from l1db_pipeline.visit import MatchMode, VisitOptions
 
 __all__ = [
     "SETTING_NAMES",
@@ -55,11 +58,34 @@ class RunSettings:
     """Of a variable source in the field of view, in each visit."""
     astrometric_scatter_arcsec: float = 0.0
     """Standard deviation of a detected position in each direction."""
-    n_transients: int = 5150
+    n_noise: int = N_TRANSIENTS + N_FALSE_POSITIVES
     """Mean number of transients and false detections in a visit."""
     open_angle_deg: float = 3.5
     fill: bool = False
-    """Fill every column, not only the required ones."""
+    """Measure fluxes and errors, and fill every column with plausible values."""
+
+    @property
+    def model(self) -> DiaModel:
+        """What difference imaging is to simulate."""
+        return DiaModel(
+            n_noise=self.n_noise,
+            open_angle_rad=math.radians(self.open_angle_deg),
+            detection_probability=self.detection_probability,
+            astrometric_scatter_arcsec=self.astrometric_scatter_arcsec,
+            measure=self.fill,
+        )
+
+    def options(self, config: L1dbConfig, *, update: bool = True) -> VisitOptions:
+        """Return what each visit is to do with a database of a configuration."""
+        return VisitOptions(
+            match=self.match,
+            match_radius_arcsec=self.match_radius_arcsec,
+            position_sigma_deg=self.astrometric_scatter_arcsec / 3600,
+            fill=self.fill,
+            read_sources_months=config.read_sources_months,
+            read_forced_sources_months=config.read_forced_sources_months,
+            update=update,
+        )
 
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
@@ -69,7 +95,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "match_radius_arcsec": float,
     "detection_probability": float,
     "astrometric_scatter_arcsec": float,
-    "n_transients": int,
+    "n_noise": int,
     "open_angle_deg": float,
     "fill": lambda text: text == "1",
 }
@@ -77,7 +103,9 @@ SETTING_NAMES = tuple(_PREFIX + name for name in _PARSERS)
 """Names of the settings in the database."""
 
 
-def settle(store: L1Store, asked: Mapping[str, object]) -> RunSettings:
+def settle(
+    store: L1Store, asked: Mapping[str, object], *, keep: bool = True
+) -> RunSettings:
     """Return the settings of a run, and keep them in its database.
 
     A setting is what was asked for, else what the database keeps, else the default.
@@ -89,6 +117,8 @@ def settle(store: L1Store, asked: Mapping[str, object]) -> RunSettings:
     asked
         Fields of `RunSettings` to values; `None` where nothing was asked for. A
         first run needs ``seed`` and ``catalog_sha256``.
+    keep
+        False leaves the database as it is.
 
     Raises
     ------
@@ -106,6 +136,8 @@ def settle(store: L1Store, asked: Mapping[str, object]) -> RunSettings:
             raise SettingsConflictError(name, stored, _as_text(value))
         values[name] = value
     settings = RunSettings(**values)
+    if not keep:
+        return settings
     for name, value in values.items():
         kept = store.put_setting(_PREFIX + name, _as_text(value))
         if kept != _as_text(value):  # another process began the run meanwhile

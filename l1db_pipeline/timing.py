@@ -48,6 +48,7 @@ class Timings:
     def step(self, name: str) -> Iterator[StepTiming]:
         """Time a block; set ``n_rows`` and ``n_bytes`` of what it yields inside.
 
+        Add to ``user_s`` and ``sys_s`` what processes spent that are still running.
         A block that raises is timed too.
         """
         timing = StepTiming(name)
@@ -57,8 +58,8 @@ class Timings:
         finally:
             user_end, system_end = _cpu_s()
             timing.real_s = time.perf_counter() - real
-            timing.user_s = user_end - user
-            timing.sys_s = system_end - system
+            timing.user_s += user_end - user
+            timing.sys_s += system_end - system
             self.steps.append(timing)
             _log.info(
                 "%s%s: real=%.3f user=%.3f sys=%.3f",

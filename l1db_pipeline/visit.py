@@ -34,6 +34,7 @@ from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecor
 from l1db_pipeline.timing import StepTiming
 
 __all__ = [
+    "AREA_STEPS",
     "Area",
     "MatchMode",
     "PreparedVisit",
@@ -47,6 +48,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger("ap_proto")
+
+AREA_STEPS = ("Objects-read", "S2O-matching", "Source-read", "L1-store")
+"""Steps of an area, in order; other steps lie within them."""
 
 _MONTH = timedelta(days=30)
 _MATCH_REACH = 3
@@ -345,7 +349,7 @@ def _records(
     sources = source_records(
         detections, object_ids, visit.visit_id, time, position_sigma_deg=sigma_deg
     )
-    forced_sources = forced_source_records(objects, visit.visit_id)
+    forced_sources = forced_source_records(objects, visit.visit_id, detections)
     keys = row_keys(objects["diaObjectId"], forced_sources["ccdVisitId"])
     return VisitRecords(
         objects=_complete(objects, schema.table("DiaObject"), keys, options),

@@ -1,5 +1,6 @@
 """Matching, forced photometry and the records of a visit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -133,9 +134,10 @@ def test_a_forced_object_keeps_its_position_and_its_clock() -> None:
 
 def test_every_object_version_has_a_forced_source() -> None:
     forced = known([9], ["2026-01-30"])
-    objects = object_records(detections([1], [2], [3]), np.array([3]), forced, TIME)
+    found = detections([1], [2], [3])
+    objects = object_records(found, np.array([3]), forced, TIME)
 
-    records = forced_source_records(objects, 77)
+    records = forced_source_records(objects, 77, found)
 
     assert records["diaObjectId"].tolist() == [3, 9]
     assert records["ccdVisitId"].tolist() == [77, 77]
@@ -208,3 +210,22 @@ def test_times_of_any_zone_become_utc() -> None:
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="is naive"):
         as_utc64(datetime(2026, 1, 1))  # noqa: DTZ001 - the error under test
+
+
+def test_forced_fluxes_are_the_sources_or_noise_around_zero() -> None:
+    found = replace(
+        detections([1], [2], [3]),
+        columns={
+            "psFlux": np.array([0.5], dtype=np.float32),
+            "psFluxSigma": np.array([0.25], dtype=np.float32),
+        },
+    )
+    forced = known(list(range(100, 400)), ["2026-01-30"] * 300)
+    objects = object_records(found, np.array([3]), forced, TIME)
+
+    records = forced_source_records(objects, 77, found)
+
+    assert records["psFlux"][0] == 0.5
+    noise = records["psFlux"][1:] / records["psFluxSigma"][1:]
+    assert abs(noise.mean()) < 0.25
+    assert 0.8 < noise.std() < 1.2

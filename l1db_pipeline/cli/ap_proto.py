@@ -1,0 +1,199 @@
+"""``ap_proto``: simulated alert production against the L1 database."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+__all__ = ["INTERRUPTED", "main"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+def _fields(
+    _context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
+) -> list[tuple[float, float]]:
+    """Read ``RA,DEC`` pairs, several in one value if blanks part them."""
+    fields = []
+    for word in " ".join(value).split():
+        try:
+            ra_deg, dec_deg = (float(part) for part in word.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{word!r} is not RA,DEC in degrees") from error
+        if not (0 <= ra_deg < 360 and -90 <= dec_deg <= 90):
+            raise click.BadParameter(f"{word!r} is not within 0..360,-90..90 degrees")
+        fields.append((ra_deg, dec_deg))
+    return fields
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-v", "--verbose", count=True,
+    help="Log what happens to standard error; twice for more.",
+)  # fmt: skip
+@click.option(
+    "-n", "--num-visits", type=click.IntRange(min=1), metavar="NUMBER",
+    help="Visits to process. [default: 1; with --visits, all that are not stored]",
+)  # fmt: skip
+@click.option(
+    "-i", "--interval", type=click.IntRange(min=1), metavar="SECONDS",
+    help="Time between visits. [default: 45]",
+)  # fmt: skip
+@click.option(
+    "-c", "--config", "config_file", default="l1db.cfg", show_default=True,
+    metavar="PATH", type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration of the database, an INI file; see cfg/ for examples.",
+)  # fmt: skip
+@click.option(
+    "-e", "--explain", is_flag=True,
+    help="Log the database's plan of each select before it runs (with -v).",
+)  # fmt: skip
+@click.option(
+    "-U", "--no-update", is_flag=True,
+    help="Do not change the database: read and compute only.",
+)  # fmt: skip
+@click.option(
+    "--start-time", metavar="'YYYY-MM-DD hh:mm:ss'",
+    type=click.DateTime(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"]),
+    help="Time of the first visit, UTC. Needed when the database has no visits; later "
+    "it may be repeated. No visits are made from 6:00 to 20:00.",
+)  # fmt: skip
+@click.option(
+    "--start-visit-id", type=click.IntRange(min=0), metavar="ID",
+    help="Id of the first visit, when the database has none. [default: 1]",
+)  # fmt: skip
+@click.option(
+    "--divide", type=click.IntRange(min=0, max=64), default=0, metavar="N",
+    help="Divide the field of view into N x N tiles and process them in parallel.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="NUMBER",
+    help="Processes that work on tiles. [default: one for each processor]",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="NUMBER",
+    help="Seed of everything random. [default: a random one]",
+)  # fmt: skip
+@click.option(
+    "--match", type=click.Choice(["id", "position"]),
+    help="How a source finds its object: by the generator's id, as in the original, "
+    "or by position. [default: id]",
+)  # fmt: skip
+@click.option(
+    "--match-radius", type=click.FloatRange(min=0, min_open=True, max=60),
+    metavar="ARCSEC", help="Largest distance of a match by position. [default: 1]",
+)  # fmt: skip
+@click.option(
+    "--detection-probability", type=click.FloatRange(0, 1), metavar="P",
+    help="Chance that a visit detects a variable source. [default: 1]",
+)  # fmt: skip
+@click.option(
+    "--astrometric-scatter", type=click.FloatRange(min=0, max=60), metavar="ARCSEC",
+    help="Error of a variable source's position in each direction. [default: 0]",
+)  # fmt: skip
+@click.option(
+    "--fields", multiple=True, metavar="'RA,DEC ...'", callback=_fields,
+    help="Observe these fields in turn (degrees), instead of random places of the "
+    "southern sky.",
+)  # fmt: skip
+@click.option(
+    "--visits", "visits_file", metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Observe the visits of an opsim database or a visits.h5, in their order, at "
+    "their times.",
+)  # fmt: skip
+@click.option(
+    "--fill/--no-fill", default=None,
+    help="Fill every column with plausible values, or only the required ones. "
+    "[default: --no-fill]",
+)  # fmt: skip
+@click.argument("sources_file", type=click.Path(dir_okay=False, path_type=Path))
+def main(
+    *,
+    verbose: int,
+    num_visits: int | None,
+    interval: int | None,
+    config_file: Path,
+    explain: bool,
+    no_update: bool,
+    start_time: datetime | None,
+    start_visit_id: int | None,
+    divide: int,
+    workers: int | None,
+    seed: int | None,
+    match: str | None,
+    match_radius: float | None,
+    detection_probability: float | None,
+    astrometric_scatter: float | None,
+    fields: list[tuple[float, float]],
+    visits_file: Path | None,
+    fill: bool | None,
+    sources_file: Path,
+) -> None:
+    """Process simulated visits as alert production would, and store them.
+
+    Each visit simulates difference imaging of variable sources (SOURCES_FILE, made by
+    gen_sources) and transients, reads the objects known in its field of view, matches
+    sources to them, measures undetected ones by forced photometry, reads their
+    history, and stores all of it in one transaction.
+
+    A run goes on where the database stands: repeat the command after a crash. Seed,
+    matching and simulation are kept in the database, so that a resumed run makes the
+    rows of an uninterrupted one; asking for other values is an error.
+
+    Ctrl-C ends the run after the visit that is being processed, with exit code 130; a
+    second Ctrl-C ends it at once, and the visit leaves nothing in the database.
+
+    \b
+    Example:
+      gen_sources -H -1 -n 1000 sources.npy
+      create_l1_schema -c l1db.cfg
+      ap_proto -v -n 100 --start-time "2026-01-01 00:00:00" sources.npy
+    """  # noqa: D301  # click wants the control character
+    if fields and visits_file:
+        raise click.UsageError("--fields and --visits exclude each other: give one")
+    if visits_file and (start_time or start_visit_id is not None or interval):
+        raise click.UsageError(
+            "--visits gives times and ids: leave out --start-time, --start-visit-id "
+            "and --interval"
+        )
+    from l1db_pipeline.errors import L1dbError
+    from l1db_pipeline.run_command import RunRequest, run
+
+    request = RunRequest(
+        config_file=config_file,
+        sources_file=sources_file,
+        visits_file=visits_file,
+        n_visits=num_visits,
+        interval_s=interval,
+        start_time=start_time.replace(tzinfo=UTC) if start_time else None,
+        start_visit_id=start_visit_id,
+        fields_deg=fields,
+        divide=divide,
+        n_workers=workers,
+        explain=explain,
+        update=not no_update,
+        settings={
+            "seed": seed,
+            "match": match,
+            "match_radius_arcsec": match_radius,
+            "detection_probability": detection_probability,
+            "astrometric_scatter_arcsec": astrometric_scatter,
+            "fill": fill,
+        },
+    )
+    try:
+        is_finished = run(request, verbosity=verbose)
+    except KeyboardInterrupt:
+        is_finished = False
+    except (L1dbError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not is_finished:
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""A run to report: its numbers per visit, wherever they were kept."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.config import L1dbConfig, safe_url
+from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.log2csv import SELECT_KEYS, STEP_KEYS, VISIT_COLUMNS, LogParser
+from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.store.open import open_store
+from l1db_pipeline.timing import TABLE_ROWS_STEP
+
+__all__ = [
+    "TOTAL_STEP",
+    "Run",
+    "RunDataError",
+    "read_csv",
+    "read_database",
+    "read_log",
+    "read_run",
+    "read_store",
+    "run_from_timings",
+]
+
+TOTAL_STEP = "Visit"
+"""Name of the step that spans a whole visit."""
+
+_ROWS_SUFFIX = TABLE_ROWS_STEP.format(table="")
+_ROW_STEPS = {
+    "Objects-read": "obj_in_fov",
+    "DiaObject select": "obj_selected",
+    "DiaSource select": "src_selected",
+    "DiaForcedSource select": "fsrc_selected",
+}
+_COUNT_COLUMNS = {
+    "obj_count": "DiaObject",
+    "src_count": "DiaSource",
+    "fsrc_count": "DiaForcedSource",
+}
+
+
+class RunDataError(L1dbError):
+    """A file or database holds no timings of a run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a report shows of one run."""
+
+    name: str
+    source: str
+    """Where the numbers come from, for people."""
+    visits: pd.DataFrame
+    """A row per visit, sorted; `VISIT_COLUMNS`, seconds and rows, NaN for none."""
+    tables: pd.DataFrame
+    """Columns ``visit``, ``table``, ``n_rows`` and ``n_bytes`` (NaN for unknown)."""
+    pointings_deg: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    """RA and Dec of visits, ICRS, shape ``(n, 2)``; empty if not known."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_run(path: Path, name: str | None = None) -> Run:
+    """Read a run from a CSV file of `log2csv` or, by its content, from a log.
+
+    Raises
+    ------
+    RunDataError
+        If the file holds no visit.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            first = stream.readline()
+    except OSError as error:
+        raise RunDataError(f"cannot read {path}: {error.strerror}") from error
+    if first.startswith("visit,"):
+        return read_csv(path, name)
+    return read_log(path, name)
+
+
+def read_csv(path: Path, name: str | None = None) -> Run:
+    """Read a run from a CSV file as `log2csv` and the original write it."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    try:
+        numbers = [
+            {
+                key: float("nan") if value in {"NULL", "", None} else float(value)
+                for key, value in row.items()
+                if key is not None
+            }
+            for row in rows
+        ]
+    except ValueError as error:
+        raise RunDataError(f"{path} is not a CSV file of log2csv: {error}") from error
+    return _run(numbers, name or path.stem, str(path))
+
+
+def read_log(path: Path, name: str | None = None) -> Run:
+    """Read a run from a log of ap_proto, ours or the original's."""
+    parser = LogParser()
+    pointings = []
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        rows = []
+        for line in stream:
+            if (row := parser.feed(line)) is not None:
+                rows.append(row)
+            elif "Pointing ra, decl = " in line:
+                pointings.append(_pointing(line))
+    return _run(rows, name or path.stem, str(path), np.array(pointings).reshape(-1, 2))
+
+
+def read_store(
+    store: L1Store,
+    *,
+    name: str,
+    source: str,
+    setting_names: Sequence[str] = (),
+    pointings_deg: NDArray[np.float64] | None = None,
+) -> Run:
+    """Read a run from the timings and settings that its database keeps."""
+    settings = {
+        key: value
+        for key in setting_names
+        if (value := store.get_setting(key)) is not None
+    }
+    return run_from_timings(
+        store.read_timings(),
+        name=name,
+        source=source,
+        settings=settings,
+        pointings_deg=pointings_deg,
+    )
+
+
+def read_database(config_file: Path, name: str | None = None) -> Run:
+    """Read a run from the database that an INI file names.
+
+    Raises
+    ------
+    L1dbError
+        If the file or the database cannot be read, or holds no timings.
+    """
+    config = L1dbConfig.from_ini(config_file)
+    store = open_store(config)
+    try:
+        return read_store(
+            store, name=name or config_file.stem, source=safe_url(config.url)
+        )
+    finally:
+        store.close()
+
+
+def run_from_timings(
+    timings: Catalog,
+    *,
+    name: str,
+    source: str,
+    settings: Mapping[str, str] | None = None,
+    pointings_deg: NDArray[np.float64] | None = None,
+) -> Run:
+    """Make a run of a timings table; steps of tiles are averaged as in `log2csv`."""
+    frame = _timings_frame(timings)
+    if frame.empty:
+        raise RunDataError(f"{source} holds no timings: was ap_proto run with it?")
+    is_table = frame["step"].str.endswith(_ROWS_SUFFIX)
+    sizes = frame[is_table]
+    tables = pd.DataFrame(
+        {
+            "visit": sizes["visit"],
+            "table": sizes["step"].str.removesuffix(_ROWS_SUFFIX),
+            "n_rows": sizes["n_rows"],
+            "n_bytes": sizes["n_bytes"],
+        }
+    ).reset_index(drop=True)
+    return Run(
+        name=name,
+        source=source,
+        visits=_visits_frame(frame[~is_table], tables),
+        tables=tables,
+        pointings_deg=np.empty((0, 2)) if pointings_deg is None else pointings_deg,
+        settings=dict(settings or {}),
+    )
+
+
+def _timings_frame(timings: Catalog) -> pd.DataFrame:
+    frame = pd.DataFrame({key: timings[key] for key in timings.names})
+    for key in timings.names:
+        if (mask := timings.null_mask(key)).any():
+            frame[key] = frame[key].astype("float64").mask(mask)
+    return frame.rename(columns={"visitId": "visit"})
+
+
+def _visits_frame(steps: pd.DataFrame, tables: pd.DataFrame) -> pd.DataFrame:
+    steps = steps.assign(cpu_s=steps["user_s"] + steps["sys_s"])
+    # a step may run several times in a tile (one SELECT per batch): sum, then average
+    per_tile = (
+        steps.groupby(["visit", "tile", "step"])[["real_s", "cpu_s", "n_rows"]]
+        .sum(min_count=1)
+        .reset_index()
+    )
+    means = per_tile.pivot_table(
+        index="visit",
+        columns="step",
+        values=["real_s", "cpu_s", "n_rows"],
+        dropna=False,
+    )
+    visits = pd.DataFrame(index=means.index, columns=list(VISIT_COLUMNS), dtype=float)
+    visits["visit"] = means.index.to_numpy()
+    done = set(means["real_s"].columns)
+    for step, key in {**STEP_KEYS, TOTAL_STEP: "visit"}.items():
+        for kind in ("real", "cpu"):
+            if step in done and f"{key}_{kind}" in visits:
+                visits[f"{key}_{kind}"] = means[f"{kind}_s"][step].fillna(
+                    visits[f"{key}_{kind}"]
+                )
+    for step, key in _ROW_STEPS.items():
+        if step in done:
+            visits[key] = means["n_rows"][step]
+    visits["select_real"] = visits[list(SELECT_KEYS)].sum(axis=1, min_count=1)
+    for key, table in _COUNT_COLUMNS.items():
+        counts = tables[tables["table"] == table].set_index("visit")["n_rows"]
+        visits[key] = counts.reindex(visits.index)
+    return visits[visits["visit_proc_real"].notna()].reset_index(drop=True)
+
+
+def _run(
+    rows: list[dict[str, float]],
+    name: str,
+    source: str,
+    pointings_deg: NDArray[np.float64] | None = None,
+) -> Run:
+    if not rows:
+        raise RunDataError(f"{source} holds no finished visit")
+    visits = pd.DataFrame(rows).reindex(columns=list(VISIT_COLUMNS)).astype(float)
+    visits = visits.sort_values("visit", kind="stable").reset_index(drop=True)
+    tables = pd.concat(
+        [
+            pd.DataFrame(
+                {"visit": visits["visit"], "table": table, "n_rows": visits[key]}
+            ).dropna()
+            for key, table in _COUNT_COLUMNS.items()
+        ],
+        ignore_index=True,
+    ).assign(n_bytes=np.nan)
+    return Run(
+        name=name,
+        source=source,
+        visits=visits,
+        tables=tables,
+        pointings_deg=np.empty((0, 2)) if pointings_deg is None else pointings_deg,
+    )
+
+
+def _pointing(line: str) -> list[float]:
+    """Return RA and Dec of a log line ``Pointing ra, decl = <ra>, <decl>; ...``."""
+    angles = line.partition(" = ")[2].partition(";")[0]
+    return [float(word) for word in angles.split(",")]
