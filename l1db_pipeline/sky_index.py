@@ -65,7 +65,9 @@ def _cells(xyz: NDArray[np.float64]) -> NDArray[np.int32]:
     np.divide(_SIDE / 2, scale, out=scale)
     x *= scale
     y *= scale
-    along: NDArray[np.int32] = np.minimum((x + y + _SIDE / 2).astype(np.int32), _SIDE - 1)
+    along: NDArray[np.int32] = np.minimum(
+        (x + y + _SIDE / 2).astype(np.int32), _SIDE - 1
+    )
     across = np.minimum((x - y + _SIDE / 2).astype(np.int32), _SIDE - 1)
     along *= _SIDE
     along += across
