@@ -3,6 +3,8 @@
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -13,15 +15,20 @@ from l1db_pipeline.services import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """libpq string of a server: L1DB_TEST_DSN, or an embedded one of this session."""
+def postgres_dsn() -> Iterator[str]:
+    """libpq string of a server: L1DB_TEST_DSN, or an embedded one of this session.
+
+    Its data are not under pytest's folder: another session of root that starts takes
+    away the others' right to enter it, and so the server's, which is not root.
+    """
     if dsn := os.environ.get("L1DB_TEST_DSN"):
         yield dsn
         return
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
-    server.start()
-    yield server.dsn()
-    server.stop()
+    with TemporaryDirectory(prefix="l1db-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data")
+        server.start()
+        yield server.dsn()
+        server.stop()
 
 
 @pytest.fixture
