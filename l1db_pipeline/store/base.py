@@ -45,7 +45,8 @@ class VisitKey:
     tile: str = ""
     """Name of the tile (``"2x3"``), empty for the whole field of view."""
     n_tiles: int = 1
-    """How many tiles make the visit; the visits table gets its row with the last."""
+    """How many tiles make the visit; the visits table gets its row with the last.
+    With 0 that is not known, and only `L1Store.save_visit` completes the visit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +146,15 @@ class L1Store(Protocol):
         ------
         VisitConflictError
             If other content is stored under the same visit and tile.
+        """
+
+    def save_visit(self, visit_id: int, time: datetime) -> None:
+        """Enter a visit into the visits table whose parts were stored one by one.
+
+        Raises
+        ------
+        VisitConflictError
+            If the visit is there with another time.
         """
 
     def stored_tiles(self, visit_id: int) -> frozenset[str]:

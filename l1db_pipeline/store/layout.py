@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Column, Datatype, Index, Schema, Table
+from l1db_pipeline.schema.version import VERSION_TABLE
 
 __all__ = [
     "HOME_PIXEL",
@@ -135,6 +136,7 @@ class Layout:
     settings: Table = SETTINGS
     filled: Table = FILLED
     timings: Table = TIMINGS
+    version: Table = VERSION_TABLE
     packed_sources: Table | None = None
     packed_forced: Table | None = None
 
@@ -146,6 +148,7 @@ class Layout:
             self.objects, self.sources, self.forced, self.visits, *self.others,
             *(table for table in optional if table is not None),
             self.ledger, self.tile_counts, self.settings, self.filled, self.timings,
+            self.version,
         )  # fmt: skip
 
     @property

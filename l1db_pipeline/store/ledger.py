@@ -71,20 +71,29 @@ class Ledger:
 
     def complete(self, visit: PreparedVisit) -> None:
         """Add the visit to the visits table if this was its last tile."""
-        key, layout = visit.key, self._layout
+        key = visit.key
+        if not key.n_tiles:
+            return
+        layout = self._layout
         if key.n_tiles > 1:
             # the counter's row stays locked until the end of the transaction, so of
             # two tiles that finish together one sees the other
             n_stored = self._database.increment(layout.tile_counts, key.visit_id)
             if n_stored != key.n_tiles:
                 return
-        row = Catalog(
-            {
-                "visitId": np.array([key.visit_id], dtype=np.int64),
-                "visitTime": np.array([visit.time], dtype="datetime64[us]"),
-            }
-        )
+        row = one_row(layout.visits, key.visit_id, visit.time)
         self._database.append(layout.visits, row)
+
+    def save(self, visit_id: int, time: np.datetime64) -> None:
+        """Add a visit to the visits table; again is allowed, at another time not."""
+        visits = self._layout.visits
+        row = one_row(visits, visit_id, time)
+        if self._database.add_if_absent(visits, row):
+            return
+        where = [Condition("visitId", Op.EQUAL, visit_id)]
+        stored = self._database.select(visits, ["visitTime"], where)["visitTime"][0]
+        if stored != time:
+            raise VisitConflictError(visit_id, "", f"of {stored}", f"of {time}")
 
     def tiles(self, visit_id: int) -> frozenset[str]:
         """Return the stored tiles of a visit."""

@@ -10,6 +10,7 @@ from l1db_pipeline.errors import ConfigError
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.database import Database
+from l1db_pipeline.store.explain import Plans, explaining
 from l1db_pipeline.store.layout import Layout
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.timing import Timings
@@ -19,11 +20,14 @@ __all__ = ["open_store"]
 _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
 
 
-def open_store(config: L1dbConfig, *, timings: Timings | None = None) -> SqlL1Store:
+def open_store(
+    config: L1dbConfig, *, timings: Timings | None = None, plans: Plans | None = None
+) -> SqlL1Store:
     """Connect to the database of a configuration.
 
     Tables are not made here (`SqlL1Store.create_schema` does it) and not looked at
-    before the first call that needs them.
+    before the first call that needs them. With ``plans`` the database's plans are
+    told while they are wanted.
 
     Raises
     ------
@@ -46,7 +50,10 @@ def open_store(config: L1dbConfig, *, timings: Timings | None = None) -> SqlL1St
         )
     schema = load_schema(config.schema_file, column_map=config.column_map)
     known = Layout.of(schema, config).tables
-    return SqlL1Store(opener(config, known), schema, config, timings)
+    database = opener(config, known)
+    if plans is not None:
+        database = explaining(database, plans)
+    return SqlL1Store(database, schema, config, timings)
 
 
 def _postgres(config: L1dbConfig, known: Sequence[Table]) -> Database:

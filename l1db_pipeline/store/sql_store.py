@@ -13,6 +13,11 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.schema.version import (
+    SCHEMA_REVISION,
+    VERSION_COLUMN,
+    SchemaVersionError,
+)
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -22,7 +27,12 @@ from l1db_pipeline.store.base import (
     VisitKey,
     VisitRecords,
 )
-from l1db_pipeline.store.bookkeeping import FilledColumns, Settings, TimingsTable
+from l1db_pipeline.store.bookkeeping import (
+    FilledColumns,
+    Settings,
+    TimingsTable,
+    one_row,
+)
 from l1db_pipeline.store.database import Database
 from l1db_pipeline.store.errors import (
     InvalidCatalogError,
@@ -99,6 +109,9 @@ class SqlL1Store(L1Store):
             for table in self.layout.tables:
                 if table.name not in present:
                     self._database.create(table)
+            if self.layout.version.name not in present:
+                row = one_row(self.layout.version, SCHEMA_REVISION)
+                self._database.add_if_absent(self.layout.version, row)
         for name, value in self._made_with().items():
             self._settings.put(name, value)
         self._is_checked = False
@@ -122,6 +135,7 @@ class SqlL1Store(L1Store):
         place = self._database.place
         if self.layout.settings.name not in self._database.table_names():
             raise SchemaMissingError(place)
+        self._check_revision(place)
         for name, wanted in self._made_with().items():
             stored = self._settings.get(name)
             if stored is None:
@@ -129,6 +143,14 @@ class SqlL1Store(L1Store):
             if stored != wanted:
                 raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
         self._is_checked = True
+
+    def _check_revision(self, place: str) -> None:
+        found = ""
+        if self.layout.version.name in self._database.table_names():
+            rows = self._database.select(self.layout.version, [VERSION_COLUMN])
+            found = ", ".join(rows[VERSION_COLUMN].tolist())
+        if found != SCHEMA_REVISION:
+            raise SchemaVersionError(place, found)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -245,6 +267,12 @@ class SqlL1Store(L1Store):
             raise
         self._filled.commit()
         return StoreOutcome.STORED
+
+    @override
+    def save_visit(self, visit_id: int, time: datetime) -> None:
+        self._check_made_with()
+        with self._database.transaction(write=True):
+            self._ledger.save(visit_id, naive_utc(time, f"visit {visit_id}"))
 
     @override
     def stored_tiles(self, visit_id: int) -> frozenset[str]:

@@ -104,9 +104,9 @@ def _check_key(key: VisitKey, place: str) -> None:
             f"the tile's name has {len(key.tile)} characters",
             f"use at most {_MAX_TILE_LENGTH}",
         )
-    if not 1 <= key.n_tiles <= _MAX_TILES:
+    if not 0 <= key.n_tiles <= _MAX_TILES:
         raise InvalidCatalogError(
-            place, f"n_tiles is {key.n_tiles}", f"use 1..{_MAX_TILES}"
+            place, f"n_tiles is {key.n_tiles}", f"use 0..{_MAX_TILES}"
         )
 
 

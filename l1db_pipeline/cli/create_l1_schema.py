@@ -1,0 +1,41 @@
+"""``create_l1_schema``: make the tables of the L1 database."""
+
+import click
+
+from l1db_pipeline.cli.edge import (
+    config_option,
+    plain_errors,
+    set_up_logging,
+    verbose_option,
+)
+
+__all__ = ["main"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@verbose_option
+@click.option(
+    "--drop",
+    is_flag=True,
+    help="Drop the tables first, with ALL DATA in them.",
+)
+@config_option
+@plain_errors
+def main(verbose: int, drop: bool, config: str) -> None:
+    """Create the tables of the L1 database that the configuration describes.
+
+    Tables that exist already stay as they are.
+
+    \b
+    Example:
+      create_l1_schema -v -c cfg/l1db-sqlite.cfg
+    """  # noqa: D301  # click wants the control character
+    set_up_logging(verbose)
+    from l1db_pipeline.l1db import L1db
+
+    with L1db(config) as database:
+        database.makeSchema(drop=drop)
+
+
+if __name__ == "__main__":
+    main()

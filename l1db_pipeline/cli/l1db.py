@@ -1,0 +1,232 @@
+"""``l1db``: operations on an L1 database, each one call of the store."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC
+from typing import Any, TypeVar
+
+import click
+
+from l1db_pipeline.cli.edge import (
+    config_option,
+    plain_errors,
+    set_up_logging,
+    verbose_option,
+)
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_RA = click.FloatRange(0, 360, max_open=True)
+_DEC = click.FloatRange(-90, 90)
+_CONE = (_RA, _DEC, click.FloatRange(0, 648_000, min_open=True))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make, check and query an L1 database.
+
+    Every command reads the configuration of -c, an INI file as in cfg/. Data go to
+    stdout as CSV, messages to stderr.
+    """
+
+
+def _command(name: str) -> Callable[[F], click.Command]:
+    """Make a command with the options that all have."""
+
+    def wrap(function: F) -> click.Command:
+        return main.command(name)(verbose_option(config_option(plain_errors(function))))
+
+    return wrap
+
+
+def _open(config: str, verbose: int) -> Any:  # L1Store, whose import takes a while
+    set_up_logging(verbose)
+    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.store.open import open_store
+
+    return open_store(L1dbConfig.from_ini(config))
+
+
+def _print_numbers(heading: str, numbers: Mapping[str, int]) -> None:
+    click.echo(f"table,{heading}")
+    for table, number in numbers.items():
+        click.echo(f"{table},{number}")
+
+
+@_command("create-schema")
+@click.option("--drop", is_flag=True, help="Drop the tables first, with ALL DATA.")
+def create_schema(config: str, verbose: int, drop: bool) -> None:
+    """Create the tables; those that exist stay as they are."""
+    with closing(_open(config, verbose)) as store:
+        store.create_schema(drop=drop)
+
+
+@_command("migrate")
+@click.option("--to", "revision", default=None, help="Revision; the newest if absent.")
+def migrate_command(config: str, verbose: int, revision: str | None) -> None:
+    """Carry the tables to the layout of this version of the package.
+
+    Make a backup first. PostgreSQL undoes a step that fails; SQLite and MariaDB
+    do not.
+    """
+    set_up_logging(verbose)
+    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.schema.version import SCHEMA_REVISION
+    from l1db_pipeline.store.migrate import migrate
+
+    before, after = migrate(L1dbConfig.from_ini(config), revision or SCHEMA_REVISION)
+    click.echo(f"revision {before} -> {after}" if before != after else f"is {after}")
+
+
+@_command("last-visit")
+def last_visit(config: str, verbose: int) -> None:
+    """Print the last complete visit and the largest ids."""
+    with closing(_open(config, verbose)) as store:
+        last = store.last_visit()
+    click.echo("visitId,visitTime,lastObjectId,lastSourceId")
+    if last is not None:
+        time = last.time.astimezone(UTC).replace(tzinfo=None).isoformat()
+        click.echo(
+            f"{last.visit_id},{time}Z,{last.last_object_id},{last.last_source_id}"
+        )
+
+
+@_command("row-counts")
+def row_counts(config: str, verbose: int) -> None:
+    """Print the exact number of rows of each table; this may take long."""
+    with closing(_open(config, verbose)) as store:
+        _print_numbers("rows", store.row_counts())
+
+
+@_command("sizes")
+def sizes(config: str, verbose: int) -> None:
+    """Print the bytes of each table with its indexes."""
+    with closing(_open(config, verbose)) as store:
+        _print_numbers("bytes", store.table_bytes())
+
+
+@_command("verify")
+@click.option("--repair", is_flag=True, help="Rebuild packed history that is wrong.")
+def verify(config: str, verbose: int, repair: bool) -> None:
+    """Check every invariant of the database; exit 1 if one is broken.
+
+    Rows are the record: --repair rebuilds packed history from them and never
+    changes a row.
+    """
+    with closing(_open(config, verbose)) as store:
+        findings = store.verify(repair=repair)
+    for finding in findings:
+        state = "repaired" if finding.repaired else "broken"
+        click.echo(f"{state}: {finding.invariant}: {finding.where}: {finding.detail}")
+    n_broken = sum(not finding.repaired for finding in findings)
+    if n_broken:
+        raise click.ClickException(f"{n_broken} of the findings are not repaired")
+    click.echo("every invariant holds", err=True)
+
+
+@_command("digest")
+def digest(config: str, verbose: int) -> None:
+    """Print digests of the science content; equal ones mean equal content.
+
+    They do not depend on the backend, the index mode or the layout of history.
+    """
+    with closing(_open(config, verbose)) as store:
+        digests = store.science_digest()
+    click.echo("table,digest")
+    for table, value in digests.items():
+        click.echo(f"{table},{value}")
+
+
+@_command("light-curve")
+@click.argument("object_id", type=int)
+@click.option(
+    "--part",
+    type=click.Choice(["versions", "sources", "forced-sources"]),
+    default="sources",
+    show_default=True,
+    help="What to print of the object.",
+)
+def light_curve(config: str, verbose: int, object_id: int, part: str) -> None:
+    """Print the sources, forced sources or versions of an object, by time."""
+    with closing(_open(config, verbose)) as store:
+        curve = store.light_curve(object_id)
+    from l1db_pipeline.csv_text import catalog_as_csv
+
+    rows = getattr(curve, part.replace("-", "_"))
+    if not len(curve.versions):
+        raise click.ClickException(f"there is no object {object_id}")
+    click.echo(catalog_as_csv(rows), nl=False)
+
+
+@_command("cone-search")
+@click.argument("cone", metavar="RA DEC RADIUS", nargs=3, type=_CONE)
+@click.option(
+    "--columns", help="Names, with commas between; the short record if absent."
+)
+def cone_search(
+    config: str,
+    verbose: int,
+    cone: tuple[float, float, float],
+    columns: str | None,
+) -> None:
+    """Print current objects near a place, nearest first.
+
+    RA and DEC are degrees (ICRS), RADIUS is arc seconds. Put -- before a negative
+    DEC: l1db cone-search -c l1db.cfg -- 10.5 -20.25 3
+    """
+    names = columns.split(",") if columns else None
+    with closing(_open(config, verbose)) as store:
+        found = store.cone_search(*cone, columns=names)
+    from l1db_pipeline.csv_text import catalog_as_csv
+
+    click.echo(catalog_as_csv(found, names), nl=False)
+
+
+@_command("explain")
+@click.argument("ra_deg", metavar="RA", type=_RA)
+@click.argument("dec_deg", metavar="DEC", type=_DEC)
+@click.option(
+    "--radius", "radius_deg", type=click.FloatRange(0, 90, min_open=True),
+    default=1.75, show_default=True, help="Radius of the field of view, degrees.",
+)  # fmt: skip
+def explain(
+    config: str, verbose: int, ra_deg: float, dec_deg: float, radius_deg: float
+) -> None:
+    """Print the database's plans of the reads of a visit at RA, DEC (degrees)."""
+    from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
+
+    centre = UnitVector3d(LonLat.fromDegrees(ra_deg, dec_deg))
+    region = Circle(centre, Angle.fromDegrees(radius_deg))
+    set_up_logging(verbose)
+    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.store.explain import Plans
+    from l1db_pipeline.store.open import open_store
+
+    plans = Plans(click.echo)
+    store = open_store(L1dbConfig.from_ini(config), plans=plans)
+    with closing(store), plans.asked():
+        store.read_objects(region)
+        store.read_sources(region=region)
+        store.read_forced_sources(region=region)
+
+
+@_command("merge-nightly")
+def merge_nightly(config: str, verbose: int) -> None:
+    """Move DiaObjectNightly into DiaObject, and vacuum."""
+    with closing(_open(config, verbose)) as store:
+        click.echo(f"{store.merge_nightly()} rows moved")
+
+
+@_command("timings")
+def timings(config: str, verbose: int) -> None:
+    """Print what each step of each visit cost, seconds."""
+    with closing(_open(config, verbose)) as store:
+        rows = store.read_timings()
+    from l1db_pipeline.csv_text import catalog_as_csv
+
+    click.echo(catalog_as_csv(rows, rows.names), nl=False)
+
+
+if __name__ == "__main__":
+    main()

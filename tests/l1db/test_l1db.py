@@ -1,0 +1,390 @@
+# ruff: noqa: DTZ001  # times of the original's records are naive, UTC
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
+
+from l1db_pipeline.errors import ConfigError, VisitConflictError
+from l1db_pipeline.htm import htm_index, radec_to_xyz
+from l1db_pipeline.l1db import (
+    DiaForcedSource,
+    DiaObject,
+    DiaObject_short,
+    DiaSource,
+    DiaSource_full,
+    L1db,
+    Visit,
+)
+from l1db_pipeline.records import RecordError
+
+T0 = datetime(2026, 1, 1, 3)
+FIELD = Circle(UnitVector3d(LonLat.fromDegrees(10, -20)), Angle.fromDegrees(1.75))
+MODES = ("baseline", "htm20_id_iov", "last_object_table")
+
+Open = Callable[..., L1db]
+
+
+def _object(number: int, time: datetime, decl: float = -20.0) -> DiaObject:
+    ra = 10 + number / 1000
+    return DiaObject(
+        number, time, None, time, ra, decl, *[0.0] * 15, 0, 0, _htm(ra, decl)
+    )
+
+
+def _source(number: int, visit: int, decl: float = -20.0) -> DiaSource:
+    ra = 10 + number / 1000
+    return DiaSource(
+        visit * 1000 + number, visit, number, 0, 0.0, ra, 0.0, decl, *[0.0] * 9, 5.0,
+        0, _htm(ra, decl),
+    )  # fmt: skip
+
+
+def _forced(number: int, visit: int) -> DiaForcedSource:
+    return DiaForcedSource(number, visit, 1.5, None, 0.0, 0.0, 0)
+
+
+def _htm(ra: float, decl: float) -> int:
+    return int(htm_index(radec_to_xyz(np.array([ra]), np.array([decl])))[0])
+
+
+def _visit(database: L1db, visit: int, time: datetime, n_objects: int = 3) -> None:
+    """Do what the original's ap_proto does for a visit."""
+    numbers = range(1, n_objects + 1)
+    database.storeDiaObjects([_object(n, time) for n in numbers], time)
+    database.storeDiaSources([_source(n, visit) for n in numbers])
+    database.storeDiaForcedSources([_forced(n, visit) for n in numbers])
+    database.saveVisit(visit, time)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("pg", marks=pytest.mark.postgresql)])
+def open_l1db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Open one database, made at the first call, with options of the INI file."""
+    url = (
+        f"sqlite:///{tmp_path}/l1.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("database_url")
+    )
+    opened = []
+
+    def open_it(**options: object) -> L1db:
+        file = tmp_path / "l1db.cfg"
+        lines = "\n".join(f"{name} = {value}" for name, value in options.items())
+        file.write_text(f"[database]\nurl = {url}\n[l1db]\n{lines}\n")
+        opened.append(L1db(str(file)))
+        opened[-1].makeSchema()
+        return opened[-1]
+
+    yield open_it
+    for database in opened:
+        database.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("nightly", [0, 1])
+def test_a_visit_is_read_as_it_was_stored(
+    open_l1db: Open, mode: str, nightly: int
+) -> None:
+    database = open_l1db(
+        dia_object_index=mode,
+        dia_object_nightly=nightly,
+        read_sources_months=12,
+        read_forced_sources_months=12,
+    )
+
+    _visit(database, 1, T0)
+
+    found = sorted(database.getDiaObjects(FIELD))
+    assert found == [
+        DiaObject_short(n, T0, 10 + n / 1000, -20.0, 0, 0, 0, _htm(10 + n / 1000, -20))
+        for n in (1, 2, 3)
+    ]
+    sources = sorted(database.getDiaSources(FIELD, found))
+    assert {type(source) for source in sources} == {DiaSource_full}
+    assert [
+        DiaSource(*(getattr(source, name) for name in DiaSource._fields))
+        for source in sources
+    ] == [_source(n, 1) for n in (1, 2, 3)]
+    assert {source.psFlux for source in sources} == {None}
+    assert sorted(database.getDiaFSources(found)) == [_forced(n, 1) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("nightly", [0, 1])
+def test_the_last_version_is_read(open_l1db: Open, mode: str, nightly: int) -> None:
+    database = open_l1db(dia_object_index=mode, dia_object_nightly=nightly)
+    later = T0 + timedelta(seconds=45)
+
+    _visit(database, 1, T0, 2)
+    _visit(database, 2, later, 1)
+    database.dailyJob()
+    _visit(database, 3, later + timedelta(seconds=45), 1)
+
+    times = [o.lastNonForcedSource for o in sorted(database.getDiaObjects(FIELD))]
+    assert times == [later + timedelta(seconds=45), T0]
+    counts = database.tableRowCount()
+    assert counts["DiaSource"] == counts["DiaForcedSource"] == 4
+    expected = {"DiaObject", "DiaSource", "DiaForcedSource"}
+    if mode == "last_object_table":
+        expected.add("DiaObjectLast")
+        assert counts["DiaObjectLast"] == 2
+    assert set(counts) == expected
+    assert counts["DiaObject"] == (3 if nightly else 4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_full_objects_are_read_if_the_configuration_says_so(
+    open_l1db: Open, mode: str
+) -> None:
+    database = open_l1db(dia_object_index=mode, read_full_objects=1)
+    objects = [_object(1, T0)._replace(pmRa=2.5)]
+
+    database.storeDiaObjects(objects, T0)
+
+    assert database.getDiaObjects(FIELD) == objects
+
+
+@pytest.mark.parametrize("select", ["by-fov", "by-oid"])
+@pytest.mark.parametrize("history", ["rows", "packed"])
+def test_months_limit_the_history(open_l1db: Open, select: str, history: str) -> None:
+    database = open_l1db(
+        source_select=select,
+        history=history,
+        read_sources_months=2,
+        read_forced_sources_months=1,
+    )
+    for visit, days in enumerate((0, 35, 70, 100), start=1):
+        _visit(database, visit, T0 + timedelta(days=days), 1)
+
+    objects = database.getDiaObjects(FIELD)
+
+    assert {s.ccdVisitId for s in database.getDiaSources(FIELD, objects)} == {3, 4}
+    assert {s.ccdVisitId for s in database.getDiaFSources(objects)} == {3, 4}
+
+
+def test_no_months_read_no_history(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+    objects = database.getDiaObjects(FIELD)
+
+    assert objects
+    assert database.getDiaSources(FIELD, objects) == []
+    assert database.getDiaFSources(objects) == []
+
+
+def test_no_objects_have_no_history(open_l1db: Open) -> None:
+    database = open_l1db(read_sources_months=12, read_forced_sources_months=12)
+    _visit(database, 1, T0)
+
+    assert database.getDiaSources(FIELD, []) == []
+    assert database.getDiaFSources([]) == []
+
+
+def test_sources_are_chosen_by_region_or_by_object(open_l1db: Open) -> None:
+    by_oid = open_l1db(read_sources_months=12, source_select="by-oid")
+    _visit(by_oid, 1, T0)
+    objects = sorted(by_oid.getDiaObjects(FIELD))[:1]
+    by_fov = open_l1db(read_sources_months=12, source_select="by-fov")
+
+    assert len(by_oid.getDiaSources(FIELD, objects)) == 1
+    assert len(by_fov.getDiaSources(FIELD, objects)) == 3
+
+
+def test_an_empty_database_has_no_last_visit(open_l1db: Open) -> None:
+    assert open_l1db().lastVisit() is None
+
+
+@pytest.mark.parametrize("nightly", [0, 1])
+def test_the_last_visit_is_told_with_the_largest_ids(
+    open_l1db: Open, nightly: int
+) -> None:
+    database = open_l1db(dia_object_nightly=nightly)
+
+    _visit(database, 1, T0, 4)
+    _visit(database, 2, T0 + timedelta(seconds=45), 2)
+
+    assert database.lastVisit() == Visit(2, T0 + timedelta(seconds=45), 4, 2002)
+
+
+def test_a_visit_without_rows_can_be_saved(open_l1db: Open) -> None:
+    database = open_l1db()
+
+    database.storeDiaObjects([], T0)
+    database.storeDiaSources([])
+    database.storeDiaForcedSources([])
+    database.saveVisit(1, T0)
+
+    assert database.lastVisit() == Visit(1, T0, 0, 0)
+
+
+def test_naive_times_are_utc_whatever_the_zone_of_others(open_l1db: Open) -> None:
+    database = open_l1db()
+
+    database.saveVisit(1, T0.replace(tzinfo=UTC))
+
+    assert database.lastVisit().visitTime == T0
+
+
+def test_a_call_that_is_repeated_stores_nothing_again(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+    before = database.tableRowCount()
+
+    _visit(database, 1, T0)
+
+    assert database.tableRowCount() == before
+
+
+def test_other_content_under_the_same_ids_is_a_conflict(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+
+    with pytest.raises(VisitConflictError, match="already stored with other content"):
+        database.storeDiaObjects([_object(n, T0, -21) for n in (1, 2, 3)], T0)
+    with pytest.raises(VisitConflictError, match="visit 1 "):
+        database.saveVisit(1, T0 + timedelta(seconds=1))
+
+    assert {o.decl for o in database.getDiaObjects(FIELD)} == {-20.0}
+
+
+def test_parts_of_a_visit_may_come_in_batches(open_l1db: Open) -> None:
+    database = open_l1db(read_sources_months=1)
+
+    for number in (1, 2):
+        database.storeDiaObjects([_object(number, T0)], T0)
+        database.storeDiaSources([_source(number, 1)])
+    database.saveVisit(1, T0)
+
+    assert len(database.getDiaObjects(FIELD)) == 2
+    assert len(database.getDiaSources(FIELD, database.getDiaObjects(FIELD))) == 2
+
+
+def test_sources_alone_are_of_the_time_that_they_tell(open_l1db: Open) -> None:
+    database = open_l1db(read_sources_months=1)
+    _visit(database, 1, T0, 1)
+    late = _source(2, 2)._replace(diaObjectId=1, midPointTai=61_200.0)  # 2026-06-09
+
+    database.storeDiaSources([late])
+    database.saveVisit(2, datetime(2026, 6, 9))
+
+    (found,) = database.getDiaSources(FIELD, database.getDiaObjects(FIELD))
+    assert found.diaSourceId == late.diaSourceId
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_explain_logs_the_plans_of_every_method(
+    open_l1db: Open, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = open_l1db(
+        dia_object_index=mode, read_sources_months=1, read_forced_sources_months=1
+    )
+    _visit(database, 1, T0)
+    objects = database.getDiaObjects(FIELD)
+    time = T0 + timedelta(seconds=45)
+    told = {}
+    for name, call in {
+        "getDiaObjects": lambda: database.getDiaObjects(FIELD, explain=True),
+        "getDiaSources": lambda: database.getDiaSources(FIELD, objects, explain=True),
+        "getDiaFSources": lambda: database.getDiaFSources(objects, explain=True),
+        "storeDiaObjects": lambda: database.storeDiaObjects(
+            [_object(1, time)], time, explain=True
+        ),
+        "storeDiaSources": lambda: database.storeDiaSources(
+            [_source(1, 2)], explain=True
+        ),
+        "storeDiaForcedSources": lambda: database.storeDiaForcedSources(
+            [_forced(1, 2)], explain=True
+        ),
+    }.items():
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="l1db_pipeline.l1db"):
+            call()
+        told[name] = [m for m in caplog.messages if m.startswith("explain: ")]
+
+    assert all(told.values()), told
+    assert any("DiaObject" in line for line in told["getDiaObjects"])
+    caplog.clear()
+    database.getDiaObjects(FIELD)
+    assert not [m for m in caplog.messages if m.startswith("explain: ")]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        _object(1, T0 + timedelta(seconds=1)),
+        _object(1, T0)._replace(validityEnd=T0 + timedelta(days=1)),
+    ],
+    ids=["other time", "closed"],
+)
+def test_versions_must_be_open_from_the_visit_on(
+    open_l1db: Open, record: DiaObject
+) -> None:
+    with pytest.raises(RecordError, match="is not open from the visit's time 2026-01"):
+        open_l1db().storeDiaObjects([record], T0)
+
+
+def test_drop_empties_the_tables(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+
+    database.makeSchema(drop=True)
+
+    assert database.lastVisit() is None
+    assert database.getDiaObjects(FIELD) == []
+
+
+def test_the_configuration_is_logged(
+    open_l1db: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="l1db_pipeline.l1db"):
+        open_l1db(dia_object_index="last_object_table", object_last_replace=1)
+
+    assert "L1DB Configuration:" in caplog.messages
+    assert "    dia_object_index: last_object_table" in caplog.messages
+    assert "    object_last_replace: True" in caplog.messages
+
+
+def _store_in_child(database: L1db) -> None:
+    time = T0 + timedelta(seconds=45)
+    database.storeDiaObjects([_object(9, time)], time)
+
+
+def test_a_fork_has_a_connection_of_its_own(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+    fork = multiprocessing.get_context("fork")
+
+    child = fork.Process(target=_store_in_child, args=(database,))
+    child.start()
+    child.join(60)
+
+    assert child.exitcode == 0
+    assert len(database.getDiaObjects(FIELD)) == 4
+
+
+def test_a_closed_database_opens_again(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+
+    database.close()
+
+    assert len(database.getDiaObjects(FIELD)) == 3
+
+
+def test_a_configuration_that_is_wrong_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "l1db.cfg").write_text("[database]\nurl = sqlite://\n[l1db]\na = 1\n")
+
+    with pytest.raises(ConfigError, match="unknown option a"):
+        L1db(str(tmp_path / "l1db.cfg"))
+
+
+def test_an_unused_region_reads_nothing(open_l1db: Open) -> None:
+    database = open_l1db()
+    _visit(database, 1, T0)
+    elsewhere: Region = Circle(UnitVector3d(0, 0, 1), Angle.fromDegrees(1))
+
+    assert database.getDiaObjects(elsewhere) == []

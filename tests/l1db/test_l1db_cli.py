@@ -1,0 +1,206 @@
+# ruff: noqa: DTZ001  # times of the original's records are naive, UTC
+import sqlite3
+import subprocess
+import sys
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from l1db_pipeline.htm import htm_index, radec_to_xyz
+from l1db_pipeline.l1db import DiaForcedSource, DiaObject, DiaSource, L1db
+
+T0 = datetime(2026, 1, 1, 3)
+RA, DECL = 10.5, -20.25
+
+
+def _run(program: str, *arguments: object) -> Result:
+    """Run a command in this process."""
+    main = import_module(f"l1db_pipeline.cli.{program}").main
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def _run_program(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"l1db_pipeline.cli.{program}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def _config(folder: Path, options: str = "") -> Path:
+    file = folder / "l1db.cfg"
+    file.write_text(f"[database]\nurl = sqlite:///{folder}/l1.db\n[l1db]\n{options}\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Configuration of a database with one object that was seen once."""
+    config = _config(tmp_path_factory.mktemp("stored"))
+    htm = int(htm_index(radec_to_xyz(np.array([RA]), np.array([DECL])))[0])
+    with L1db(str(config)) as database:
+        database.makeSchema()
+        database.storeDiaObjects(
+            [DiaObject(7, T0, None, T0, RA, DECL, *[0.0] * 15, 0, 0, htm)], T0
+        )
+        database.storeDiaSources(
+            [DiaSource(70, 1, 7, 0, 0.0, RA, 0, DECL, *[0.0] * 9, 5.0, 0, htm)]
+        )
+        database.storeDiaForcedSources([DiaForcedSource(7, 1, 1.5, None, 0, 0, 0)])
+        database.saveVisit(1, T0)
+    return config
+
+
+@pytest.mark.parametrize("program", ["create_l1_schema", "l1db create-schema"])
+def test_the_schema_is_made_and_made_again(tmp_path: Path, program: str) -> None:
+    name, *command = program.split()
+    config = _config(tmp_path, "dia_object_index = last_object_table")
+
+    first = _run_program(name, *command, "-v", "-c", config)
+    again = _run(name, *command, "-c", config)
+
+    assert (first.returncode, again.exit_code) == (0, 0), first.stderr + again.stderr
+    with sqlite3.connect(tmp_path / "l1.db") as connection:
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    connection.close()
+    assert {"DiaObject", "DiaObjectLast", "SSObject", "L1DbProtoVisits"} <= names
+
+
+def test_drop_empties_the_database(stored: Path, tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    (tmp_path / "l1.db").write_bytes((stored.parent / "l1.db").read_bytes())
+    assert "DiaSource,1" in _run("l1db", "row-counts", "-c", config).stdout
+
+    assert _run("create_l1_schema", "--drop", "-c", config).exit_code == 0
+
+    assert "DiaSource,0" in _run("l1db", "row-counts", "-c", config).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["row-counts"], ["table,rows", "DiaObject,1", "DiaForcedSource,1"]),
+        (["sizes"], ["table,bytes"]),
+        (
+            ["last-visit"],
+            [
+                "visitId,visitTime,lastObjectId,lastSourceId",
+                "1,2026-01-01T03:00:00Z,7,70",
+            ],
+        ),
+        (["merge-nightly"], ["0 rows moved"]),
+        (["migrate"], ["is 0001"]),
+        (["timings"], ["visitId,tile,place,step,real_s,user_s,sys_s,n_rows,n_bytes"]),
+        (["explain", "--", "10.5", "-20.25"], []),
+    ],
+    ids=lambda value: value[0] if value else "",
+)
+def test_commands_tell_what_is_stored(
+    stored: Path, arguments: list[str], lines: list[str]
+) -> None:
+    name, *rest = arguments
+
+    done = _run("l1db", name, "-c", stored, *rest)
+
+    assert done.exit_code == 0, done.stderr
+    assert set(lines) <= set(done.stdout.splitlines())
+
+
+def test_a_light_curve_is_printed_as_csv(stored: Path) -> None:
+    done = _run("l1db", "light-curve", "-c", stored, 7)
+
+    header, row = done.stdout.splitlines()
+    values = dict(zip(header.split(","), row.split(","), strict=True))
+    assert values["diaSourceId"] == "70"
+    assert values["snr"] == "5.0"
+
+
+@pytest.mark.parametrize("part", ["versions", "forced-sources"])
+def test_other_parts_of_a_light_curve_are_printed(stored: Path, part: str) -> None:
+    done = _run("l1db", "light-curve", "--part", part, "-c", stored, 7)
+
+    assert len(done.stdout.splitlines()) == 2
+    assert done.exit_code == 0
+
+
+def test_a_cone_search_prints_the_columns_asked_for(stored: Path) -> None:
+    columns = "diaObjectId,ra,decl"
+
+    near = _run("l1db", "cone-search", "-c", stored, "--columns", columns, "--",
+                RA, DECL, 1)  # fmt: skip
+    far = _run("l1db", "cone-search", "-c", stored, "--columns", columns, "--",
+               RA + 1, DECL, 1)  # fmt: skip
+
+    assert near.stdout == f"{columns}\n7,{RA},{DECL}\n"
+    assert far.stdout == f"{columns}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["row-counts", "-c", "none.cfg"], 1, "Error: cannot read none.cfg"),
+        (["light-curve", "8"], 1, "Error: there is no object 8"),
+        (["light-curve", "eight"], 2, "not a valid integer"),
+        (["cone-search", "--", "360", "0", "1"], 2, "range"),
+        (["cone-search", "--", "0", "-91", "1"], 2, "range"),
+        (
+            ["cone-search", "--columns", "a,b", "--", "1", "1", "1"],
+            1,
+            "no columns a, b",
+        ),
+        (["migrate", "--to", "42"], 1, "there is no revision 42; known: 0001"),
+        (["no-such-command"], 2, "No such command"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_wrong_use_ends_with_a_plain_message(
+    stored: Path, arguments: list[str], code: int, message: str
+) -> None:
+    name, *rest = arguments
+    config = [] if "-c" in rest or name == "no-such-command" else ["-c", stored]
+
+    done = _run("l1db", name, *config, *rest)
+
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
+    done = _run("l1db", "row-counts", "-c", _config(tmp_path))
+
+    assert done.exit_code == 1
+    assert "has no L1 tables: make them with create_l1_schema" in done.stderr
+
+
+def test_a_database_of_another_revision_is_refused(
+    stored: Path, tmp_path: Path
+) -> None:
+    config = _config(tmp_path)
+    (tmp_path / "l1.db").write_bytes((stored.parent / "l1.db").read_bytes())
+    with sqlite3.connect(tmp_path / "l1.db") as connection:
+        connection.execute("UPDATE \"L1SchemaVersion\" SET version_num = '9999'")
+    connection.close()
+
+    done = _run("l1db", "row-counts", "-c", config)
+
+    assert done.exit_code == 1
+    assert "has schema revision 9999, this package needs 0001" in done.stderr
+
+
+def test_a_password_is_never_printed(tmp_path: Path) -> None:
+    file = tmp_path / "l1db.cfg"
+    url = "postgresql+psycopg://me:s3cr3t@127.0.0.1:1/l1db?connect_timeout=2"
+    file.write_text(f"[database]\nurl = {url}\n")
+
+    done = _run_program("l1db", "row-counts", "-v", "-v", "-c", file)
+
+    assert done.returncode == 1
+    assert "127.0.0.1" in done.stderr
+    assert "s3cr3t" not in done.stderr
