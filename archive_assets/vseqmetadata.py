@@ -6,6 +6,7 @@ transaction and calls one function of `archive_assets.metadata`.
 
 import warnings
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -366,4 +367,29 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         """Return a simulation's metadata as the prototype archive's YAML."""
         return simulation_yaml(
             self.get_visitseq_metadata(visitseq_uuid, "simulations_extra")
+        )
+
+    def import_sim_from_yaml(
+        self, metadata_yaml: str, archive_base: str | None = None
+    ) -> UUID:
+        """Record a simulation that a prototype's YAML describes, with its files.
+
+        The visits are archived too if there is an ``archive_base``.
+        """
+        from archive_assets.importing import import_from_yaml  # noqa: PLC0415 - it imports this module
+
+        return import_from_yaml(self, metadata_yaml, archive_base)
+
+    def import_sim_from_prototype_sim_archive(
+        self,
+        archive_base: str,
+        sim_date: str | date,
+        sim_index: str | int,
+        proto_sim_archive_uri: str,
+    ) -> UUID:
+        """Import a simulation of the prototype archive; tag and comment it as such."""
+        from archive_assets.importing import import_from_prototype  # noqa: PLC0415 - it imports this module
+
+        return import_from_prototype(
+            self, archive_base, sim_date, sim_index, proto_sim_archive_uri
         )
