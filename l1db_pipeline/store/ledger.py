@@ -84,16 +84,22 @@ class Ledger:
         row = one_row(layout.visits, key.visit_id, visit.time)
         self._database.append(layout.visits, row)
 
-    def save(self, visit_id: int, time: np.datetime64) -> None:
-        """Add a visit to the visits table; again is allowed, at another time not."""
-        visits = self._layout.visits
-        row = one_row(visits, visit_id, time)
-        if self._database.add_if_absent(visits, row):
-            return
+    def save(self, visit: PreparedVisit) -> bool:
+        """Add a visit to the visits table; false if it is there already.
+
+        Raises
+        ------
+        VisitConflictError
+            If it is there with another time.
+        """
+        visits, visit_id = self._layout.visits, visit.key.visit_id
+        if self._database.add_if_absent(visits, one_row(visits, visit_id, visit.time)):
+            return True
         where = [Condition("visitId", Op.EQUAL, visit_id)]
         stored = self._database.select(visits, ["visitTime"], where)["visitTime"][0]
-        if stored != time:
-            raise VisitConflictError(visit_id, "", f"of {stored}", f"of {time}")
+        if stored != visit.time:
+            raise VisitConflictError(visit_id, "", str(stored), str(visit.time))
+        return False
 
     def tiles(self, visit_id: int) -> frozenset[str]:
         """Return the stored tiles of a visit."""

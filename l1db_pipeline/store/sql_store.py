@@ -271,8 +271,14 @@ class SqlL1Store(L1Store):
     @override
     def save_visit(self, visit_id: int, time: datetime) -> None:
         self._check_made_with()
+        key = VisitKey(visit_id=visit_id, time=time, n_tiles=0)
+        nothing = VisitRecords(
+            objects=Catalog({}), sources=Catalog({}), forced_sources=Catalog({})
+        )
+        visit = prepare_visit(self.layout, key, nothing)
         with self._database.transaction(write=True):
-            self._ledger.save(visit_id, naive_utc(time, f"visit {visit_id}"))
+            if self._ledger.save(visit):
+                self._ledger.claim(visit)
 
     @override
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
