@@ -185,6 +185,16 @@ class L1Store(Protocol):
     def merge_nightly(self) -> int:
         """Move DiaObjectNightly into DiaObject; return the rows moved."""
 
+    def compact_history(self, *, before: datetime | None = None) -> int:
+        """Merge packed chunks of each pixel and month; return how many went away.
+
+        Off-line work: reads give the same before, during and after. Nothing
+        happens without packed history.
+        """
+
+    def rebuild_history(self) -> int:
+        """Make packed history anew from the rows; return the pixels done."""
+
     def verify(self, *, repair: bool = False) -> list[Finding]:
         """Check every invariant; with ``repair`` rebuild packed history."""
 

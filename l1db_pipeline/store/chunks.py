@@ -32,8 +32,8 @@ _TEXT = "O"
 _TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
 _NULL_BITS = "\0nulls"
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-_Parts = tuple[int, memoryview, memoryview, memoryview]
-"""Number of rows, constants, records and heap of a chunk."""
+_Parts = tuple[int, int, memoryview, memoryview, memoryview]
+"""Pixel, number of rows, constants, records and heap of a chunk."""
 _FORBIDDEN = "a column of another kind"
 
 
@@ -173,6 +173,8 @@ class ChunkGroup:
     """Chunks of one layout, decoded together."""
 
     layout: _Layout
+    pixels: NDArray[np.int32]
+    """Pixel of each chunk."""
     counts: NDArray[np.int64]
     """Rows of each chunk."""
     constants: NDArray[Any]
@@ -205,6 +207,24 @@ class ChunkGroup:
         flags = self.records[_NULL_BITS][:, bit // 8]
         flags = flags if keep is None else flags[keep]
         return values, (flags >> np.uint8(bit % 8) & np.uint8(1)).astype(np.bool_)
+
+    def catalog(
+        self, names: Sequence[str], keep: NDArray[np.intp] | None = None
+    ) -> Catalog:
+        """Return columns that the chunks have, of all rows or of some."""
+        values, nulls = {}, {}
+        for name in names:
+            values[name], mask = self.column(name, keep)
+            if mask is not None:
+                nulls[name] = mask
+        return Catalog(values, nulls)
+
+    @property
+    def names(self) -> list[str]:
+        """All columns that the chunks have."""
+        constants = self.layout.constants.names or ()
+        records = self.layout.record.names or ()
+        return [name for name in (*constants, *records) if name != _NULL_BITS]
 
     def _texts(self, name: str) -> NDArray[np.object_]:
         values = np.empty(len(self), dtype=object)
@@ -259,15 +279,16 @@ def _split(table: str, pixel: int, raw: bytes) -> tuple[bytes, _Parts]:
     if n_constants != layout.constants.itemsize or stop + n_heap != len(raw):
         raise CorruptChunkError(where, "has sections of the wrong length")
     middle = end + n_constants
-    return section, (n_rows, view[end:middle], view[middle:stop], view[stop:])
+    return section, (pixel, n_rows, view[end:middle], view[middle:stop], view[stop:])
 
 
 def _group(table: str, section: bytes, parts: Sequence[_Parts]) -> ChunkGroup:
     layout = _layout(table, section)
-    counts, constants, records, heaps = zip(*parts, strict=True)
+    pixels, counts, constants, records, heaps = zip(*parts, strict=True)
     n_chunks, n_rows = len(counts), sum(counts)
     return ChunkGroup(
         layout,
+        np.array(pixels, dtype=np.int32),
         np.array(counts, dtype=np.int64),
         _from_bytes(b"".join(constants), layout.constants, n_chunks),
         _from_bytes(b"".join(records), layout.record, n_rows),

@@ -4,7 +4,7 @@
 pixels, the ledger) is above it; everything that knows an SQL dialect is below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -123,6 +123,12 @@ class Database(Protocol):
 
     def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Return the exact number of rows."""
+
+    def count_by(self, table: Table, column: str) -> Mapping[int, int]:
+        """Return the number of rows for each value of an integer column."""
+
+    def lock(self, table: Table) -> None:
+        """Keep other writers off a table until the transaction ends."""
 
     def n_bytes(self, table: Table) -> int:
         """Return the size of a table with its indexes."""

@@ -5,7 +5,7 @@ What differs between the two is in their classes, in `sqlite` and `mariadb`.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -282,6 +282,17 @@ class DbapiDatabase(Database, ABC):
         return sum(
             int(self._run("count", table, (), part).fetchone()[0]) for part in parts
         )
+
+    @override
+    def count_by(self, table: Table, column: str) -> Mapping[int, int]:
+        element = self._tables[table].c[table.column(column).sql_name]
+        statement = sa.select(element, sa.func.count()).group_by(element)
+        with self._translated(table.name):
+            return dict(self._execute(self._tables.compile(statement)).fetchall())
+
+    @override
+    def lock(self, table: Table) -> None:
+        """Do nothing: a writing transaction of SQLite is alone anyway."""
 
     @override
     def maximum(self, table: Table, column: str) -> Any:

@@ -199,12 +199,28 @@ class HistoryTable:
         self, pixels: NDArray[np.int32], window: TimeWindow
     ) -> list[ChunkGroup]:
         """Return the checked chunks of pixels that meet a time window."""
-        if self.packed is None:
-            return []
         where = [
             Condition("pixel", Op.ONE_OF, pixels),
             *window.conditions("firstTime", "lastTime"),
         ]
+        return self._groups(where)
+
+    def read_packed_rows(
+        self, where: Sequence[Condition]
+    ) -> tuple[Catalog, NDArray[np.int32]]:
+        """Return all columns of the chunks that conditions choose, and their pixels."""
+        groups = self._groups(where)
+        names = list(dict.fromkeys(name for g in groups for name in g.names))
+        rows = [
+            add_empty_columns(self.table, group.catalog(group.names), names)
+            for group in groups
+        ]
+        pixels = [np.repeat(group.pixels, group.counts) for group in groups]
+        return Catalog.concat(rows), np.concatenate(pixels)
+
+    def _groups(self, where: Sequence[Condition]) -> list[ChunkGroup]:
+        if self.packed is None:
+            return []
         found = self._database.select(self.packed, ["pixel", "data"], where)
         chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
         return group_chunks(self.table.name, list(chunks))
@@ -223,13 +239,10 @@ class HistoryTable:
         if window != TimeWindow():
             wanted &= window.holds(group.column(VISIT_TIME)[0])
         keep = np.flatnonzero(wanted)
-        values, nulls = {"diaObjectId": object_ids[keep]}, {}
-        for name in columns:
-            if name in group and name not in values:
-                values[name], mask = group.column(name, keep)
-                if mask is not None:
-                    nulls[name] = mask
-        return Catalog(values, nulls)
+        others = [n for n in columns if n in group and n != "diaObjectId"]
+        rest = group.catalog(others, keep)
+        columns_kept = {"diaObjectId": object_ids[keep], **rest.columns}
+        return Catalog(columns_kept, rest.nulls)
 
 
 def _are_in(values: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from l1db_pipeline.schema.version import VERSION_TABLE
 
 __all__ = [
     "HOME_PIXEL",
+    "MONTH_MARK",
     "OWN_COLUMNS",
     "VISIT_ID",
     "VISIT_TIME",
@@ -29,6 +30,8 @@ __all__ = [
 HOME_PIXEL = "l1HomePixel"
 VISIT_ID = "l1VisitId"
 VISIT_TIME = "l1VisitTime"
+MONTH_MARK = "@"
+"""First letter of the name that a monthly chunk has in the place of a tile's."""
 OWN_COLUMNS = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
 
 _OWN = {
@@ -129,6 +132,8 @@ class Layout:
     sources: Table
     forced: Table
     visits: Table
+    current_names: frozenset[str]
+    """Columns that current objects have in every index mode."""
     others: tuple[Table, ...]
     """Tables that the pipeline does not write (SSObject, the match table)."""
     ledger: Table = LEDGER
@@ -178,6 +183,7 @@ class Layout:
             sources=made["DiaSource"],
             forced=made["DiaForcedSource"],
             visits=given.pop("L1DbProtoVisits"),
+            current_names=frozenset(schema.table("DiaObjectLast").names),
             others=tuple(given.values()),
             packed_sources=_packed("L1PackedDiaSource") if packed else None,
             packed_forced=_packed("L1PackedDiaForcedSource") if packed else None,

@@ -98,13 +98,14 @@ class ObjectTables:
         """Return current versions inside a region, exactly trimmed."""
         where = [self._in_region(region)]
         extra = ("ra", "decl", "diaObjectId", HOME_PIXEL)
-        found = self._read_current(where, [*columns, *extra])
+        found = self.read_all_current(where, [*columns, *extra])
         self.homes.add(found["diaObjectId"], found[HOME_PIXEL])
         return _trim(found, region).select(columns)
 
-    def _read_current(
+    def read_all_current(
         self, where: Sequence[Condition], columns: Sequence[str]
     ) -> Catalog:
+        """Return the current versions for which conditions hold, in no order."""
         if self._layout.last is not None:
             return read_rows(
                 self._database, self._filled, self._layout.last, columns, where
@@ -152,7 +153,7 @@ class ObjectTables:
         unknown = ids[~known]
         if len(unknown):
             where = [Condition("diaObjectId", Op.ONE_OF, unknown)]
-            found = self._read_current(where, ["diaObjectId", HOME_PIXEL])
+            found = self.read_all_current(where, ["diaObjectId", HOME_PIXEL])
             self.homes.add(found["diaObjectId"], found[HOME_PIXEL])
             pixels, known = self.homes.find(ids)
         return pixels, known

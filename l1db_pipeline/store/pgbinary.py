@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.store.mjd_tai import mjd_tai_to_utc, utc_to_mjd_tai
+from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
 
 __all__ = ["copy_payload", "decode_array", "encode_int8_array", "wire_dtype"]
 
@@ -99,7 +99,7 @@ def _wire_values(column: Column, rows: Catalog) -> NDArray[Any]:
     if column.datatype is Datatype.TIMESTAMP:
         return (values - _EPOCH_2000).astype(">i8")
     if column.datatype is Datatype.MJD_TAI:
-        return utc_to_mjd_tai(values).astype(">f8")
+        return mjd_tai_from_utc(values).astype(">f8")
     return values.astype(wire_dtype(column.datatype), copy=False)
 
 
@@ -184,5 +184,5 @@ def _native(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if column.datatype is Datatype.TIMESTAMP:
         return _EPOCH_2000 + values.astype(np.int64).astype("timedelta64[us]")
     if column.datatype is Datatype.MJD_TAI:
-        return mjd_tai_to_utc(values.astype(np.float64))
+        return utc_from_mjd_tai(values.astype(np.float64))
     return values.astype(column.numpy_dtype)

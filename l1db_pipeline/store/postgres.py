@@ -6,7 +6,7 @@ to nothing; of the ways measured (psycopg's COPY and fetchall, ADBC, ``array_agg
 within 6 % of the best for twenty. Needs PostgreSQL 14 or later.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -335,6 +335,18 @@ class PostgresDatabase(Database):
         query = sql.SQL("SELECT count(*) {}").format(source)
         row = self._run(query, values, table.name).fetchone()
         return int(row[0]) if row else 0
+
+    @override
+    def count_by(self, table: Table, column: str) -> Mapping[int, int]:
+        query = sql.SQL("SELECT {0}, count(*) FROM {1} AS t GROUP BY {0}").format(
+            _value(table.column(column)), self._name(table)
+        )
+        return dict(self._run(query, table=table.name).fetchall())
+
+    @override
+    def lock(self, table: Table) -> None:
+        query = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
+        self._run(query.format(self._name(table)), table=table.name)
 
     @override
     def n_bytes(self, table: Table) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +19,7 @@ from l1db_pipeline.schema.version import (
     VERSION_COLUMN,
     SchemaVersionError,
 )
+from l1db_pipeline.store.audit import public_columns, science_digest
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -40,10 +42,12 @@ from l1db_pipeline.store.errors import (
     SchemaMissingError,
 )
 from l1db_pipeline.store.history import HistoryTable, TimeWindow
-from l1db_pipeline.store.layout import OWN_COLUMNS, VISIT_TIME, Layout
+from l1db_pipeline.store.layout import VISIT_TIME, Layout
 from l1db_pipeline.store.ledger import Ledger
+from l1db_pipeline.store.maintenance import compact, rebuild
 from l1db_pipeline.store.objects import ObjectTables, with_ends
 from l1db_pipeline.store.validate import naive_utc, prepare_visit
+from l1db_pipeline.store.verify import Verifier
 from l1db_pipeline.timing import StepTiming, Timings
 
 __all__ = ["SHORT_OBJECT", "SqlL1Store"]
@@ -91,6 +95,7 @@ class SqlL1Store(L1Store):
         self._forced = HistoryTable(
             database, self._filled, self.layout.forced, self.layout.packed_forced
         )
+        self._histories = (self._sources, self._forced)
         self._is_checked = False
 
     @override
@@ -184,7 +189,7 @@ class SqlL1Store(L1Store):
         if columns is not None:
             return _known(table, columns)
         if self.config.read_full_objects:
-            return _public(table)
+            return public_columns(table)
         return [name for name in SHORT_OBJECT if name in table]
 
     @override
@@ -222,7 +227,7 @@ class SqlL1Store(L1Store):
         columns: Sequence[str] | None,
     ) -> Catalog:
         table = history.table
-        names = _public(table) if columns is None else _known(table, columns)
+        names = public_columns(table) if columns is None else _known(table, columns)
         with self.timings.step(f"{table.name} select") as step, self._reading():
             ids = self._select_objects(region, object_ids)
             pixels, exists = self._objects.home_pixels_of(ids)
@@ -309,10 +314,12 @@ class SqlL1Store(L1Store):
         with self._reading():
             pixels, exists = self._objects.home_pixels_of(ids)
             known = ids[exists]
-            versions = self._objects.of_objects(known, _public(self.layout.objects))
+            versions = self._objects.of_objects(
+                known, public_columns(self.layout.objects)
+            )
             parts = []
-            for history in (self._sources, self._forced):
-                names = [*_public(history.table), VISIT_TIME]
+            for history in self._histories:
+                names = [*public_columns(history.table), VISIT_TIME]
                 rows = history.read(known, pixels[exists], TimeWindow(), names)
                 rows = rows.take(np.argsort(rows[VISIT_TIME], kind="stable"))
                 parts.append(rows.select(names[:-1]))
@@ -365,11 +372,51 @@ class SqlL1Store(L1Store):
 
     @override
     def verify(self, *, repair: bool = False) -> list[Finding]:
-        raise NotImplementedError
+        verifier = Verifier(self._database, self.layout, self._objects, self._histories)
+        with self._reading():
+            found = list(verifier.findings())
+        if not repair:
+            return found
+        for history in self._histories:
+            if bad := verifier.bad_pixels[history.table.name]:
+                rebuild(self._database, history, bad)
+        self._repair_register(found)
+        repaired = {"packed", "chunk", "filled"}
+        return [replace(f, repaired=f.invariant in repaired) for f in found]
+
+    def _repair_register(self, findings: Sequence[Finding]) -> None:
+        with self._database.transaction(write=True):
+            for finding in findings:
+                if finding.invariant == "filled":
+                    name, _, column = finding.where.partition(".")
+                    table = next(t for t in self.layout.tables if t.name == name)
+                    self._filled.note_value(table, column)
+        self._filled.commit()
 
     @override
     def science_digest(self) -> Mapping[str, str]:
-        raise NotImplementedError
+        with self._reading():
+            return science_digest(
+                self._database,
+                self.layout,
+                self._objects,
+                self._histories,
+                self._filled,
+            )
+
+    @override
+    def compact_history(self, *, before: datetime | None = None) -> int:
+        self._check_made_with()
+        limit = None if before is None else naive_utc(before, "compact before")
+        return sum(
+            compact(self._database, history, before=limit)
+            for history in self._histories
+        )
+
+    @override
+    def rebuild_history(self) -> int:
+        self._check_made_with()
+        return sum(rebuild(self._database, history) for history in self._histories)
 
     @override
     def get_setting(self, name: str) -> str | None:
@@ -392,10 +439,6 @@ class SqlL1Store(L1Store):
     def read_timings(self) -> Catalog:
         self._check_made_with()
         return self._timings_table.read()
-
-
-def _public(table: Table) -> list[str]:
-    return [name for name in table.names if name not in OWN_COLUMNS]
 
 
 def _known(table: Table, columns: Sequence[str]) -> Sequence[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.store.mjd_tai import mjd_tai_to_utc, utc_to_mjd_tai
+from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
 
 __all__ = ["from_tuples", "to_microseconds", "to_naive_datetime", "to_python"]
 
@@ -53,7 +53,7 @@ def _to_list(
     if column.datatype is Datatype.TIMESTAMP:
         items = times(values)
     elif column.datatype is Datatype.MJD_TAI:
-        items = utc_to_mjd_tai(values).tolist()
+        items = mjd_tai_from_utc(values).tolist()
     else:
         items = values.tolist()
         if values.dtype.kind == "f" and nan is not None:
@@ -91,7 +91,7 @@ def _from_items(
         values[:] = items
         return values, mask
     if column.datatype is Datatype.MJD_TAI:
-        return mjd_tai_to_utc(np.array(items, dtype=np.float64)), mask
+        return utc_from_mjd_tai(np.array(items, dtype=np.float64)), mask
     if column.datatype is Datatype.TIMESTAMP:
         return _times(items), mask
     return np.array(items, dtype=column.numpy_dtype), mask

@@ -15,7 +15,7 @@ from l1db_pipeline.schema.model import Column, Datatype, Table
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
-from l1db_pipeline.store.layout import OWN_COLUMNS, Layout
+from l1db_pipeline.store.layout import MONTH_MARK, OWN_COLUMNS, Layout
 
 __all__ = ["PreparedVisit", "naive_utc", "prepare_visit"]
 
@@ -103,6 +103,10 @@ def _check_key(key: VisitKey, place: str) -> None:
             place,
             f"the tile's name has {len(key.tile)} characters",
             f"use at most {_MAX_TILE_LENGTH}",
+        )
+    if key.tile.startswith(MONTH_MARK):
+        raise InvalidCatalogError(
+            place, f"a tile's name begins with {MONTH_MARK!r}", "use another name"
         )
     if not 0 <= key.n_tiles <= _MAX_TILES:
         raise InvalidCatalogError(

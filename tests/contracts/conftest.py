@@ -3,19 +3,16 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from functools import cache
 
 import psycopg
 import pytest
-from contracts.l1db_options import Options, combinations
+from contracts.l1db_options import Options, combinations, empty_store
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
 
-from l1db_pipeline.config import L1dbConfig
-from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
-
-MakeConfig = Callable[[Options], L1dbConfig]
+from l1db_pipeline.store.sql_store import SqlL1Store
 
 
 @pytest.fixture(scope="session")
@@ -35,17 +32,27 @@ def contract_url(postgres_dsn: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.fixture
-def make_config(request: pytest.FixtureRequest, tmp_path: Path) -> MakeConfig:
-    """Return the configuration of an empty place for a store."""
+@pytest.fixture(scope="session")
+def open_stores(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[Options], SqlL1Store]]:
+    """Open each combination once; making its tables is the costly part of a test."""
+    with ExitStack() as stack:
 
-    def make(options: Options) -> L1dbConfig:
-        if options.backend == "postgresql":
-            url = request.getfixturevalue("contract_url")
-            return options.config(url, namespace=f"n{secrets.token_hex(6)}")
-        return options.config(f"sqlite:///{tmp_path / secrets.token_hex(4)}.db")
+        @cache
+        def opened(options: Options) -> SqlL1Store:
+            if options.backend == "postgresql":
+                url = request.getfixturevalue("contract_url")
+                config = options.config(url, namespace=f"n{secrets.token_hex(6)}")
+            else:
+                folder = tmp_path_factory.mktemp("sqlite")
+                config = options.config(f"sqlite:///{folder / 'l1.db'}")
+            store = open_store(config)
+            stack.callback(store.close)
+            store.create_schema()
+            return store
 
-    return make
+        yield opened
 
 
 @pytest.fixture(params=combinations(), ids=str)
@@ -56,10 +63,8 @@ def options(request: pytest.FixtureRequest) -> Options:
 
 
 @pytest.fixture
-def store(options: Options, make_config: MakeConfig) -> Iterator[L1Store]:
-    """An empty store of the combination, schema made."""
-    with ExitStack() as stack:
-        opened = open_store(make_config(options))
-        stack.callback(opened.close)
-        opened.create_schema()
-        yield opened
+def store(options: Options, open_stores: Callable[[Options], SqlL1Store]) -> SqlL1Store:
+    """An empty store of the combination."""
+    opened = open_stores(options)
+    empty_store(opened)
+    return opened

@@ -1,4 +1,4 @@
-"""Option combinations that between them hold every pair of option values."""
+"""Option combinations that between them hold every pair of values; empty stores."""
 
 from dataclasses import dataclass
 from itertools import combinations as pairs
@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.store.sql_store import SqlL1Store
 
 _VALUES: dict[str, tuple[Any, ...]] = {
     "backend": ("postgresql", "sqlite"),
@@ -57,3 +58,15 @@ def combinations() -> list[Options]:
         found.append(best)
         open_pairs -= held(best)
     return [Options(**chosen) for chosen in found]
+
+
+def empty_store(store: SqlL1Store) -> None:
+    """Delete all rows but those that say how the tables were made."""
+    with store._database.transaction(write=True):
+        for table in store.layout.tables:
+            if table is not store.layout.version:
+                store._database.delete(table)
+    store._filled.forget()
+    store._objects.homes.clear()
+    store.timings.steps.clear()
+    store.create_schema()

@@ -1,0 +1,248 @@
+"""Verification, digests and off-line work, on every backend and options."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from contracts.l1db_options import Options, combinations, empty_store
+from contracts.l1db_sky import as_us, by, field, key, records, visit_time
+
+from l1db_pipeline.config import History, ObjectIndex
+from l1db_pipeline.store.database import Condition, Op
+from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID
+from l1db_pipeline.store.sql_store import SqlL1Store
+
+IDS = np.arange(1, 61)
+
+
+FAULTY = [
+    Options("sqlite", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
+    Options("sqlite", ObjectIndex.BASELINE, True, False, History.ROWS),
+]
+PACKED = [
+    FAULTY[0],
+    Options("postgresql", ObjectIndex.HTM20_ID_IOV, True, False, History.PACKED),
+]
+
+
+@pytest.fixture
+def busy(store: SqlL1Store) -> SqlL1Store:
+    """A store with visits out of order, a moved object, tiles and a merge."""
+    store.store_visit(key(1, 1.0), records(1, IDS, 1.0))
+    store.store_visit(key(5, 40.0), records(5, IDS[10:], 40.0))
+    store.merge_nightly()
+    store.store_visit(key(3, 3.0), records(3, IDS[:40], 3.0))
+    store.store_visit(key(6, 41.0), records(6, IDS[:5], 41.0, moved_deg=2.0))
+    for tile, ids in (("0x0", IDS[20:30]), ("1x0", IDS[30:])):
+        part = records(7, ids, 42.0)
+        part.sources["diaSourceId"][:] += ids[0]
+        store.store_visit(key(7, 42.0, tile=tile, n_tiles=2), part)
+    return store
+
+
+def test_a_clean_database_has_no_findings(busy: SqlL1Store) -> None:
+    assert busy.verify() == []
+
+
+def test_compaction_changes_no_answer(busy: SqlL1Store, options: Options) -> None:
+    digest = busy.science_digest()
+    before = by(busy.read_sources(object_ids=IDS), "diaSourceId")
+
+    n_fewer = busy.compact_history()
+
+    assert (n_fewer > 0) == (options.history is History.PACKED)
+    assert busy.science_digest() == digest
+    after = by(busy.read_sources(object_ids=IDS), "diaSourceId")
+    assert after["diaSourceId"].tolist() == before["diaSourceId"].tolist()
+    assert busy.verify() == []
+    assert busy.compact_history() == 0
+
+
+def test_rebuilt_history_equals_the_written_one(busy: SqlL1Store) -> None:
+    digest = busy.science_digest()
+
+    busy.rebuild_history()
+
+    assert busy.science_digest() == digest
+    assert busy.verify() == []
+
+
+def test_a_window_cuts_through_a_monthly_chunk(busy: SqlL1Store) -> None:
+    busy.compact_history()
+
+    found = busy.read_sources(
+        object_ids=IDS,
+        since=visit_time(2),
+        until=visit_time(41),
+        columns=["ccdVisitId"],
+    )
+
+    assert set(found["ccdVisitId"].tolist()) == {3, 5}
+
+
+def test_the_digest_sees_a_changed_value(busy: SqlL1Store) -> None:
+    before = busy.science_digest()
+
+    busy.store_visit(key(9, 50.0), records(9, IDS[:1], 50.0))
+
+    assert {n for n, v in busy.science_digest().items() if v != before[n]} == set(
+        before
+    )
+
+
+Plant = Callable[[SqlL1Store], None]
+
+
+def _delete_source(store: SqlL1Store) -> None:
+    where = [Condition("diaSourceId", Op.EQUAL, 1_000_003)]
+    assert store._database.delete(store.layout.sources, where) == 1
+
+
+def _change_flux(store: SqlL1Store) -> None:
+    where = [Condition("diaSourceId", Op.EQUAL, 1_000_003)]
+    store._database.set_value(store.layout.sources, "apFlux", 3e3, where)
+
+
+def _orphan_source(store: SqlL1Store) -> None:
+    where = [Condition("diaSourceId", Op.EQUAL, 1_000_003)]
+    store._database.set_value(store.layout.sources, "diaObjectId", 999, where)
+
+
+def _forget_visit(store: SqlL1Store) -> None:
+    store._database.delete(store.layout.ledger, [Condition("visitId", Op.EQUAL, 5)])
+
+
+def _drop_visit_row(store: SqlL1Store) -> None:
+    store._database.delete(store.layout.visits, [Condition("visitId", Op.EQUAL, 5)])
+
+
+def _delete_version(store: SqlL1Store) -> None:
+    where = [
+        Condition("diaObjectId", Op.EQUAL, 15), Condition(VISIT_ID, Op.EQUAL, 3)
+    ]  # fmt: skip
+    for table in store._objects.version_tables:
+        store._database.delete(table, where)
+
+
+def _move_home(store: SqlL1Store) -> None:
+    where = [Condition("diaObjectId", Op.EQUAL, 33), Condition(VISIT_ID, Op.EQUAL, 1)]
+    for table in store._objects.version_tables:
+        store._database.set_value(table, HOME_PIXEL, 1, where)
+
+
+def _wrong_trixel(store: SqlL1Store) -> None:
+    where = [Condition("diaSourceId", Op.EQUAL, 1_000_003)]
+    store._database.set_value(store.layout.sources, "htmId20", 8 * 4**20, where)
+
+
+def _second_current(store: SqlL1Store) -> None:
+    where = [Condition("diaObjectId", Op.EQUAL, 12), Condition(VISIT_ID, Op.EQUAL, 3)]
+    if store.layout.last is not None:
+        last = [Condition("diaObjectId", Op.EQUAL, 12)]
+        store._database.delete(store.layout.last, last)
+    for table in store._objects.version_tables:
+        store._database.set_value(table, "validityEnd", None, where)
+
+
+def _gap(store: SqlL1Store) -> None:
+    where = [Condition("diaObjectId", Op.EQUAL, 12), Condition(VISIT_ID, Op.EQUAL, 3)]
+    for table in store._objects.version_tables:
+        end = as_us(visit_time(3.5))
+        store._database.set_value(table, "validityEnd", end, where)
+
+
+def _extra_forced(store: SqlL1Store) -> None:
+    table = store.layout.forced
+    where = [Condition("diaObjectId", Op.EQUAL, 12), Condition(VISIT_ID, Op.EQUAL, 3)]
+    row = store._database.select(table, table.names, where)
+    row = type(row)({**row.columns, "ccdVisitId": row["ccdVisitId"] + 100}, row.nulls)
+    store._database.append(table, row)
+
+
+FAULTS: dict[str, tuple[Plant, set[str]]] = {
+    "a deleted source": (_delete_source, {"ledger counts"}),
+    "a changed flux": (_change_flux, {"ledger digest"}),
+    "a source of no object": (_orphan_source, {"object", "ledger digest"}),
+    "a visit missing in the ledger": (_forget_visit, {"ledger counts"}),
+    "a visit missing in the visits table": (_drop_visit_row, {"visits table"}),
+    "a deleted version": (_delete_version, {"ledger counts"}),
+    "a version in another home pixel": (_move_home, {"home pixel"}),
+    "a wrong HTM id": (_wrong_trixel, {"position"}),
+    "a second current version": (_second_current, {"validity", "current"}),
+    "a gap between versions": (_gap, {"validity"}),
+    "a forced source too many": (_extra_forced, {"ledger counts"}),
+}
+
+
+@pytest.mark.parametrize("options", FAULTY, ids=str)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_verification_finds(busy: SqlL1Store, fault: str) -> None:
+    plant, expected = FAULTS[fault]
+    with busy._database.transaction(write=True):
+        plant(busy)
+
+    found = {finding.invariant for finding in busy.verify()}
+
+    assert found & expected
+
+
+@pytest.mark.parametrize("options", PACKED, ids=str)
+@pytest.mark.parametrize("damage", ["a flipped bit", "a lost chunk", "a stale chunk"])
+def test_damaged_packed_history_is_found_and_repaired(
+    busy: SqlL1Store, damage: str
+) -> None:
+    packed = busy.layout.packed_sources
+    assert packed is not None
+    digest = busy.science_digest()
+    where = [Condition("visitId", Op.EQUAL, 5)]
+    with busy._database.transaction(write=True):
+        chunk = busy._database.select(packed, packed.names, where)
+        chunk = chunk.take(np.array([0]))
+        where += [Condition("pixel", Op.EQUAL, int(chunk["pixel"][0]))]
+        busy._database.delete(packed, where)
+        raw = bytearray(chunk["data"][0])
+        if damage == "a flipped bit":
+            raw[len(raw) // 2] ^= 4
+            chunk["data"][0] = bytes(raw)
+            busy._database.append(packed, chunk)
+        if damage == "a stale chunk":
+            chunk["visitId"][:] = 50
+            busy._database.append(packed, chunk)
+            chunk["visitId"][:] = 51
+            busy._database.append(packed, chunk)
+
+    found = busy.verify(repair=True)
+
+    assert {f.invariant for f in found} <= {"packed", "chunk"}
+    assert all(f.repaired for f in found)
+    assert found
+    assert busy.verify() == []
+    assert busy.science_digest() == digest
+
+
+@pytest.mark.parametrize("options", FAULTY[:1], ids=str)
+def test_a_stale_last_object_is_found(busy: SqlL1Store) -> None:
+    assert busy.layout.last is not None
+    where = [Condition("diaObjectId", Op.EQUAL, 12)]
+    with busy._database.transaction(write=True):
+        busy._database.set_value(busy.layout.last, "gPSFluxMean", 7.0, where)
+
+    assert {finding.invariant for finding in busy.verify()} == {"current"}
+
+
+def test_the_field_is_not_empty(busy: SqlL1Store) -> None:
+    assert len(busy.read_objects(field())) > 0
+
+
+def test_every_backend_and_option_gives_the_same_digest(
+    open_stores: Callable[[Options], SqlL1Store],
+) -> None:
+    digests = []
+    for options in combinations():
+        store = open_stores(options)
+        empty_store(store)
+        for visit_id, ids in ((1, IDS), (3, IDS[:40]), (2, IDS[20:])):
+            store.store_visit(key(visit_id), records(visit_id, ids))
+        digests.append(store.science_digest())
+
+    assert all(digest == digests[0] for digest in digests)
