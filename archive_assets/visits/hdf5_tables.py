@@ -26,7 +26,7 @@ class Index:
     """One level of the index of a table."""
 
     name: str | None
-    values: NDArray[np.generic]
+    array: NDArray[np.generic]
 
 
 class StoredTable(Protocol):
@@ -224,7 +224,7 @@ class FixedFormat:
     @cached_property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self._levels[0].values)
+        return len(self._levels[0].array)
 
     @cached_property
     def _levels(self) -> list[Index]:
@@ -290,9 +290,9 @@ class FixedFormat:
         for number in range(int(attribute(self._group, f"{axis}_nlevels", 0))):
             level = self._level(f"{axis}_level{number}")
             codes = self._array(f"{axis}_label{number}").astype(np.int64)
-            if len(codes) and not 0 <= codes.min() <= codes.max() < len(level.values):
+            if len(codes) and not 0 <= codes.min() <= codes.max() < len(level.array):
                 raise HDF5FileError("", f"{self._group.name} has a broken index")
-            levels.append(Index(level.name, level.values[codes]))
+            levels.append(Index(level.name, level.array[codes]))
         if not levels:
             raise HDF5FileError("", f"{self._group.name} has no index")
         return levels

@@ -8,9 +8,10 @@ not look at; it lets a reader go straight to one night.
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
 import numpy as np
@@ -20,9 +21,10 @@ from archive_assets.visits.columns import Batch, UnsupportedColumnError, n_rows
 from archive_assets.visits.nights import TIME_COLUMNS, night_mjds
 from archive_assets.visits.pytables import (
     Field,
+    Shape,
     fields_of,
     mark_file,
-    mark_frame_group,
+    mark_group,
     mark_table,
 )
 
@@ -52,7 +54,9 @@ def replacing_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_batches(
-    path: str | Path, tables: Iterable[tuple[str, int, Iterable[Batch]]]
+    path: str | Path,
+    tables: Iterable[tuple[str, int, Iterable[Batch]]],
+    shapes: Mapping[str, Shape] = MappingProxyType({}),
 ) -> None:
     """Write tables to a new HDF5 file; an older file is replaced at the end.
 
@@ -63,6 +67,9 @@ def write_batches(
     tables
         Name, number of rows expected, and batches of each table. All batches of a
         table have the same columns and dtypes; at least one is needed.
+    shapes
+        What pandas is to make of a table; by default a frame with an index of
+        0, 1, 2 and so on.
 
     Raises
     ------
@@ -75,7 +82,8 @@ def write_batches(
             if not name or "/" in name or name == "." or "\0" in name:
                 raise UnsupportedColumnError(name, "cannot name a table")
             group = file.create_group(name)
-            writer = _TableWriter(group, expected_rows)
+            shape = shapes.get(name, Shape())
+            writer = _TableWriter(group, expected_rows, shape)
             for batch in batches:
                 writer.append(batch)
             writer.close()
@@ -84,8 +92,9 @@ def write_batches(
 class _TableWriter:
     """One growing table and the nights of its chunks."""
 
-    def __init__(self, group: h5py.Group, expected_rows: int) -> None:
+    def __init__(self, group: h5py.Group, expected_rows: int, shape: Shape) -> None:
         self._group = group
+        self._shape = shape
         self._expected_rows = expected_rows
         self._fields: list[Field] = []
         self._table: h5py.Dataset | None = None
@@ -119,7 +128,10 @@ class _TableWriter:
     def _create(self, batch: Batch) -> None:
         self._fields = fields_of([(name, a.dtype) for name, a in batch.items()])
         dtype = np.dtype(
-            [("index", "<i8"), *((field.name, field.stored) for field in self._fields)]
+            [
+                ("index", "<i8" if self._shape.index is None else "<f8"),
+                *((field.name, field.stored) for field in self._fields),
+            ]
         )
         rows = max(1, min(_CHUNK_BYTES // dtype.itemsize, max(1, self._expected_rows)))
         self._table = self._group.create_dataset(
@@ -142,7 +154,11 @@ class _TableWriter:
         if self._table is None or not self._n_pending:
             return
         first, last = self._n_written, self._n_written + self._n_pending
-        self._pending["index"][: self._n_pending] = np.arange(first, last)
+        self._pending["index"][: self._n_pending] = (
+            np.arange(first, last)
+            if self._shape.index is None
+            else self._shape.index[first:last]
+        )
         self._table.resize((last,))
         self._table[first:last] = self._pending[: self._n_pending]
         if self._pending_nights is not None:
@@ -155,7 +171,7 @@ class _TableWriter:
         self._flush()
         if self._table is None:
             raise UnsupportedColumnError(self._group.name, "is a table of no columns")
-        mark_frame_group(self._group, self._fields)
+        mark_group(self._group, self._fields, self._shape)
         mark_table(self._table, self._fields)
         if self._pending_nights is not None:
             nights = np.array(self._nights, dtype="<i4").reshape(-1, 2)

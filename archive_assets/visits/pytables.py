@@ -19,12 +19,37 @@ from dataclasses import dataclass
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from archive_assets.visits.columns import MISSING_TEXT
 
-__all__ = ["Field", "fields_of", "mark_file", "mark_frame_group", "mark_table"]
+__all__ = ["Field", "Shape", "fields_of", "mark_file", "mark_group", "mark_table"]
+
+_INFO = b"(dI1\n(dVnames\n(lNasVtype\nVIndex\nssVindex\n(d%ss."
 
 _PLAIN_PREFIXES = ("_v_", "_f_", "_g_", "_i_", "_c_")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What pandas makes of a table.
+
+    Attributes
+    ----------
+    is_series
+        Whether it is a series, which has one column.
+    index
+        Values of the index, if it is not 0, 1, 2 and so on.
+    index_name
+        Name of that index.
+    levels
+        Columns that make up the index, if it has several levels.
+    """
+
+    is_series: bool = False
+    index: NDArray[np.generic] | None = None
+    index_name: str | None = None
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +107,11 @@ def mark_file(file: h5py.File) -> None:
     _texts(file, CLASS="GROUP", PYTABLES_FORMAT_VERSION="2.1", TITLE="", VERSION="1.0")
 
 
-def mark_frame_group(group: h5py.Group, fields: Sequence[Field]) -> None:
-    """Mark a group as a frame in table format."""
+def mark_group(group: h5py.Group, fields: Sequence[Field], shape: Shape) -> None:
+    """Mark a group as a frame or series in table format."""
+    kind, multi = (
+        ("series", "multiseries") if shape.is_series else ("frame", "multiframe")
+    )
     _texts(
         group,
         CLASS="GROUP",
@@ -92,24 +120,32 @@ def mark_frame_group(group: h5py.Group, fields: Sequence[Field]) -> None:
         encoding="UTF-8",
         errors="strict",
         nan_rep=MISSING_TEXT.decode(),
-        pandas_type="frame_table",
-        table_type="appendable_frame",
+        pandas_type=f"{kind}_table",
+        table_type=f"appendable_{multi if shape.levels else kind}",
     )
     columns = _listed([field.column for field in fields])
     _pickles(
         group,
         data_columns=_listed([f.name for f in fields if f.is_plain]) + b".",
         index_cols=b"(l(I0\nVindex\nta.",
-        info=b"(dI1\n(dVnames\n(lNasVtype\nVIndex\nssVindex\n(ds.",
+        info=_INFO % _named_index(shape.index_name),
         non_index_axes=b"(l(I1\n" + columns + b"ta.",
         values_cols=_listed([field.name for field in fields]) + b".",
     )
-    group.attrs["levels"] = np.int64(1)
+    if shape.levels:
+        _pickles(group, levels=_listed(shape.levels) + b".")
+    else:
+        group.attrs["levels"] = np.int64(1)
+
+
+def _named_index(name: str | None) -> bytes:
+    return b"" if name is None else b"Vindex_name\nV" + _escaped(name) + b"\ns"
 
 
 def mark_table(table: h5py.Dataset, fields: Sequence[Field]) -> None:
-    """Mark a compound dataset as the table of a frame with an integer index."""
-    _texts(table, CLASS="TABLE", TITLE="", VERSION="2.7", index_kind="integer")
+    """Mark a compound dataset as the table of a frame or series."""
+    index_kind = "float" if table.dtype["index"].kind == "f" else "integer"
+    _texts(table, CLASS="TABLE", TITLE="", VERSION="2.7", index_kind=index_kind)
     table.attrs["NROWS"] = np.int64(table.shape[0])
     for position, name in enumerate(["index", *(field.name for field in fields)]):
         _texts(table, **{f"FIELD_{position}_NAME": name})

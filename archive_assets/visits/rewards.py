@@ -1,0 +1,127 @@
+"""Rewards of surveys, beside the visits that they led to: ``rewards.h5``.
+
+The layout is that of `archive_assets.visits.hdf5`, with the keys of the original:
+``reward_df``, one row for each basis function of each survey at each filling of the
+queue, and ``obs_rewards``, the time of the filling that led to each visit.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from archive_assets.visits.columns import Batch, UnsupportedColumnError
+from archive_assets.visits.frames import batch_of_frame, frame_of_batch
+from archive_assets.visits.hdf5_nodes import child_group, open_hdf5, table_keys
+from archive_assets.visits.hdf5_tables import StoredTable, stored_table
+from archive_assets.visits.hdf5_writer import write_batches
+from archive_assets.visits.pytables import Shape
+
+__all__ = ["OBS_REWARDS", "REWARD_DF", "read_rewards", "write_rewards"]
+
+REWARD_DF = "reward_df"
+OBS_REWARDS = "obs_rewards"
+
+
+def write_rewards(
+    path: str | Path, reward_df: pd.DataFrame, obs_rewards: "pd.Series[Any]"
+) -> None:
+    """Write rewards to an HDF5 file that ``pandas.read_hdf`` reads.
+
+    Parameters
+    ----------
+    path
+        The file to write. An older file is replaced, once the new one is whole.
+    reward_df
+        Rewards, with an index of one or more named levels.
+    obs_rewards
+        Series of ``queue_fill_mjd_ns``, with the MJD of visits as its index.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a name or a value cannot be represented.
+    """
+    index = pd.Index(obs_rewards.index)
+    tables: dict[str, Batch] = {
+        REWARD_DF: batch_of_frame(_with_levels(reward_df)),
+        OBS_REWARDS: batch_of_frame(
+            obs_rewards.to_frame(str(obs_rewards.name or "values"))
+        ),
+    }
+    levels = tuple(map(str, reward_df.index.names)) if _has_levels(reward_df) else ()
+    shapes = {
+        REWARD_DF: Shape(levels=levels),
+        OBS_REWARDS: Shape(
+            is_series=True,
+            index=index.to_numpy(dtype=np.float64),
+            index_name=None if index.name is None else str(index.name),
+        ),
+    }
+    sizes = {REWARD_DF: len(reward_df), OBS_REWARDS: len(obs_rewards)}
+    write_batches(
+        path, ((name, sizes[name], [tables[name]]) for name in tables), shapes
+    )
+
+
+def _has_levels(frame: pd.DataFrame) -> bool:
+    return any(name is not None for name in frame.index.names)
+
+
+def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make the levels of an index columns; an index without a name is dropped."""
+    if not _has_levels(frame):
+        return frame
+    if not all(isinstance(name, str) for name in frame.index.names):
+        raise UnsupportedColumnError(str(frame.index.names), "are names of an index")
+    return frame.reset_index()
+
+
+def read_rewards(
+    path: str | Path,
+) -> "tuple[pd.DataFrame | None, pd.Series[Any] | None]":
+    """Read rewards, without running what the file may hold.
+
+    Parameters
+    ----------
+    path
+        File as `write_rewards` or pandas, in either format, wrote it.
+
+    Returns
+    -------
+    reward_df, obs_rewards
+        What was written; None for a key that is not there.
+
+    Raises
+    ------
+    HDF5FileError
+        If the file is damaged, or is not safe to read.
+    """
+    with open_hdf5(path) as file:
+        keys = table_keys(file)
+        tables = {
+            key: stored_table(child_group(file, key))
+            for key in (REWARD_DF, OBS_REWARDS)
+            if key in keys
+        }
+        frames = {key: _with_index(table) for key, table in tables.items()}
+    obs_rewards = frames.get(OBS_REWARDS)
+    return (
+        frames.get(REWARD_DF),
+        None if obs_rewards is None else obs_rewards.iloc[:, 0],
+    )
+
+
+def _with_index(table: StoredTable) -> pd.DataFrame:
+    frame = frame_of_batch(table.read(table.columns, 0, table.n_rows))
+    levels = table.index()
+    values = [
+        frame_of_batch({"level": level.array})["level"].to_numpy() for level in levels
+    ]
+    if len(levels) == 1:
+        frame.index = pd.Index(values[0], name=levels[0].name)
+    else:
+        names = [level.name for level in levels]
+        frame.index = pd.MultiIndex.from_arrays(values, names=names)
+    return frame
