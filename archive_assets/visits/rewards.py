@@ -44,11 +44,10 @@ def write_rewards(
         If a name or a value cannot be represented.
     """
     index = pd.Index(obs_rewards.index)
+    series_name = "values" if obs_rewards.name is None else str(obs_rewards.name)
     tables: dict[str, Batch] = {
         REWARD_DF: batch_of_frame(_with_levels(reward_df)),
-        OBS_REWARDS: batch_of_frame(
-            obs_rewards.to_frame(str(obs_rewards.name or "values"))
-        ),
+        OBS_REWARDS: batch_of_frame(obs_rewards.to_frame(series_name)),
     }
     levels = tuple(map(str, reward_df.index.names)) if _has_levels(reward_df) else ()
     shapes = {
