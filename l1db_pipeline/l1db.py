@@ -230,8 +230,8 @@ class L1db:
             If a record is of another time or closed.
         """
         self._visit_time = _aware(dt)
-        _check_versions(objs, naive_utc(dt))
         objects = to_catalog(self._schema.table("DiaObject"), DiaObject._fields, objs)
+        _check_versions(objs, naive_utc(dt))
         ids = _values(objects, "diaObjectId")
         records = replace(_NO_RECORDS, objects=objects)
         self._store_part("objects", ids, records, self._visit_time, explain)

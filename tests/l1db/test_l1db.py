@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
 
-from l1db_pipeline.errors import ConfigError, VisitConflictError
+from l1db_pipeline.errors import ConfigError, L1dbError, VisitConflictError
 from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.l1db import (
     DiaForcedSource,
@@ -443,3 +444,87 @@ def test_an_unused_region_reads_nothing(open_l1db: Open) -> None:
     elsewhere: Region = Circle(UnitVector3d(0, 0, 1), Angle.fromDegrees(1))
 
     assert database.getDiaObjects(elsewhere) == []
+
+
+@pytest.mark.parametrize(
+    ("objects", "message"),
+    [
+        ([_object(1, T0), _object(1, T0)], "diaObjectId 1 comes twice"),
+        ([_object(1, T0)._replace(ra=float("nan"))], "nan in row 1 is no position"),
+        ([_object(1, T0)._replace(ra=360.0)], "360.0 in row 1 is no position"),
+        ([_object(1, T0)._replace(decl=-90.5)], "-90.5 in row 1 is no position"),
+        ([_object(1, T0)._replace(diaObjectId=None)], "diaObjectId: NULL in rows 1"),
+        ([_object(1, T0)._replace(htmId20=7)], "7 in row 1 is no HTM id of level 20"),
+        ([_object(1, T0)._replace(flags="x")], "flags = 'x' is no long"),
+        ([_source(1, 1)], "no attribute 'validityStart'"),
+    ],
+)
+def test_wrong_objects_are_refused_and_nothing_is_stored(
+    tmp_path: Path, objects: list[DiaObject], message: str
+) -> None:
+    (tmp_path / "l1db.cfg").write_text(
+        f"[database]\nurl = sqlite:///{tmp_path}/l1.db\n"
+    )
+    with L1db(tmp_path / "l1db.cfg") as database:
+        database.makeSchema()
+
+        with pytest.raises(L1dbError, match=message):
+            database.storeDiaObjects([_object(5, T0), *objects], T0)
+
+        assert set(database.tableRowCount().values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([_source(9, 1)], "no object 9 is in the visit or stored"),
+        ([_source(1, 1), _source(1, 1)], "diaSourceId 1001 comes twice"),
+        ([_source(1, 1)._replace(decl=91.0)], "91.0 in row 0 is no position"),
+        ([_forced(1, 1)], "no attribute 'diaSourceId'"),
+    ],
+)
+def test_wrong_sources_are_refused_and_nothing_is_stored(
+    tmp_path: Path, sources: list[DiaSource], message: str
+) -> None:
+    (tmp_path / "l1db.cfg").write_text(
+        f"[database]\nurl = sqlite:///{tmp_path}/l1.db\n"
+    )
+    with L1db(tmp_path / "l1db.cfg") as database:
+        database.makeSchema()
+        database.storeDiaObjects([_object(1, T0)], T0)
+
+        with pytest.raises(L1dbError, match=message):
+            database.storeDiaSources(sources)
+
+        assert database.tableRowCount()["DiaSource"] == 0
+
+
+@pytest.mark.postgresql
+def test_prefix_and_schema_name_the_tables_and_floats_have_four_bytes(
+    tmp_path: Path, database_url: str, database_dsn: str
+) -> None:
+    (tmp_path / "l1db.cfg").write_text(
+        f"[database]\nurl = {database_url}\n[l1db]\nprefix = run_\nnamespace = l1\n"
+    )
+    with L1db(tmp_path / "l1db.cfg") as database:
+        database.makeSchema()
+        _visit(database, 1, T0)
+        n_objects = len(database.getDiaObjects(FIELD))
+
+    with psycopg.connect(database_dsn) as connection:
+        types = dict(
+            connection.execute(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = 'l1' AND table_name = 'run_DiaSource'"
+            ).fetchall()
+        )
+        others = connection.execute(
+            "SELECT count(*) FROM information_schema.tables "
+            "WHERE table_schema = 'public'"
+        ).fetchone()
+    assert n_objects == 3
+    assert others == (0,)
+    assert types["apFlux"] == "real"
+    assert types["ra"] == "double precision"
+    assert types["diaSourceId"] == "bigint"
+    assert types["ssObjectReassocTime"] == "timestamp without time zone"

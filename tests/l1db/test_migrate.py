@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from l1db_pipeline.store.migrate import (
     migrate,
     revisions,
 )
+from l1db_pipeline.store.open import open_store
 
 NEXT = """'''Add a band to the sources.'''
 import sqlalchemy as sa
@@ -39,7 +40,7 @@ def downgrade() -> None:
     )
 """
 
-Database = Callable[..., L1dbConfig]
+BACKENDS = ["sqlite", pytest.param("pg", marks=pytest.mark.postgresql)]
 
 
 @pytest.fixture
@@ -77,13 +78,18 @@ def _columns(config: L1dbConfig) -> list[str]:
     return [column["name"] for column in found]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("pg", marks=pytest.mark.postgresql)])
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
-    """A database at the newest revision, with a prefix and where possible a schema."""
-    if request.param == "sqlite":
-        return _make(L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db", prefix="run_"))
+def _config(request: pytest.FixtureRequest, tmp_path: Path, backend: str) -> L1dbConfig:
+    """Return an empty database with a prefix and where possible a schema."""
+    if backend == "sqlite":
+        return L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db", prefix="run_")
     url = request.getfixturevalue("database_url")
-    return _make(L1dbConfig(url=url, prefix="run_", namespace="l1"))
+    return L1dbConfig(url=url, prefix="run_", namespace="l1")
+
+
+@pytest.fixture(params=BACKENDS)
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
+    """A database at the newest revision."""
+    return _make(_config(request, tmp_path, request.param))
 
 
 def test_the_newest_revision_is_the_one_that_this_package_writes() -> None:
@@ -104,6 +110,27 @@ def test_a_database_is_carried_forward_and_back(
     assert _columns(config) == ["diaSourceId", "band"]
     assert migrate(config, more=more) == ("9001", SCHEMA_REVISION)
     assert _columns(config) == ["diaSourceId"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_store_opens_only_its_own_revision(
+    request: pytest.FixtureRequest, tmp_path: Path, next_revision: Path, backend: str
+) -> None:
+    config = _config(request, tmp_path, backend)
+    with closing(open_store(config)) as store:
+        store.create_schema()
+    assert migrate(config) == (SCHEMA_REVISION, SCHEMA_REVISION)
+
+    migrate(config, "9001", more=[next_revision])
+    with (
+        closing(open_store(config)) as store,
+        pytest.raises(SchemaVersionError, match=r"has schema revision 9001, this pack"),
+    ):
+        store.last_visit()
+
+    migrate(config, more=[next_revision])
+    with closing(open_store(config)) as store:
+        assert store.last_visit() is None
 
 
 def test_a_database_of_a_newer_package_is_left_alone(
