@@ -16,11 +16,14 @@ __all__ = ["SkyIndex"]
 _SIDE = 180
 _N_CELLS = 2 * _SIDE * _SIDE
 _BLOCK = 16384
+_PART = 1 << 18
 _ROUNDING_RAD = 1e-9
 
 
 class SkyIndex:
-    """Rows of an array of positions, sorted by cell of the sky.
+    """Rows of an array of positions, sorted by cell of the sky in each part of it.
+
+    Parts are small enough that sorting one stays in the processor's cache.
 
     Parameters
     ----------
@@ -29,12 +32,16 @@ class SkyIndex:
     """
 
     def __init__(self, xyz: NDArray[np.float64]) -> None:
-        cells = np.empty(len(xyz), dtype=np.uint16)
-        for start in range(0, len(xyz), _BLOCK):
-            cells[start : start + _BLOCK] = _cells(xyz[start : start + _BLOCK])
-        self._rows = np.argsort(cells, kind="stable").astype(np.uint32)
-        counts = np.bincount(cells, minlength=_N_CELLS)
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        n_parts = -(-len(xyz) // _PART)
+        self._rows = np.empty(len(xyz), dtype=np.uint32)
+        self._starts = np.empty((n_parts, _N_CELLS + 1), dtype=np.int32)
+        for part in range(n_parts):
+            first = part * _PART
+            cells = _cells(xyz[first : first + _PART])
+            self._rows[first : first + _PART] = np.argsort(cells, kind="stable") + first
+            counts = np.bincount(cells, minlength=_N_CELLS)
+            self._starts[part, 0] = 0
+            np.cumsum(counts, out=self._starts[part, 1:])
 
     def rows_near(
         self, direction: NDArray[np.float64], radius_rad: float
@@ -47,32 +54,34 @@ class SkyIndex:
         centers, radii = _cell_circles()
         reach = np.minimum(radii + (radius_rad + _ROUNDING_RAD), np.pi)
         near = np.flatnonzero(centers @ direction >= np.cos(reach))
-        starts = self._starts[near]
-        counts = self._starts[near + 1] - starts
+        starts = self._starts[:, near]
+        counts = (self._starts[:, near + 1] - starts).ravel()
+        firsts = np.arange(len(starts))[:, np.newaxis] * _PART + starts
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if ends.size else 0)
-        places += np.repeat(starts - ends + counts, counts)
+        places += np.repeat(firsts.ravel() - ends + counts, counts)
         rows = self._rows[places].astype(np.int64)
         rows.sort()
         return rows
 
 
-def _cells(xyz: NDArray[np.float64]) -> NDArray[np.int32]:
-    x, y, z = np.array(xyz.T, order="C")
-    scale = np.abs(x)
-    scale += np.abs(y)
-    scale += np.abs(z)
-    np.divide(_SIDE / 2, scale, out=scale)
-    x *= scale
-    y *= scale
-    along: NDArray[np.int32] = np.minimum(
-        (x + y + _SIDE / 2).astype(np.int32), _SIDE - 1
-    )
-    across = np.minimum((x - y + _SIDE / 2).astype(np.int32), _SIDE - 1)
-    along *= _SIDE
-    along += across
-    along += _SIDE * _SIDE * (z < 0)
-    return along
+def _cells(xyz: NDArray[np.float64]) -> NDArray[np.uint16]:
+    cells = np.empty(len(xyz), dtype=np.uint16)
+    for start in range(0, len(xyz), _BLOCK):
+        x, y, z = np.array(xyz[start : start + _BLOCK].T, order="C")
+        scale = np.abs(x)
+        scale += np.abs(y)
+        scale += np.abs(z)
+        np.divide(_SIDE / 2, scale, out=scale)
+        x *= scale
+        y *= scale
+        along = np.minimum((x + y + _SIDE / 2).astype(np.int32), _SIDE - 1)
+        across = np.minimum((x - y + _SIDE / 2).astype(np.int32), _SIDE - 1)
+        along *= _SIDE
+        along += across
+        along += _SIDE * _SIDE * (z < 0)
+        cells[start : start + _BLOCK] = along
+    return cells
 
 
 @cache

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l1db_pipeline import sky_index
 from l1db_pipeline import sources as sources_module
 from l1db_pipeline.cli.gen_sources import main
 from l1db_pipeline.generators import rand_sphere_xyz
@@ -46,6 +47,19 @@ def test_index_misses_nothing_within_the_radius(
 
     assert np.isin(np.flatnonzero(SKY @ axis > math.cos(radius)), rows).all()
     assert (np.diff(rows) > 0).all()
+
+
+@pytest.mark.parametrize("part", [1, 999, 15_000, 29_999, 30_000])
+def test_index_of_several_parts_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    sky = SKY[:: 30 if part == 1 else 1]
+    whole = SkyIndex(sky).rows_near(np.array([0.6, 0, -0.8]), 0.3)
+
+    monkeypatch.setattr(sky_index, "_PART", part)
+
+    parts = SkyIndex(sky).rows_near(np.array([0.6, 0, -0.8]), 0.3)
+    assert np.array_equal(whole, parts)
 
 
 @given(directions)
