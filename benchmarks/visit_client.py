@@ -1,10 +1,10 @@
 """W1: client CPU of a whole visit apart from the calls to the database.
 
 Field of view 3.5 deg, 5,000 variable (of 21 million over the sky) and 5,150 noise
-sources a visit, 3 fields, DiaObjectLast, history of 12 months: simulation, HTM ids, trimming, matching,
-forced photometry, records. CPU spent inside calls of the store is taken off. The
-``limit`` is 0.15 CPU s; ``peer`` is l1dbproto fe7bc66 with dax_apdb 30.2026.4100,
-measured once on this kind of machine, not in this run.
+sources a visit, 3 fields, DiaObjectLast, history of 12 months: simulation, HTM ids,
+trimming, matching, forced photometry, records. CPU spent inside calls of the store
+is taken off. The ``limit`` is 0.15 CPU s; ``peer`` is l1dbproto fe7bc66 with dax_apdb
+30.2026.4100, measured once on this kind of machine, not in this run.
 """
 
 import json

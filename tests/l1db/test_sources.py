@@ -30,6 +30,10 @@ SKY = rand_sphere_xyz(30_000, seed=1)
 SKY[:6] = np.concatenate([np.eye(3), -np.eye(3)])
 SKY[6:12] = [[1, 1, 0], [-1, 1, 0], [0, 1, -1], [1, 0, 1], [-1, -1, 0], [0, -1, 1]]
 SKY[6:12] /= math.sqrt(2)
+INDEX = SkyIndex(SKY)
+INDEXED = SourceCatalog(SKY)
+for _ in range(20):  # a catalog that is searched often makes an index
+    INDEXED.rows_in_cone([0, 0, 1], 0.01)
 
 component = st.sampled_from([0.0, 1.0, -1.0, 1e-12]) | st.floats(-1, 1)
 directions = st.tuples(component, component, component).filter(
@@ -43,17 +47,17 @@ def test_index_misses_nothing_within_the_radius(
 ) -> None:
     axis = unit_vector(direction)
 
-    rows = SkyIndex(SKY).rows_near(axis, radius)
+    rows = INDEX.rows_near(axis, radius)
 
     assert np.isin(np.flatnonzero(SKY @ axis > math.cos(radius)), rows).all()
     assert (np.diff(rows) > 0).all()
 
 
-@pytest.mark.parametrize("part", [1, 999, 15_000, 29_999, 30_000])
+@pytest.mark.parametrize("part", [7, 15_000, 29_999, 30_000])
 def test_index_of_several_parts_gives_the_same(
     monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
-    sky = SKY[:: 30 if part == 1 else 1]
+    sky = SKY[:: 300 if part == 7 else 1]
     whole = SkyIndex(sky).rows_near(np.array([0.6, 0, -0.8]), 0.3)
 
     monkeypatch.setattr(sky_index, "_PART", part)
@@ -66,12 +70,8 @@ def test_index_of_several_parts_gives_the_same(
 def test_search_with_an_index_equals_one_through_all_rows(
     direction: tuple[float, float, float],
 ) -> None:
-    plain, indexed = SourceCatalog(SKY), SourceCatalog(SKY)
-    for _ in range(20):
-        indexed.rows_in_cone([0, 0, 1], 0.01)
-
-    rows, xyz = plain.rows_in_cone(direction, 0.2)
-    indexed_rows, indexed_xyz = indexed.rows_in_cone(direction, 0.2)
+    rows, xyz = SourceCatalog(SKY).rows_in_cone(direction, 0.2)
+    indexed_rows, indexed_xyz = INDEXED.rows_in_cone(direction, 0.2)
 
     assert np.array_equal(rows, indexed_rows)
     assert np.array_equal(xyz, indexed_xyz)
