@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -216,6 +216,29 @@ def merge_nightly(config: str, verbose: int) -> None:
     """Move DiaObjectNightly into DiaObject, and vacuum."""
     with closing(_open(config, verbose)) as store:
         click.echo(f"{store.merge_nightly()} rows moved")
+
+
+@_command("compact")
+@click.option(
+    "--before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Leave packed history from this day (UTC) on as it is.",
+)
+def compact(config: str, verbose: int, before: datetime | None) -> None:
+    """Merge packed history into one chunk a pixel and month.
+
+    Off-line work: what is read is the same before, during and after.
+    """
+    limit = None if before is None else before.replace(tzinfo=UTC)
+    with closing(_open(config, verbose)) as store:
+        click.echo(f"{store.compact_history(before=limit)} chunks fewer")
+
+
+@_command("rebuild")
+def rebuild(config: str, verbose: int) -> None:
+    """Make packed history anew from the rows."""
+    with closing(_open(config, verbose)) as store:
+        click.echo(f"{store.rebuild_history()} pixels done")
 
 
 @_command("timings")

@@ -2,6 +2,7 @@
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
 
+from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.errors import ConfigError, L1dbError, VisitConflictError
 from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.l1db import (
@@ -23,6 +25,7 @@ from l1db_pipeline.l1db import (
     Visit,
 )
 from l1db_pipeline.records import RecordError
+from l1db_pipeline.store.open import open_store
 
 T0 = datetime(2026, 1, 1, 3)
 FIELD = Circle(UnitVector3d(LonLat.fromDegrees(10, -20)), Angle.fromDegrees(1.75))
@@ -136,6 +139,21 @@ def test_the_last_version_is_read(open_l1db: Open, mode: str, nightly: int) -> N
         assert counts["DiaObjectLast"] == 2
     assert set(counts) == expected
     assert counts["DiaObject"] == (3 if nightly else 4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("history", ["rows", "packed"])
+def test_what_the_original_calls_store_keeps_every_invariant(
+    open_l1db: Open, tmp_path: Path, mode: str, history: str
+) -> None:
+    database = open_l1db(dia_object_index=mode, history=history)
+
+    _visit(database, 2, T0 + timedelta(seconds=45), 2)
+    _visit(database, 1, T0, 3)
+    database.saveVisit(3, T0 + timedelta(seconds=90))
+
+    with closing(open_store(L1dbConfig.from_ini(tmp_path / "l1db.cfg"))) as store:
+        assert store.verify() == []
 
 
 @pytest.mark.parametrize("mode", MODES)

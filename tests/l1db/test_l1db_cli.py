@@ -94,6 +94,10 @@ def test_drop_empties_the_database(stored: Path, tmp_path: Path) -> None:
                 "1,2026-01-01T03:00:00Z,7,70",
             ],
         ),
+        (["verify"], []),
+        (["digest"], ["table,digest"]),
+        (["compact", "--before", "2026-02-01"], ["0 chunks fewer"]),
+        (["rebuild"], ["2 pixels done"]),
         (["merge-nightly"], ["0 rows moved"]),
         (["migrate"], ["is 0001"]),
         (["timings"], ["visitId,tile,place,step,real_s,user_s,sys_s,n_rows,n_bytes"]),
@@ -170,6 +174,26 @@ def test_wrong_use_ends_with_a_plain_message(
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_verify_names_what_is_broken_and_repairs_what_it_can(
+    stored: Path, tmp_path: Path
+) -> None:
+    config = _config(tmp_path)
+    (tmp_path / "l1.db").write_bytes((stored.parent / "l1.db").read_bytes())
+    with sqlite3.connect(tmp_path / "l1.db") as connection:
+        connection.execute('DELETE FROM "L1PackedDiaSource"')
+    connection.close()
+
+    broken = _run("l1db", "verify", "-c", config)
+    repaired = _run("l1db", "verify", "--repair", "-c", config)
+    whole = _run("l1db", "verify", "-c", config)
+
+    assert (broken.exit_code, repaired.exit_code, whole.exit_code) == (1, 0, 0)
+    assert broken.stdout.startswith("broken: packed: DiaSource pixel ")
+    assert "Error: 1 of the findings are not repaired" in broken.stderr
+    assert repaired.stdout.startswith("repaired: packed: ")
+    assert (whole.stdout, whole.stderr) == ("", "every invariant holds\n")
 
 
 def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
