@@ -16,7 +16,6 @@ from l1db_pipeline.dia import SimulatedSources
 from l1db_pipeline.filling import hashed_uniform, row_keys
 from l1db_pipeline.htm import htm_index, xyz_to_radec
 from l1db_pipeline.ids import new_object_ids, source_ids
-from l1db_pipeline.matching import match_positions
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.schema.times import mjd_tai_from_utc
 
@@ -28,7 +27,6 @@ __all__ = [
     "forced_photometry_rows",
     "forced_source_records",
     "ids_by_catalog",
-    "match_by_position",
     "object_records",
     "source_records",
     "with_required_columns",
@@ -112,40 +110,6 @@ def ids_by_catalog(detections: Detections, visit_id: int) -> NDArray[np.int64]:
     fresh = new_object_ids(visit_id, detections.places)
     index = detections.catalog_index
     return np.where(index >= 0, index, fresh)
-
-
-def match_by_position(
-    source_xyz: NDArray[np.float64],
-    object_xyz: NDArray[np.float64],
-    radius_arcsec: float,
-) -> NDArray[np.int64]:
-    """Match sources to objects, one to one, within a radius.
-
-    Each source chooses its nearest object, and each object the nearest of the
-    sources that chose it. So a match depends on nothing that is farther than three
-    radii, and a tile with such a margin matches as the whole field does.
-
-    Parameters
-    ----------
-    source_xyz, object_xyz
-        Unit vectors, shapes ``(n, 3)`` and ``(m, 3)``.
-    radius_arcsec
-        Largest separation of a match.
-
-    Returns
-    -------
-    rows
-        Row of the matched object for each source, -1 for none; no object twice.
-    """
-    rows = match_positions(source_xyz, object_xyz, radius_arcsec)
-    chosen = np.flatnonzero(rows >= 0)
-    offsets = source_xyz[chosen] - object_xyz[rows[chosen]]
-    distance = np.einsum("ij,ij->i", offsets, offsets)
-    order = chosen[np.lexsort((chosen, distance, rows[chosen]))]
-    _, first = np.unique(rows[order], return_index=True)
-    losers = np.setdiff1d(order, order[first])
-    rows[losers] = -1
-    return rows
 
 
 def forced_photometry_rows(

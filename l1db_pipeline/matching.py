@@ -25,9 +25,10 @@ def match_positions(
     radius_arcsec
         Largest separation, inclusive, to rounding; 0 to 180 deg.
     one_source_per_object
-        Let no two sources have the same object: of all pairs within the radius the
-        closest is taken first, and both leave the contest. A source that lost its
-        nearest object to a closer one may get its second nearest.
+        Let no two sources have the same object: of those that chose it the nearest
+        keeps it, the others have none. A match depends on nothing that is farther
+        than three radii, so that a part of the sky with such a margin is matched as
+        the whole is.
 
     Returns
     -------
@@ -50,16 +51,10 @@ def match_positions(
         return matched
     source, other, distance = _pairs(sources_xyz, objects_xyz, radius_arcsec)
     order = np.lexsort((other, source, distance))
-    source, other = source[order], other[order]
-    while source.size:
-        nearest = _is_first(source)
-        if one_source_per_object:
-            nearest &= _is_first(other)
-        matched[source[nearest]] = other[nearest]
-        if not one_source_per_object:
-            break
-        free = ~np.isin(source, source[nearest]) & ~np.isin(other, other[nearest])
-        source, other = source[free], other[free]
+    chosen = order[_is_first(source[order])]
+    if one_source_per_object:
+        chosen = chosen[_is_first(other[chosen])]
+    matched[source[chosen]] = other[chosen]
     return matched
 
 

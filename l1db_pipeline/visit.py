@@ -20,7 +20,6 @@ from l1db_pipeline.association import (
     forced_photometry_rows,
     forced_source_records,
     ids_by_catalog,
-    match_by_position,
     object_records,
     source_records,
     with_required_columns,
@@ -29,6 +28,7 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
 from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.ids import new_object_ids
+from l1db_pipeline.matching import match_positions
 from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.timing import StepTiming
@@ -54,7 +54,7 @@ AREA_STEPS = ("Objects-read", "S2O-matching", "Source-read", "L1-store")
 
 _MONTH = timedelta(days=30)
 _MATCH_REACH = 3
-"""A match depends on nothing farther than so many radii, see `match_by_position`."""
+"""A match depends on nothing farther than so many radii, see `match_positions`."""
 
 
 class MatchMode(Enum):
@@ -321,10 +321,11 @@ def _associate(
     """Return the object of each detection, and whether it is a new one."""
     if options.match is MatchMode.ID:
         return ids_by_catalog(detections, visit.visit_id), detections.catalog_index < 0
-    rows = match_by_position(
+    rows = match_positions(
         detections.xyz,
         radec_to_xyz(around["ra"], around["decl"]),
         options.match_radius_arcsec,
+        one_source_per_object=True,
     )
     is_new = rows < 0
     object_ids = new_object_ids(visit.visit_id, detections.places)

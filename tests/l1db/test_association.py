@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from l1db_pipeline.association import (
@@ -16,7 +14,6 @@ from l1db_pipeline.association import (
     forced_photometry_rows,
     forced_source_records,
     ids_by_catalog,
-    match_by_position,
     object_records,
     source_records,
     with_required_columns,
@@ -63,46 +60,6 @@ def test_a_variable_source_has_its_catalog_row_as_object_id() -> None:
     found = ids_by_catalog(detections([1, 2, 3], [0, 0, 0], [7, -1, 0]), visit_id=5)
 
     assert found.tolist() == [7, int(new_object_ids(5, np.array([1]))[0]), 0]
-
-
-def test_the_nearest_source_gets_an_object_that_two_choose() -> None:
-    sources = radec_to_xyz(np.array([10.0, 10.0001]), np.array([0.0, 0.0]))
-    objects = radec_to_xyz(np.array([10.00008, 50.0]), np.array([0.0, 0.0]))
-
-    assert match_by_position(sources, objects, 1.0).tolist() == [-1, 0]
-
-
-@pytest.mark.parametrize("ra_deg", [0.0, 123.4, 359.99999])
-@pytest.mark.parametrize("dec_deg", [-90.0, -89.9999, 0.0, 90.0])
-def test_matching_works_at_poles_and_at_ra_zero(ra_deg: float, dec_deg: float) -> None:
-    centre = radec_to_xyz(np.array([ra_deg]), np.array([dec_deg]))
-    shifted = radec_to_xyz(np.array([ra_deg + 5e-5]), np.array([dec_deg]))
-
-    assert match_by_position(centre, shifted, 0.5).tolist() == [0]
-
-
-def test_nothing_matches_an_empty_field() -> None:
-    some = radec_to_xyz(np.array([1.0]), np.array([1.0]))
-
-    assert match_by_position(some, np.empty((0, 3)), 1.0).tolist() == [-1]
-    assert match_by_position(np.empty((0, 3)), some, 1.0).size == 0
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_match_depends_on_nothing_beyond_three_radii(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    sources = radec_to_xyz(*(rng.uniform(0, 20 / 3600, (2, 60))))
-    objects = radec_to_xyz(*(rng.uniform(0, 20 / 3600, (2, 60))))
-    whole = match_by_position(sources, objects, 1.0)
-    probe = sources[0]
-    reach = 2 * np.sin(np.radians(3.001 / 3600) / 2)
-    near = np.linalg.norm(sources - probe, axis=1) <= reach
-    near_objects = np.flatnonzero(np.linalg.norm(objects - probe, axis=1) <= reach)
-
-    part = match_by_position(sources[near], objects[near_objects], 1.0)
-
-    row = part[np.flatnonzero(near).tolist().index(0)]
-    assert (near_objects[row] if row >= 0 else -1) == whole[0]
 
 
 def test_forced_photometry_ends_30_days_after_the_last_detection() -> None:

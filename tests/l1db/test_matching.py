@@ -71,7 +71,7 @@ def test_no_object_is_taken_twice_when_asked_for(
 
 
 @given(st.sampled_from(CENTERS), places, places, st.floats(0.3, 5))
-def test_unique_match_leaves_no_free_pair_within_the_radius(
+def test_each_object_keeps_the_nearest_source_that_chose_it(
     center: tuple[float, float],
     sources: list[tuple[int, int]],
     objects: list[tuple[int, int]],
@@ -80,20 +80,44 @@ def test_unique_match_leaves_no_free_pair_within_the_radius(
     source_xyz = near(center, sources, ARCSEC)
     object_xyz = near(center, objects, ARCSEC)
 
-    rows = match_positions(source_xyz, object_xyz, radius, one_source_per_object=True)
-    free_sources = source_xyz[rows < 0]
-    free_objects = np.delete(object_xyz, rows[rows >= 0], axis=0)
+    chosen = match_positions(source_xyz, object_xyz, radius)
+    kept = match_positions(source_xyz, object_xyz, radius, one_source_per_object=True)
 
-    assert (separations(free_sources, free_objects) > radius - 1e-6).all()
+    distances = separations(source_xyz, object_xyz)
+    for row in np.unique(chosen[chosen >= 0]):
+        rivals = np.flatnonzero(chosen == row)
+        (winner,) = np.flatnonzero(kept == row)
+        assert winner in rivals
+        assert distances[winner, row] <= distances[rivals, row].min() + 1e-6
+    assert ((kept == chosen) | (kept == -1)).all()
 
 
-def test_closest_pair_wins_and_the_loser_gets_its_second_nearest() -> None:
+def test_closer_source_wins_and_the_other_has_no_object() -> None:
     objects = near((30, -20), [(0, 0), (30, 0)], ARCSEC / 10)
     sources = near((30, -20), [(12, 0), (1, 0)], ARCSEC / 10)
 
     rows = match_positions(sources, objects, 5, one_source_per_object=True)
 
-    assert rows.tolist() == [1, 0]
+    assert rows.tolist() == [-1, 0]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_match_depends_on_nothing_beyond_three_radii(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sources = radec_to_xyz(*(rng.uniform(0, 20 / 3600, (2, 60))))
+    objects = radec_to_xyz(*(rng.uniform(0, 20 / 3600, (2, 60))))
+    whole = match_positions(sources, objects, 1.0, one_source_per_object=True)
+    probe = sources[0]
+    reach = 2 * np.sin(np.radians(3.001 / 3600) / 2)
+    near = np.linalg.norm(sources - probe, axis=1) <= reach
+    near_objects = np.flatnonzero(np.linalg.norm(objects - probe, axis=1) <= reach)
+
+    part = match_positions(
+        sources[near], objects[near_objects], 1.0, one_source_per_object=True
+    )
+
+    row = part[np.flatnonzero(near).tolist().index(0)]
+    assert (near_objects[row] if row >= 0 else -1) == whole[0]
 
 
 def test_two_sources_share_an_object_by_default() -> None:
@@ -123,9 +147,7 @@ def test_many_objects_in_one_place_do_not_hide_a_match() -> None:
     objects = near((0, 0), [(1, 1)] * 100, ARCSEC)
     sources = near((0, 0), [(1, 1)] * 100, ARCSEC)
 
-    rows = match_positions(sources, objects, 1, one_source_per_object=True)
-
-    assert rows.tolist() == list(range(100))
+    assert match_positions(sources, objects, 1).tolist() == [0] * 100
 
 
 def test_a_radius_of_zero_matches_equal_positions() -> None:
