@@ -1,7 +1,7 @@
 """Start and end of pre-night simulations, and the random overheads of some of them."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ __all__ = [
     "AnomalousOverheadFunc",
     "compute_sim_start_and_end",
     "read_almanac",
+    "run_prenight_sim_cli",
     "sim_start_and_duration",
 ]
 
@@ -245,3 +246,17 @@ def sim_start_and_duration(
             f"{sim_nights} nights from {day_obs}"
         )
     return start_mjd, duration
+
+
+def run_prenight_sim_cli(cli_args: Sequence[str] = ()) -> int:
+    """Run the command ``run_prenight_sim`` and return 0.
+
+    Parameters
+    ----------
+    cli_args
+        Its arguments; those of the process if there are none.
+    """
+    from archive_assets.cli.run_prenight_sim import main  # noqa: PLC0415 - a cycle
+
+    main(args=list(cli_args) or None, standalone_mode=False)
+    return 0

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 __all__ = [
+    "SURVEY_START_DAY_OBS",
     "AnomalousOverhead",
     "BuiltinScheduler",
     "Limits",
@@ -30,6 +31,7 @@ __all__ = [
     "Variant",
 ]
 
+SURVEY_START_DAY_OBS = date(2025, 6, 20)  # first night of Rubin's completed visits
 _STRICT = {"extra": "forbid"}  # pydantic reads it when a file is checked
 
 
@@ -265,7 +267,7 @@ class SimulationRequest:
     scheduler: SchedulerSource = field(default_factory=BuiltinScheduler)
     parent: ParentVisits | None = None
     seed: int = 42
-    survey_start_day_obs: date = date(2025, 6, 20)
+    survey_start_day_obs: date = SURVEY_START_DAY_OBS
     limits: Limits = field(default_factory=Limits)
 
 

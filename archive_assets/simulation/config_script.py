@@ -22,7 +22,7 @@ from archive_assets.simulation.base import (
 )
 from archive_assets.simulation.errors import SchedulerConfigError
 
-__all__ = ["ConfigPlaces", "ConfigScript", "checked_out_script"]
+__all__ = ["ConfigPlaces", "ConfigScript", "checked_out_script", "scheduler_source"]
 
 PLACES_VARIABLE = "PRENIGHT_CONFIG_PLACES"
 _DEFAULT_PLACES = ("https://github.com/lsst-ts/", "https://github.com/lsst-sims/")
@@ -86,6 +86,23 @@ class ConfigScript:
 
     script: Path | None = None
     url: str | None = None
+
+
+def scheduler_source(
+    repository: str | None, script: str | None, ref: str
+) -> SchedulerSource:
+    """Return the scheduler that a command's options ask for.
+
+    Raises
+    ------
+    ValueError
+        If there is a repository but no script.
+    """
+    if repository is None:
+        return ScriptFile(path=Path(script)) if script else BuiltinScheduler()
+    if script is None:
+        raise ValueError("a repository needs a script")
+    return ScriptInRepository(repository=repository, script=script, ref=ref)
 
 
 @contextmanager

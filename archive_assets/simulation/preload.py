@@ -1,6 +1,5 @@
 """Completed visits, as the scheduler wants to be told of them."""
 
-import sqlite3
 import warnings
 from datetime import date
 from pathlib import Path
@@ -12,8 +11,16 @@ from rubin_scheduler.scheduler.utils import SchemaConverter
 
 from archive_assets.simulation.errors import ParentVisitsError
 from archive_assets.simulation.site_data.files import day_obs_mjd, mjd_day_obs
+from archive_assets.visits.columns import VisitsFileError
+from archive_assets.visits.hdf5 import read_visits
+from archive_assets.visits.opsim import read_opsim
+from archive_assets.visits.visit_files import is_sqlite
 
-__all__ = ["preloaded_observations", "read_parent_visits"]
+__all__ = [
+    "preloaded_observations",
+    "read_completed_visits",
+    "read_parent_visits",
+]
 
 # consdb's names for what opsim names otherwise
 CONSDB_TO_OPSIM = {
@@ -26,18 +33,36 @@ CONSDB_TO_OPSIM = {
 }
 _REQUIRED = ("observationStartMJD", "fieldRA", "fieldDec", "band", "visitExposureTime")
 _TEXT = ("band", "filter", "scheduler_note", "target_name", "science_program")
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
-def read_parent_visits(path: Path, first_day_obs: date) -> pd.DataFrame:
+def read_completed_visits(path: Path) -> pd.DataFrame:
     """Read completed visits, with opsim's column names.
 
     Parameters
     ----------
     path
         Opsim file or ``visits.h5``, with opsim's or consdb's columns.
+
+    Raises
+    ------
+    ParentVisitsError
+        If the file cannot be read, or lacks a column.
+    """
+    visits = _read(path).rename(columns=CONSDB_TO_OPSIM)
+    if missing := [name for name in _REQUIRED if name not in visits.columns]:
+        raise ParentVisitsError(f"{path} lacks the columns {', '.join(missing)}")
+    return visits
+
+
+def read_parent_visits(path: Path, first_day_obs: date) -> pd.DataFrame:
+    """Read the completed visits from which a simulation starts.
+
+    Parameters
+    ----------
+    path
+        As for `read_completed_visits`.
     first_day_obs
-        First night of the simulation that starts from them.
+        First night of the simulation.
 
     Raises
     ------
@@ -45,9 +70,7 @@ def read_parent_visits(path: Path, first_day_obs: date) -> pd.DataFrame:
         If the file cannot be read, lacks a column, or has visits of the first night
         or later.
     """
-    visits = _read(path).rename(columns=CONSDB_TO_OPSIM)
-    if missing := [name for name in _REQUIRED if name not in visits.columns]:
-        raise ParentVisitsError(f"{path} lacks the columns {', '.join(missing)}")
+    visits = read_completed_visits(path)
     late = visits["observationStartMJD"] >= day_obs_mjd(first_day_obs)
     if late.any():
         latest = mjd_day_obs(float(visits["observationStartMJD"].max()))
@@ -81,20 +104,6 @@ def preloaded_observations(visits: pd.DataFrame) -> NDArray[np.void]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        with path.open("rb") as file:
-            is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
-        return _read_sqlite(path) if is_sqlite else _read_hdf5(path)
-    except (OSError, sqlite3.Error, pd.errors.DatabaseError) as error:
+        return read_opsim(path) if is_sqlite(path) else read_visits(path)
+    except (OSError, VisitsFileError) as error:
         raise ParentVisitsError(f"{path} cannot be read: {error}") from error
-
-
-def _read_sqlite(path: Path) -> pd.DataFrame:
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        return pd.read_sql("SELECT * FROM observations", connection)
-    finally:
-        connection.close()
-
-
-def _read_hdf5(path: Path) -> pd.DataFrame:
-    raise ParentVisitsError(f"{path} is not an opsim file")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+from archive_assets.simulation.base import SURVEY_START_DAY_OBS
 from archive_assets.simulation.site_data.almanac import Almanac, compute_almanac
 from archive_assets.simulation.site_data.errors import (
     SiteDataError,
@@ -23,7 +24,6 @@ __all__ = ["Synthesis", "synthesize_site_data"]
 
 # rubin_scheduler.utils.SURVEY_START_MJD of 4.6, 61220.5: its sky is opened first
 SCHEDULER_START_DAY_OBS = date(2026, 6, 29)
-SURVEY_START_DAY_OBS = date(2025, 6, 20)  # first night of the real completed visits
 _FIRST_POSSIBLE = date(2017, 1, 1)  # TAI-UTC is taken as 37 s
 _LAST_POSSIBLE = date(2059, 12, 31)
 _MOST_NIGHTS = 400

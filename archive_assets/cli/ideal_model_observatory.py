@@ -1,0 +1,35 @@
+"""``ideal_model_observatory``: pickle a model observatory without bad weather."""
+
+from pathlib import Path
+
+import click
+
+from archive_assets.cli.edge import plain_errors
+
+__all__ = ["main"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("scheduler", type=click.Path(exists=True, dir_okay=False))
+@click.argument("model_observatory", type=click.Path(dir_okay=False))
+@plain_errors
+def main(scheduler: str, model_observatory: str) -> None:
+    """Pickle a MODEL_OBSERVATORY with the resolution of a SCHEDULER.
+
+    It has constant seeing, no clouds and no downtime. SCHEDULER is a snapshot in the
+    work folder (PRENIGHT_WORK): snapshots from elsewhere are not loaded.
+    """
+    from archive_assets.simulation.snapshots import load_snapshot, save_snapshot
+
+    nside = load_snapshot(Path(scheduler)).nside
+    from rubin_scheduler.scheduler.model_observatory import ModelObservatory
+
+    observatory = ModelObservatory(
+        nside=nside, cloud_data="ideal", seeing_data="ideal", downtimes="ideal"
+    )
+    save_snapshot(observatory, Path(model_observatory))
+    click.echo(model_observatory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""``run_prenight_sim``: simulate nights from pickled scheduler and observatory."""
+
+from pathlib import Path
+
+import click
+from typing_extensions import override
+
+from archive_assets.cli.edge import plain_errors
+
+__all__ = ["main"]
+
+
+class _WithTags(click.Command):
+    """Takes several values after one ``--tags``, as the original does."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        in_tags = False
+        for argument in args:
+            if argument.startswith("-"):
+                in_tags = argument == "--tags"
+                if not in_tags:
+                    spread.append(argument)
+            elif in_tags:
+                spread += ["--tags", argument]
+            else:
+                spread.append(argument)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_WithTags, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("scheduler", type=click.Path(exists=True, dir_okay=False))
+@click.argument("observatory", type=click.Path(exists=True, dir_okay=False))
+@click.argument("day_obs", type=int)
+@click.argument("sim_nights", type=click.IntRange(min=1))
+@click.option("--keep_rewards", is_flag=True, help="Record the rewards of each survey.")
+@click.option(
+    "--telescope", default="simonyi", show_default=True, help="simonyi or auxtel."
+)
+@click.option("--label", default="", help="What people read.")
+@click.option(
+    "--delay",
+    default=0.0,
+    show_default=True,
+    help="Minutes after nautical twilight at which observing begins.",
+)
+@click.option(
+    "--anom_overhead_scale",
+    default=0.0,
+    show_default=True,
+    help="Standard deviation of the added overhead, as a fraction of the slew time.",
+)
+@click.option(
+    "--anom_overhead_scatter",
+    default=0.0,
+    show_default=True,
+    help="Scale of the added overhead that does not depend on the slew, s.",
+)
+@click.option(
+    "--anom_overhead_seed", default=1, show_default=True, help="Seed of the overheads."
+)
+@click.option("--tags", multiple=True, help="Tags; several may follow one --tags.")
+@click.option(
+    "--results", default="", help="New folder of the results; by default a new one."
+)
+@plain_errors
+def main(  # noqa: PLR0917 - click passes options by keyword
+    scheduler: str,
+    observatory: str,
+    day_obs: int,
+    sim_nights: int,
+    keep_rewards: bool,
+    telescope: str,
+    label: str,
+    delay: float,
+    anom_overhead_scale: float,
+    anom_overhead_scatter: float,
+    anom_overhead_seed: int,
+    tags: tuple[str, ...],
+    results: str,
+) -> None:
+    """Simulate SIM_NIGHTS nights from DAY_OBS (YYYYMMDD) on.
+
+    SCHEDULER and OBSERVATORY are snapshots in the work folder (PRENIGHT_WORK):
+    snapshots from elsewhere are not loaded. Prints the folder of the results, with
+    opsim.db, sim_metadata.yaml, obs_stats.txt and both snapshots; an opsim.db that is
+    there already is never added to.
+    """
+    from archive_assets.simulation.snapshot_run import SnapshotRun, run_from_snapshots
+
+    folder = run_from_snapshots(
+        SnapshotRun(
+            scheduler=Path(scheduler),
+            observatory=Path(observatory),
+            day_obs=day_obs,
+            sim_nights=sim_nights,
+            keep_rewards=keep_rewards,
+            telescope=telescope,
+            label=label,
+            delay_minutes=delay,
+            anom_overhead_scale=anom_overhead_scale,
+            anom_overhead_scatter_s=anom_overhead_scatter,
+            anom_overhead_seed=anom_overhead_seed,
+            tags=tags,
+            results=Path(results) if results else None,
+        )
+    )
+    click.echo(folder)
+
+
+if __name__ == "__main__":
+    main()

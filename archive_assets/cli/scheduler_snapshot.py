@@ -1,0 +1,43 @@
+"""``scheduler_snapshot``: pickle a scheduler, ready to simulate."""
+
+import click
+
+from archive_assets.cli.edge import plain_errors
+
+__all__ = ["main"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--scheduler_fname",
+    default="scheduler.pickle.xz",
+    show_default=True,
+    help="File to write; compressed if it ends with .bz2, .xz or .gz.",
+)
+@click.option("--repo", help="Git repository of the configuration; an allowed place.")
+@click.option("--script", help="Configuration script, a path or in the repository.")
+@click.option("--ref", default="main", show_default=True, help="Branch, tag or commit.")
+@click.option("--visits", help="Opsim file or visits.h5 of the completed visits.")
+@plain_errors
+def main(
+    scheduler_fname: str,
+    repo: str | None,
+    script: str | None,
+    ref: str,
+    visits: str | None,
+) -> None:
+    """Pickle a scheduler with the completed visits, ready to simulate.
+
+    Without a configuration it is the example of pairs and greedy visits that comes
+    with rubin_scheduler. Scripts run only from the places in PRENIGHT_CONFIG_PLACES.
+    """
+    if repo and not script:
+        raise click.UsageError("--repo needs --script")
+    from archive_assets.make_snapshot import get_scheduler, save_scheduler
+
+    save_scheduler(get_scheduler(repo, script, ref, visits), scheduler_fname)
+    click.echo(scheduler_fname)
+
+
+if __name__ == "__main__":
+    main()
