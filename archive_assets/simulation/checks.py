@@ -1,8 +1,14 @@
 """Whether a request can be simulated, asked before any work is done."""
 
+from datetime import date
+from pathlib import Path
+
 from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.errors import ParentVisitsError, SimulationRangeError
 from archive_assets.simulation.site_data.check import check_site_data
+from archive_assets.visits.columns import UnsupportedColumnError, VisitsFileError
+from archive_assets.visits.nights import mjd_of_date, night_column, night_mjds
+from archive_assets.visits.visit_files import iterate_visits
 
 __all__ = ["check_request"]
 
@@ -56,3 +62,22 @@ def _check_parent(request: SimulationRequest) -> None:
         )
     if not parent.path.is_file():
         raise ParentVisitsError(f"there are no completed visits at {parent.path}")
+    _check_times(parent.path, request.first_day_obs)
+
+
+def _check_times(path: Path, first_day_obs: date) -> None:
+    try:
+        head = next(iter(iterate_visits(path)), {})
+        time_column = [night_column(head)] if head else []
+        n_late = sum(
+            int((night_mjds(batch) >= mjd_of_date(first_day_obs)).sum())
+            for batch in iterate_visits(path, columns=time_column)
+            if batch
+        )
+    except (VisitsFileError, UnsupportedColumnError) as error:
+        raise ParentVisitsError(f"{path} cannot be used: {error}") from error
+    if n_late:
+        raise ParentVisitsError(
+            f"{path} has {n_late} visits of {first_day_obs} or later: completed visits "
+            "must end before the simulated nights"
+        )

@@ -16,7 +16,25 @@ from typing import Any
 from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.site_data.files import is_synthetic
 
-__all__ = ["package_versions", "provenance", "request_digest", "scheduler_version"]
+__all__ = [
+    "environment_json",
+    "package_versions",
+    "provenance",
+    "request_digest",
+    "scheduler_version",
+]
+
+
+_CONDA_KEYS = (
+    "name",
+    "version",
+    "channel",
+    "base_url",
+    "platform",
+    "dist_name",
+    "build_number",
+    "build_string",
+)
 
 
 @cache
@@ -27,22 +45,37 @@ def _distributions() -> Mapping[str, str]:
     }
 
 
-def _conda_packages(environ: Mapping[str, str]) -> dict[str, str]:
+def _conda_packages(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return what conda installed; nothing if Python does not come from conda."""
     prefix = environ.get("CONDA_PREFIX")
     found = {}
     for path in sorted(Path(prefix, "conda-meta").glob("*.json")) if prefix else ():
         entry = json.loads(path.read_text())
-        found[entry["name"]] = entry["version"]
+        found[str(entry["name"])] = {
+            key: entry[key] for key in _CONDA_KEYS if key in entry
+        }
     return found
 
 
-def package_versions(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the version of every installed package, sorted by name.
+def environment_json(environ: Mapping[str, str] = os.environ) -> str:
+    """Return every installed package as JSON, as ``conda list --json`` does.
 
-    Those of conda where there is one, and those that pip installed besides.
+    Those of conda where there is one, and those that pip installed besides, with the
+    channel ``pypi``. Sorted by name: the same environment gives the same text.
     """
-    return dict(sorted({**_conda_packages(environ), **_distributions()}.items()))
+    packages = _conda_packages(environ)
+    known = {name.lower().replace("_", "-") for name in packages}
+    for name, version in _distributions().items():
+        if name.lower().replace("_", "-") not in known:
+            packages[name] = {"name": name, "version": version, "channel": "pypi"}
+    ordered = sorted(packages.items(), key=lambda item: (item[0].lower(), item[0]))
+    return json.dumps([package for _, package in ordered], sort_keys=True)
+
+
+def package_versions(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the version of every installed package by name."""
+    packages = json.loads(environment_json(environ))
+    return {package["name"]: package["version"] for package in packages}
 
 
 def scheduler_version() -> str:

@@ -36,14 +36,14 @@ def site_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def request_of(site_data: Path) -> Callable[..., SimulationRequest]:
-    """Make requests of the coarse nominal night, in a work folder of the caller's."""
+    """Make requests of the last hours of a night, in a work folder of the caller."""
 
     def make(work_folder: Path, **changes: Any) -> SimulationRequest:
         values: dict[str, Any] = {
             "first_day_obs": NIGHT,
             "n_nights": 1,
             "telescope": Telescope.SIMONYI,
-            "variant": Variant(name="nominal", label="Nominal"),
+            "variant": Variant(name="nominal", label="Nominal", delay_minutes=360),
             "site_data": site_data,
             "work_folder": work_folder,
             "limits": Limits(wall_s=240),

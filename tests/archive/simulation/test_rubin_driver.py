@@ -1,14 +1,35 @@
-import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
-from archive_assets.simulation import SimulationRequest, SimulationResult, simulate
-from archive_assets.simulation.errors import SimulationTimeoutError
+from archive_assets.simulation import (
+    AnomalousOverhead,
+    ObservatoryOptions,
+    ParentVisits,
+    Progress,
+    ScriptFile,
+    SimulationRequest,
+    SimulationResult,
+    Telescope,
+    Variant,
+    simulate,
+)
+from archive_assets.simulation.errors import (
+    SchedulerConfigError,
+    SimulationKilledError,
+    SimulationTimeoutError,
+)
+from archive_assets.simulation.folders import sweep_leftovers
+from archive_assets.visits.content_hash import visits_sha256
+from archive_assets.visits.hdf5 import write_visits
+from archive_assets.visits.opsim import read_opsim
 
 pytestmark = pytest.mark.scheduler
 
@@ -16,29 +37,18 @@ Make = Callable[..., SimulationRequest]
 
 
 def visits(result: SimulationResult) -> pd.DataFrame:
-    with closing(sqlite3.connect(result.opsim_path)) as connection:
-        return pd.read_sql("SELECT * FROM observations", connection)
+    return read_opsim(result.opsim_path)
 
 
-def test_a_nominal_night_has_hundreds_of_visits(nominal: SimulationResult) -> None:
+def test_the_end_of_a_night_has_hundreds_of_visits(nominal: SimulationResult) -> None:
     table = visits(nominal)
 
-    assert 400 < len(table) == nominal.n_visits < 1200
+    assert 100 < len(table) == nominal.n_visits < 400
     assert table["observationStartMJD"].is_monotonic_increasing
     assert table["observationStartMJD"].between(61041.5, 61042.5).all()
     assert table["fiveSigmaDepth"].between(18, 26).all()
     assert table["altitude"].between(20, 87).all()
     assert set(table["band"]) <= set("ugrizy")
-
-
-def test_the_same_request_gives_the_same_visits(
-    nominal: SimulationResult, request_of: Make, tmp_path: Path
-) -> None:
-    again = simulate(request_of(tmp_path))
-
-    pd.testing.assert_frame_equal(visits(again), visits(nominal))
-    digests = {r.provenance["request_digest"] for r in (again, nominal)}
-    assert len(digests) == 1
 
 
 def test_a_result_says_how_it_came_about(nominal: SimulationResult) -> None:
@@ -47,7 +57,7 @@ def test_a_result_says_how_it_came_about(nominal: SimulationResult) -> None:
     assert facts["site_data"] == "synthetic"
     assert facts["scheduler_version"] == facts["packages"]["rubin-scheduler"]
     assert facts["variant"]["observatory"]["seeing_arcsec"] == 0.6
-    assert facts["sim_runner_kwargs"]["sim_duration"] == pytest.approx(0.376, abs=1e-3)
+    assert facts["sim_runner_kwargs"]["sim_duration"] == pytest.approx(0.126, abs=1e-3)
     assert facts["cpu_s"] > 1
     assert 100e6 < nominal.peak_memory_bytes < 2e9
 
@@ -66,3 +76,144 @@ def test_the_work_folder_holds_only_finished_runs(
         "opsim.db",
         "simulation.log",
     ]
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_completes(
+    nominal: SimulationResult, request_of: Make, tmp_path: Path
+) -> None:
+    def kill(progress: Progress) -> None:
+        assert 0 < progress.fraction < 1
+        assert progress.n_visits > 0
+        (worker,) = psutil.Process().children()
+        worker.kill()
+
+    with pytest.raises(SimulationKilledError, match="killed by SIGKILL"):
+        simulate(request_of(tmp_path), on_progress=kill)
+    assert list(tmp_path.iterdir()) == []
+
+    again = simulate(request_of(tmp_path))
+
+    pd.testing.assert_frame_equal(visits(again), visits(nominal))
+    assert visits_sha256(again.opsim_path) == visits_sha256(nominal.opsim_path)
+    digests = {r.provenance["request_digest"] for r in (again, nominal)}
+    assert len(digests) == 1
+
+
+def test_a_simulation_ends_when_its_caller_dies(
+    request_of: Make, site_data: Path, tmp_path: Path
+) -> None:
+    request = request_of(tmp_path)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(site_data), str(tmp_path)],
+        stdout=subprocess.PIPE,
+    )
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == b"running\n"
+    (worker,) = psutil.Process(caller.pid).children()
+
+    caller.kill()
+    caller.wait()
+    caller.stdout.close()
+
+    _, alive = psutil.wait_procs([worker], timeout=10)
+    assert [w for w in alive if w.status() != psutil.STATUS_ZOMBIE] == []
+    assert [path.name[:9] for path in tmp_path.iterdir()] == [".running-"]
+    assert sweep_leftovers(request.work_folder) != []
+    assert list(tmp_path.iterdir()) == []
+
+
+CALLER = """
+import sys
+from datetime import date
+from pathlib import Path
+from archive_assets.simulation import *
+
+simulate(
+    SimulationRequest(
+        first_day_obs=date(2026, 1, 1), n_nights=1, telescope=Telescope.SIMONYI,
+        variant=Variant(name="nominal", label="Nominal"),
+        site_data=Path(sys.argv[1]), work_folder=Path(sys.argv[2]),
+    ),
+    on_progress=lambda _: print("running", flush=True),
+)
+"""
+
+
+def test_a_night_without_open_hours_is_empty(request_of: Make, tmp_path: Path) -> None:
+    closed = ObservatoryOptions(closed_mjd=((61041.5, 61042.6),))
+    variant = Variant(name="closed", label="Closed", rewards=True, observatory=closed)
+
+    result = simulate(request_of(tmp_path, variant=variant))
+
+    assert result.is_empty
+    assert result.rewards_path is None
+    assert visits(result).empty
+    assert "fieldRA" in visits(result).columns
+
+
+def test_a_site_s_script_starts_from_completed_visits(
+    nominal: SimulationResult,
+    request_of: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRENIGHT_CONFIG_PLACES", str(tmp_path))
+    (tmp_path / "fbs_config.py").write_text(SCRIPT)
+    earlier = visits(nominal).head(50)
+    earlier["observationStartMJD"] -= 2
+    write_visits(tmp_path / "completed.h5", {"observations": earlier})
+    parent = ParentVisits(
+        path=tmp_path / "completed.h5",
+        telescope=Telescope.SIMONYI,
+        last_day_obs=date(2025, 12, 31),
+    )
+    request = request_of(
+        tmp_path / "work",
+        scheduler=ScriptFile(path=tmp_path / "fbs_config.py"),
+        parent=parent,
+        variant=Variant(
+            name="rewards",
+            label="With rewards",
+            rewards=True,
+            delay_minutes=360,
+            anomalous_overhead=AnomalousOverhead(seed=101, seconds=600.0),
+        ),
+    )
+
+    result = simulate(request)
+
+    assert 5 < result.n_visits < 60
+    assert set(visits(result)["band"]) == {"z"}
+    assert result.provenance["config_url"] == (tmp_path / "fbs_config.py").as_uri()
+    assert result.provenance["n_parent_visits"] == 50
+    assert result.rewards_path is not None
+    rewards = pd.read_hdf(result.rewards_path, "reward_df")
+    assert rewards.index.names == ["list_index", "survey_index"]
+    assert {"queue_start_mjd", "survey_reward"} <= set(rewards.columns)
+    filled = pd.read_hdf(result.rewards_path, "obs_rewards")
+    assert (filled.index == visits(result)["observationStartMJD"]).all()
+
+
+SCRIPT = """
+from rubin_scheduler.scheduler.example import simple_greedy_survey
+from rubin_scheduler.scheduler.schedulers import CoreScheduler
+
+def get_scheduler():
+    survey = simple_greedy_survey(nside=32, bandname="z", survey_start=60846.5)
+    return 32, CoreScheduler([[survey]], nside=32)
+"""
+
+
+def test_a_script_that_raises_is_told(
+    request_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRENIGHT_CONFIG_PLACES", str(tmp_path))
+    (tmp_path / "config.py").write_text("raise RuntimeError('no filters')")
+    request = request_of(
+        tmp_path / "work", scheduler=ScriptFile(path=tmp_path / "config.py")
+    )
+
+    with pytest.raises(SchedulerConfigError, match="raised RuntimeError: no filters"):
+        simulate(request)
+
+    assert list((tmp_path / "work").iterdir()) == []
