@@ -6,7 +6,7 @@ so that a row has the same values in any division of a visit and in any re-run.
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,17 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     (r"(extendedness|spuriousness)$", 0, 1),
     (r"^pm(Ra|Decl)$", -50, 50),
     (r"^parallax$", 0, 20),
-    (r"_Cov$", -1e-3, 1e-3),
     (r"(?i)(ra|decl)Sigma$", 1e-6, 1e-4),
     (r"(Sigma|Err)$", 1, 30),
     (r"Angle$", 0, 360),
     (r"(Length|Dist)$", 0.1, 5),
     (r"Flux(Mean|Diff)?$", 10, 10_000),
+    (r"^ixy", -0.1, 0.1),  # at most the root of ixx * iyy
     (r"^(i[xy]{2}|fpBkgd)", 0.1, 10),
     (r"^[xy]$", 0, 4_000),
 )
+_COVARIANCE = "_Cov"
+_ERRORS = ("Sigma", "Err")
 _POSITIONS = (("Ra", "ra"), ("Decl", "decl"))
 """Endings of columns that hold a position, and the column that they are near to."""
 _BLOB_FLOATS = ((r"LcPeriodic$", 32), (r"LcNonPeriodic$", 20))  # spec 1: 128 and 80 B
@@ -82,12 +84,17 @@ def fill_columns(catalog: Catalog, table: Table, keys: NDArray[np.uint64]) -> Ca
         `row_keys` of the rows.
     """
     filled: dict[str, NDArray[Any]] = dict(catalog.columns)
+    covariances = []
     for column in table.columns:
         if column.name not in catalog and column.name not in NEVER_FILLED:
             if around := _position(column):
                 filled[column.name] = _near(catalog, around, column, keys)
+            elif column.name.endswith(_COVARIANCE):
+                covariances.append(column)
             else:
                 filled[column.name] = _values(column, keys)
+    for column in covariances:  # their errors are known now
+        filled[column.name] = _covariance(column, filled, keys)
     return Catalog(filled, catalog.nulls)
 
 
@@ -114,6 +121,18 @@ def _near(
         return offset_deg
     near: _Uniform = catalog[around] + offset_deg
     return near % 360.0 if around == "ra" else np.clip(near, -90.0, 90.0)
+
+
+def _covariance(
+    column: Column, filled: Mapping[str, NDArray[Any]], keys: NDArray[np.uint64]
+) -> NDArray[Any]:
+    """Return a part of the product of the errors of the two values it is named for."""
+    bound = hashed_uniform(keys, column.name) - 0.5
+    for value in column.name.removesuffix(_COVARIANCE).split("_"):
+        sigma = next((filled[n] for e in _ERRORS if (n := value + e) in filled), None)
+        if sigma is not None:
+            bound *= sigma
+    return bound.astype(column.numpy_dtype)
 
 
 def _values(column: Column, keys: NDArray[np.uint64]) -> NDArray[Any]:

@@ -146,6 +146,25 @@ def test_filled_positions_lie_near_the_source() -> None:
     assert len(load_schema().table("DiaObject").columns) == 93
 
 
+@pytest.mark.parametrize("name", ["DiaSource", "DiaObject"])
+def test_filled_covariances_are_possible(name: str) -> None:
+    table = load_schema().table(name)
+    keys = row_keys(np.arange(1000))
+
+    filled = fill_columns(Catalog({"ra": np.linspace(0, 359, 1000)}), table, keys)
+
+    covariances = [column for column in table.names if column.endswith("_Cov")]
+    assert covariances
+    for covariance in covariances:
+        pair = covariance.removesuffix("_Cov").split("_")
+        sigmas = [
+            filled[f"{value}Sigma"] for value in pair if f"{value}Sigma" in filled
+        ]
+        limit = np.prod(np.array(sigmas, dtype=np.float64), axis=0)
+        assert (np.abs(filled[covariance]) <= limit).all(), covariance
+        assert np.ptp(filled[covariance]) > 0, covariance
+
+
 def test_blobs_have_the_sizes_of_the_data_products_document() -> None:
     table = load_schema().table("DiaObject")
 

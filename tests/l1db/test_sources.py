@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,3 +325,19 @@ def test_progress_goes_to_the_log_without_a_terminal(tmp_path: Path) -> None:
 
     assert "214387 of 214387 sources written" in done.stderr
     assert "\r" not in done.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (24, 80))
+
+    subprocess.run(
+        gen_sources("-n", "500", str(tmp_path / "x.npy")),
+        stderr=follower, check=True, timeout=60,
+    )  # fmt: skip
+    os.close(follower)
+    shown = os.read(leader, 10_000).decode()
+    os.close(leader)
+
+    assert "0%|" in shown
+    assert "/2.14M" in shown
