@@ -37,6 +37,7 @@ from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 __all__ = [
     "MAX_AGE",
     "PRENIGHT_INDEX_URL",
+    "PUBLISHED_AGE",
     "TELESCOPES",
     "IndexFileError",
     "get_prenight_index",
@@ -58,7 +59,8 @@ PRENIGHT_INDEX_URL = os.environ.get(
 )
 """Where indexes are when nobody says otherwise; the environment is asked again."""
 
-_PUBLISHED_AGE = 4000
+PUBLISHED_AGE = 4000
+"""Longest age, in days, of a simulation in a published index."""
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 10.0
 _VIEW_COLUMNS_FIRST = ("sim_creation_day_obs", "daily_id", "visitseq_uuid")
@@ -226,7 +228,7 @@ def write_prenight_index(
             day,
             tags=["prenight"],
             telescope=telescope,
-            max_age_days=_PUBLISHED_AGE,
+            max_age_days=PUBLISHED_AGE,
             with_stats=True,
         )
         content = dump_index(index_frame(simulations), datetime.now(UTC))

@@ -9,10 +9,11 @@ from archive_assets.metadata.errors import (
     DuplicateFileError,
     InvalidValueError,
     MissingFileError,
+    UnknownSequenceError,
 )
 from archive_assets.metadata.sequences import check_sequences
 
-__all__ = ["RegisteredFile", "insert_file", "registered_file"]
+__all__ = ["RegisteredFile", "insert_file", "registered_file", "visits_object"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class RegisteredFile:
     url
         Where it is; None if only the hash was kept.
     sha256
-        SHA-256 of its bytes.
+        SHA-256 of its bytes; empty if unknown.
     size
         Its bytes; None if the original registered it.
     """
@@ -97,6 +98,29 @@ def registered_file(
     if row is None:
         raise MissingFileError(uuid, file_type)
     return RegisteredFile(row[0], bytes(row[1]), row[2])
+
+
+def visits_object(connection: Connection, uuid: UUID) -> RegisteredFile:
+    """Return what is known of the object that holds the visits of a sequence.
+
+    Its ``sha256`` is empty if the original stored it, which kept none.
+
+    Raises
+    ------
+    UnknownSequenceError
+        If the sequence is not in the archive.
+    """
+    row = connection.execute(
+        text(
+            "SELECT visitseq_url, visits_sha256, visits_size FROM visitseq "
+            "LEFT JOIN visitseq_registry USING (visitseq_uuid) "
+            "WHERE visitseq_uuid = :uuid"
+        ),
+        {"uuid": uuid},
+    ).first()
+    if row is None:
+        raise UnknownSequenceError(uuid)
+    return RegisteredFile(row[0], bytes(row[1] or b""), row[2])
 
 
 _INSERT = (

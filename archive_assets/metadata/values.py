@@ -21,6 +21,7 @@ __all__ = [
     "checked_uuid",
     "json_kwargs",
     "optional_day",
+    "time_of_text",
     "today_day_obs",
 ]
 
@@ -147,6 +148,21 @@ def checked_time(value: object) -> datetime | None:
             raise InvalidValueError(f"one creation time is needed, not {value!r}")
         converted = converted.item()
     time: datetime = converted
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def time_of_text(text: str) -> datetime:
+    """Return an ISO time; one without a zone is in UTC.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is not ISO.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidValueError(f"{text!r} is not an ISO time") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

@@ -1,0 +1,85 @@
+"""How the subcommands of ``vseqarchive`` reach the archive, and how they end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+__all__ = [
+    "EXIT_PROBLEMS",
+    "ArchiveAddress",
+    "archive_url_option",
+    "plain_errors",
+    "with_archive",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_PROBLEMS = 3
+"""Exit code of a check that found something."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveAddress:
+    """Where the group's options say that the metadata database is."""
+
+    database: str | None = None
+    host: str | None = None
+    user: str | None = None
+    port: int | None = None
+    schema: str | None = None
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what the archive refuses, and what fails below it, into a line."""
+    from archive_assets.errors import ArchiveError
+
+    try:
+        yield
+    except (ArchiveError, NotImplementedError) as error:
+        raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"{name}{reason}") from error
+
+
+# Any: the archive's class is imported only when a command runs
+def with_archive(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the archive as its first argument; connect late, close always."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> R:
+        context = click.get_current_context()
+        address = context.find_object(ArchiveAddress) or ArchiveAddress()
+        with plain_errors():
+            from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+
+            connect = {
+                "database": address.database,
+                "host": address.host,
+                "user": address.user,
+                "port": address.port,
+            }
+            with VisitSequenceArchiveMetadata(connect, address.schema) as vsarch:
+                return function(vsarch, *args, **kwargs)
+
+    return wrapped
+
+
+def archive_url_option(function: Callable[P, R]) -> Callable[P, R]:
+    """Add ``--archive-base``, the store of the archive."""
+    return click.option(
+        "--archive-base",
+        envvar="ARCHIVE_URL",
+        default="s3://rubin:rubin-scheduler-prenight/opsim/vseq/",
+        show_default=True,
+        help="Base URL of the data store; also $ARCHIVE_URL.",
+    )(function)

@@ -1,0 +1,269 @@
+"""The commands of ``vseqarchive`` that find and compare sequences."""
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from archive_assets.cli.vseqarchive_connection import with_archive
+
+__all__ = ["compare", "find", "nightly", "search", "show"]
+
+# Any: the archive's class and pandas are imported only when a command runs
+
+_Function = Callable[..., None]
+_Decorator = Callable[[_Function], _Function]
+
+
+def _day(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> date | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).date()
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is not YYYY-MM-DD or YYYYMMDD", context, parameter
+        ) from error
+
+
+def _words(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    del context, parameter
+    return tuple(word for text in value for word in text.split(",") if word)
+
+
+def _day_option(name: str, text: str, *, required: bool = False) -> _Decorator:
+    return click.option(
+        name, callback=_day, metavar="DAY", required=required, help=text
+    )
+
+
+def _tags_option(function: _Function) -> _Function:
+    return click.option(
+        "--tags", "--tag", multiple=True, callback=_words, metavar="TAG[,TAG...]",
+        help="All must be present; may be repeated.",
+    )(function)  # fmt: skip
+
+
+def _format_option(*choices: str) -> _Decorator:
+    return click.option(
+        "--format", "output", type=click.Choice(choices), default=choices[0],
+        show_default=True, help="How to print.",
+    )  # fmt: skip
+
+
+@click.command()
+@_day_option("--day-obs", "A night that the sequence covers.")
+@click.option("--telescope", help="Exact name.")
+@_tags_option
+@click.option(
+    "--kind",
+    type=click.Choice(["simulations", "completed", "mixedvisitseq", "visitseq"]),
+    help="What kind of sequence.",
+)
+@click.option("--label", help="Text within the label.")
+@_day_option("--created-from", "First day (UTC-12) of creation.")
+@_day_option("--created-to", "Last day (UTC-12) of creation.")
+@click.option("--version", "scheduler_version", help="Version of rubin_scheduler.")
+@click.option("--parent", type=click.UUID, help="What it started from.")
+@click.option("--state", type=click.Choice(["open", "complete", "trashed"]),
+              help="By default all but the trash.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), help="Most to print.")
+@_format_option("table", "json", "csv", "uuid")
+@with_archive
+def search(vsarch: Any, output: str, **criteria: Any) -> None:
+    """Print the sequences that match every option, newest first."""
+    from archive_assets.metadata.search import SearchCriteria
+
+    _print_frame(vsarch.search(SearchCriteria(**criteria)), output)
+
+
+def _print_frame(found: Any, output: str) -> None:
+    if output == "uuid":
+        for uuid in found["visitseq_uuid"]:
+            click.echo(uuid)
+    elif output == "csv":
+        plain = found.map(lambda v: " ".join(v) if isinstance(v, list) else v)
+        click.echo(plain.to_csv(index=False).rstrip("\n"))
+    elif output == "json":
+        records = [
+            {name: _plain(value) for name, value in row.items()}
+            for row in found.to_dict("records")
+        ]
+        click.echo(json.dumps(records, indent=2))
+    else:
+        _print_table(found)
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(value, list | dict):
+        return value
+    if value is None or pd.isna(value):
+        return None
+    return value if isinstance(value, int | float | bool) else str(value)
+
+
+def _print_table(found: Any) -> None:
+    if found.empty:
+        click.echo("nothing found", err=True)
+        return
+    shown = found.map(_short)
+    columns = [
+        [str(name), *map(str, shown[name])]
+        for name in shown
+        if any(text != "" for text in shown[name])
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    for row in zip(*columns, strict=True):
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(value)
+    plain = _plain(value)
+    text = (
+        ""
+        if plain is None
+        else f"{plain:g}"
+        if isinstance(plain, float)
+        else str(plain)
+    )
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+@click.command()
+@_day_option("--day-obs", "A night that it covers.", required=True)
+@_tags_option
+@click.option("--telescope", default="simonyi", show_default=True, help="Its name.")
+@click.option("--with-visits/--any", default=True, show_default=True,
+              help="Whether its visits must be archived.")  # fmt: skip
+@with_archive
+def find(
+    vsarch: Any, day_obs: date, tags: tuple[str, ...], telescope: str, with_visits: bool
+) -> None:
+    """Print UUID and URL of the newest simulation of a night with all tags.
+
+    They are separated by a tab. Exit code 1 if there is none.
+    """
+    from archive_assets.metadata.search import SearchCriteria
+    from archive_assets.sim_archive import NoMatchingSimulationsFoundError
+
+    found = vsarch.search(
+        SearchCriteria(
+            day_obs=day_obs, tags=tags, telescope=telescope, kind="simulations",
+            with_visits=with_visits, limit=1,
+        )
+    )  # fmt: skip
+    if found.empty:
+        raise NoMatchingSimulationsFoundError(
+            f"no simulation of {telescope} covers {day_obs} with tags "
+            f"{', '.join(tags) or 'of any kind'}"
+        )
+    (row,) = found.to_dict("records")
+    click.echo(f"{row['visitseq_uuid']}\t{row['visitseq_url'] or ''}")
+
+
+@click.command()
+@click.argument("uuid", type=click.UUID)
+@_format_option("table", "json")
+@with_archive
+def show(vsarch: Any, uuid: UUID, output: str) -> None:
+    """Print everything about a sequence."""
+    described = vsarch.describe(uuid)
+    if output == "json":
+        click.echo(json.dumps(described, indent=2))
+        return
+    width = max(map(len, described))
+    for name, value in described.items():
+        if value in (None, [], {}):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value)
+        click.echo(f"{name.ljust(width)}  {text}")
+
+
+@click.command()
+@_day_option("--first", "First night.", required=True)
+@_day_option("--last", "Last night; the first by default.")
+@_tags_option
+@click.option("--telescope", help="Exact name.")
+@click.option("--value", "values", multiple=True, callback=_words,
+              metavar="NAME,...", help="Which statistics; all by default.")  # fmt: skip
+@click.option("--accumulated", is_flag=True, help="Of all nights through each one.")
+@_format_option("table", "json", "csv")
+@with_archive
+def nightly(
+    vsarch: Any, first: date, last: date | None, output: str, **criteria: Any
+) -> None:
+    """Print nightly statistics of the matching simulations over a range of nights."""
+    _print_frame(vsarch.nightly(first, last or first, **criteria), output)
+
+
+@click.command()
+@click.argument("a", type=click.UUID)
+@click.argument("b", type=click.UUID)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path),
+              help="Draw the comparison to this file (.png, .pdf, .svg).")  # fmt: skip
+@click.option("--visits", is_flag=True, help="List the visits that only one has.")
+@_format_option("table", "json")
+@with_archive
+def compare(
+    vsarch: Any, *, a: UUID, b: UUID, plot: Path | None, visits: bool, output: str
+) -> None:
+    """Compare the visits of two sequences: shared, in one only, offsets, bands.
+
+    A visit is the same if it is of the same night, field and band.
+    """
+    from archive_assets.comparison import compare_visits, plot_comparison
+    from archive_assets.retrieval import read_sequence
+
+    found = compare_visits(read_sequence(vsarch, a), read_sequence(vsarch, b))
+    summary = found.summary()
+    if output == "json":
+        if visits:
+            for name, frame in (("only_a", found.only_a), ("only_b", found.only_b)):
+                rows = frame.to_dict("records")
+                summary[f"visits_{name}"] = [
+                    {key: _plain(value) for key, value in row.items()} for row in rows
+                ]
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print_comparison(summary)
+        for name, frame in (("A", found.only_a), ("B", found.only_b)):
+            if visits and not frame.empty:
+                click.echo(f"\nonly in {name}:")
+                _print_table(frame.astype({"mjd": str}))
+    if plot is not None:
+        labels = (str(vsarch.describe(u)["visitseq_label"]) for u in (a, b))
+        plot_comparison(found, plot, (next(labels), next(labels)))
+        click.echo(f"drew {plot}", err=True)
+
+
+def _print_comparison(summary: dict[str, Any]) -> None:
+    offset = summary["offset_s"]
+    click.echo(f"visits in A     {summary['visits_a']:8d}")
+    click.echo(f"visits in B     {summary['visits_b']:8d}")
+    click.echo(f"in both         {summary['shared']:8d}")
+    click.echo(f"only in A       {summary['only_a']:8d}")
+    click.echo(f"only in B       {summary['only_b']:8d}")
+    if offset["median"] is not None:
+        click.echo(
+            f"B later by      {offset['median']:8.1f} s (median; "
+            f"{offset['min']:.1f} to {offset['max']:.1f})"
+        )
+    for band, counts in summary["bands"].items():
+        click.echo(
+            f"band {band}: {counts['a']} in A, {counts['b']} in B, "
+            f"{counts['shared']} in both"
+        )

@@ -1,0 +1,294 @@
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from archive_assets.archive import archive_visit_sequence
+from archive_assets.cli.vseqarchive import main
+from archive_assets.collection import collect_garbage
+from archive_assets.datastore import DataStore
+from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.values import today_day_obs
+from archive_assets.prenightindex import prenight_index_path, write_prenight_index
+from archive_assets.verify import Report, verify_archive
+from archive_assets.visits.hdf5 import write_visits
+from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+
+pytestmark = pytest.mark.postgresql
+Archive = VisitSequenceArchiveMetadata
+TODAY = today_day_obs()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DataStore:
+    return DataStore(tmp_path / "store")
+
+
+@pytest.fixture
+def index_base(tmp_path: Path) -> str:
+    return (tmp_path / "index").as_uri()
+
+
+@pytest.fixture
+def uuid(vsarch: Archive, store: DataStore, tmp_path: Path, index_base: str) -> UUID:
+    """A sound archive: one sequence with a file, and the index of tonight."""
+    mjd = (TODAY - pd.Timestamp("1858-11-17").date()).days + 0.6
+    path = tmp_path / "visits.h5"
+    frame = pd.DataFrame(
+        {"observationStartMJD": mjd + np.arange(5) / 100, "altitude": 50.0,
+         "azimuth": 10.0, "band": "r"}
+    )  # fmt: skip
+    write_visits(path, {"observations": frame})
+    done = archive_visit_sequence(
+        vsarch=vsarch, store=store, visits=path, label="a night",
+        tags=["prenight"], files={"rewards": path},
+    )  # fmt: skip
+    write_prenight_index(vsarch, TODAY, "simonyi", index_base)
+    return done.uuid
+
+
+@pytest.fixture
+def verify(vsarch: Archive, store: DataStore, index_base: str) -> Callable[..., Report]:
+    def run(**options: object) -> Report:
+        return verify_archive(vsarch, store, index_base=index_base, **options)  # type: ignore[arg-type]
+
+    return run
+
+
+def kinds(report: Report) -> list[str]:
+    return [problem.kind for problem in report.problems]
+
+
+@pytest.mark.usefixtures("uuid")
+def test_a_sound_archive_has_no_problems(verify: Callable[..., Report]) -> None:
+    report = verify()
+
+    assert report.problems == []
+    assert report.is_sound
+    assert (report.n_objects, report.n_indexes) == (2, 10)
+
+
+def local(vsarch: Archive, uuid: UUID, file_type: str = "visits") -> Path:
+    url = vsarch.get_file_url(uuid, file_type)
+    assert url is not None
+    return Path(url.removeprefix("file://"))
+
+
+def test_damage_to_an_object_is_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    path = local(vsarch, uuid)
+    content = path.read_bytes()
+
+    path.write_bytes(content[:-10])
+    assert kinds(verify()) == ["truncated"]
+    path.write_bytes(content[:-1] + b"x")
+    assert kinds(verify()) == ["changed"]
+    path.unlink()
+    assert kinds(verify()) == ["missing"]
+    (problem,) = verify(uuids=[uuid]).problems
+    assert problem.subject == f"{uuid} visits"
+
+
+def test_visits_of_another_content_are_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    path = local(vsarch, uuid)
+    frame = pd.DataFrame({"observationStartMJD": [1.0], "altitude": [1.0]})
+    write_visits(path, {"observations": frame})
+    vsarch.set_visitseq_url(uuid, path.as_uri())  # its bytes count as unknown now
+
+    (problem,) = verify().problems
+
+    assert problem.kind == "changed"
+    assert "not those that were recorded" in problem.detail
+
+
+def test_an_object_without_a_hash_gets_one(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    vsarch.set_visitseq_url(uuid, local(vsarch, uuid).as_uri())
+
+    assert kinds(verify()) == ["unverified"]
+    assert verify(repair=True).is_sound
+    assert verify().problems == []
+
+
+def test_orphans_and_leftovers_are_named(
+    store: DataStore, uuid: UUID, verify: Callable[..., Report], tmp_path: Path
+) -> None:
+    del uuid
+    lost = tmp_path / "store/simonyi/2020-01-01/x/lost.h5"
+    lost.parent.mkdir(parents=True)
+    lost.write_bytes(b"lost")
+    (lost.parent / ".staged-abc-half.h5").write_bytes(b"half")
+
+    assert sorted(kinds(verify())) == ["orphan", "staged"]
+    assert len(list(store.list_objects())) == 3
+
+
+def test_rows_that_do_not_hold_together_are_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    vsarch.query(
+        f"SET session_replication_role = replica; "
+        f"INSERT INTO tags VALUES ('{uuid4()}', 'lone'); "
+        f"UPDATE simulations SET parent_visitseq_uuid = '{uuid4()}', "
+        f"conda_env_sha256 = sha256('x') WHERE visitseq_uuid = '{uuid}'; "
+        "SET session_replication_role = origin",
+        commit=True,
+        return_result=False,
+    )
+    write = [kind for kind in kinds(verify()) if kind != "stale index"]
+
+    assert sorted(write) == ["dangling parent", "orphan rows", "unknown environment"]
+    repaired = verify(repair=True)
+    assert not repaired.is_sound
+    assert "orphan rows" not in kinds(verify())
+
+
+def test_a_stale_index_is_named_and_published_anew(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report], index_base: str
+) -> None:
+    vsarch.tag(uuid, "nominal")
+    stale = verify()
+    assert kinds(stale) == ["stale index"]
+    assert "have changed" in stale.problems[0].detail
+
+    assert verify(repair=True).is_sound
+    assert verify().is_sound
+    location = prenight_index_path(TODAY, "simonyi", index_base)
+    location.remove()
+    assert "it is missing" in verify().problems[0].detail
+    location.write(b"{")
+    assert "is no pre-night index" in verify().problems[0].detail
+
+
+def test_garbage_is_shown_before_it_goes(
+    vsarch: Archive, store: DataStore, uuid: UUID, tmp_path: Path
+) -> None:
+    young = tmp_path / f"store/simonyi/{TODAY}/{uuid4()}/young.h5"
+    old = tmp_path / f"store/simonyi/2020-01-01/{uuid4()}/old.h5"
+    for path in (young, old):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"lost")
+    vsarch.trash(uuid)
+
+    shown = collect_garbage(vsarch, store, trash_days=0)
+    assert not shown.is_done
+    assert shown.sequences == [str(uuid)]
+    assert shown.orphans == [old.as_uri()]
+    assert old.exists()
+    assert collect_garbage(vsarch, store).sequences == []  # not long in the trash
+
+    done = collect_garbage(vsarch, store, trash_days=0, apply=True)
+    assert (done.sequences, done.orphans) == (shown.sequences, shown.orphans)
+    assert [thing.url.basename() for thing in store.list_objects()] == ["young.h5"]
+    with pytest.raises(ValueError, match="Visit sequence not found"):
+        vsarch.describe(uuid)
+    for table in ("tags", "files", "nightly_stats"):
+        assert vsarch.query(f"SELECT count(*) FROM {table}")[0] == (0,)
+
+
+def test_a_parent_stays_in_the_trash(
+    vsarch: Archive, store: DataStore, uuid: UUID, visits: pd.DataFrame
+) -> None:
+    child = vsarch.record_simulation_metadata(
+        visits, "child", parent_visitseq_uuid=uuid
+    )
+    vsarch.trash(uuid)
+
+    done = collect_garbage(vsarch, store, trash_days=0, apply=True)
+
+    assert done.kept == {str(uuid): f"it is the parent of {child}"}
+    assert local(vsarch, uuid).exists()
+
+
+@pytest.fixture
+def run(
+    archive_connect: dict[str, str],
+    tmp_path: Path,
+    index_base: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Result]:
+    monkeypatch.setenv("ARCHIVE_URL", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("PRENIGHT_INDEX_URL", index_base)
+    options = [
+        "--database", archive_connect["dbname"], "--host", archive_connect["host"],
+        "--user", archive_connect["user"], "--port", archive_connect["port"],
+    ]  # fmt: skip
+
+    def invoke(*words: object, code: int = 0, schema: str = "vsmd_test") -> Result:
+        arguments = [*options, "--schema", schema, *map(str, words)]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    return invoke
+
+
+def test_verify_ends_with_3_if_something_is_wrong(
+    run: Callable[..., Result], vsarch: Archive, uuid: UUID
+) -> None:
+    assert "2 objects" in run("verify").stdout
+    local(vsarch, uuid, "rewards").unlink()
+
+    report = json.loads(run("verify", "--json", code=3).stdout)
+
+    assert report["sound"] is False
+    assert report["problems"][0]["kind"] == "missing"
+    assert run("verify", uuid, code=3).stdout.startswith(f"missing: {uuid} rewards")
+    assert "not found" in run("verify", uuid4(), code=1).stderr
+    nights = ("--index-from", TODAY, "--index-to", TODAY + timedelta(days=1))
+    assert "and 4 indexes" in run("verify", *nights, code=3).stdout
+
+
+def test_delete_restore_and_gc(
+    run: Callable[..., Result], vsarch: Archive, uuid: UUID
+) -> None:
+    run("delete", uuid)
+    assert run("search", "--format", "uuid").stdout == ""
+    assert "1 sequences" in run("gc", "--trash-days", 0).stdout
+    run("restore", uuid)
+    assert len(vsarch.search(SearchCriteria())) == 1
+    run("delete", uuid)
+    assert "removed" in run("gc", "--trash-days", 0, "--apply").stdout
+    assert json.loads(run("gc", "--json").stdout)["sequences"] == []
+    assert "not found" in run("restore", uuid, code=1).stderr
+
+
+def test_the_doctor_says_what_is_well_and_what_is_not(
+    run: Callable[..., Result], archive_connect: dict[str, str]
+) -> None:
+    del archive_connect
+    well = run("doctor", "--write").stdout
+    ill = run("doctor", code=3, schema="nowhere").stdout
+
+    assert [line[:4] for line in well.splitlines()] == ["ok  "] * 6
+    assert "written, read back and deleted" in well
+    assert "FAIL schema: no archive there" in ill
+    assert json.loads(run("doctor", "--json").stdout)[0]["subject"] == "versions"
+
+
+def test_the_schema_is_made_and_shown_by_commands(
+    run: Callable[..., Result], vsarch: Archive
+) -> None:
+    try:
+        assert run("schema", "current", code=3, schema="made").stdout == "none\n"
+        assert "at revision 0002" in run("schema", "create", schema="made").stdout
+        assert run("schema", "current", schema="made").stdout == "0002\n"
+        assert "is at revision" in run("schema", "upgrade", schema="made").stdout
+        again = run("schema", "create", code=1, schema="made")
+        assert again.stderr.startswith("Error: Schema already exists: made")
+        run("roles", schema="made")
+        assert run("roles", schema="made").stdout == "all roles were there\n"
+    finally:
+        vsarch.query(
+            "DROP SCHEMA IF EXISTS made CASCADE", commit=True, return_result=False
+        )
