@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,9 +32,28 @@ def postgres_dsn() -> Iterator[str]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def shared_database_url(postgres_dsn: str) -> Iterator[str]:
+    """SQLAlchemy URL of a database for all tests: take a PostgreSQL schema in it."""
+    with _new_database(postgres_dsn) as dsn:
+        yield _url(dsn)
+
+
 @pytest.fixture
 def database_dsn(postgres_dsn: str) -> Iterator[str]:
     """libpq string of an empty database that lives as long as the test."""
+    with _new_database(postgres_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def database_url(database_dsn: str) -> str:
+    """SQLAlchemy URL, psycopg 3, of an empty database of the test."""
+    return _url(database_dsn)
+
+
+@contextmanager
+def _new_database(postgres_dsn: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
@@ -42,10 +62,8 @@ def database_dsn(postgres_dsn: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.fixture
-def database_url(database_dsn: str) -> str:
-    """SQLAlchemy URL, psycopg 3, of an empty database of the test."""
-    parts = conninfo_to_dict(database_dsn)
+def _url(dsn: str) -> str:
+    parts = conninfo_to_dict(dsn)
     url = URL.create(
         "postgresql+psycopg",
         username=str(parts["user"]),
