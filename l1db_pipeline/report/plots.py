@@ -202,21 +202,20 @@ def _total(visits: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _boxes(panel: Axes, visit: "pd.Series[float]", values: "pd.Series[float]") -> None:
+    """Draw boxes of all bins at once; `Axes.boxplot` takes ten times as long."""
     found = bins(visit, values)
-    width = (found[0].last - found[0].first + 1) * 0.6
-    panel.boxplot(
-        [b.measured for b in found],
-        positions=[b.centre for b in found],
-        widths=width,
-        whis=(0, 100),
-        showmeans=True,
-        manage_ticks=False,
-        medianprops={"color": COLORS[0]},
-        meanprops={
-            "marker": "s", "markersize": 3,
-            "markerfacecolor": "red", "markeredgecolor": "red",
-        },
-    )  # fmt: skip
+    centres = np.array([b.centre for b in found])
+    half = (found[0].last - found[0].first + 1) * 0.3
+    low, q1, median, q3, high = np.array(
+        [np.percentile(b.measured, (0, 25, 50, 75, 100)) for b in found]
+    ).T
+    panel.vlines(centres, low, high, color="0.3", lw=1)
+    panel.bar(
+        centres, q3 - q1, 2 * half, bottom=q1, color="white", edgecolor="0.3", zorder=2
+    )
+    panel.hlines(median, centres - half, centres + half, color=COLORS[0], zorder=3)
+    means = [b.measured.mean() for b in found]
+    panel.plot(centres, means, "s", color="red", markersize=3, zorder=4)
     panel.set_ylim(0, 1.2 * max(b.measured.max() for b in found) or 1)
     if line := fit_line(visit, values):
         ends = np.array([visit.min(), visit.max()], dtype=np.float64)
