@@ -219,7 +219,7 @@ def _run_visit(
     )  # fmt: skip
     with timings.step("Visit") as total:
         with timings.step("DIA") as step:
-            ra_deg, dec_deg = _log_pointing(visit)
+            _note_pointing(store, visit, keep=options.update)
             detections = simulate(visit)
             step.n_rows = len(detections)
             _log.info("DIA generated %s sources", len(detections))
@@ -250,9 +250,6 @@ def _run_visit(
     steps = (*timings.steps, *sizes)
     if options.update:
         store.record_timings(visit.visit_id, "", steps)
-        store.put_setting(
-            _POINTING.format(visit_id=visit.visit_id), f"{ra_deg:.6f} {dec_deg:.6f}"
-        )
     _log.info(
         f"{_BLUE}--- Finished processing visit %s, time: "
         f"real=%.3f user=%.3f sys=%.3f{_RESET}",
@@ -271,10 +268,12 @@ def _add_cpu(step: StepTiming, of_workers: Sequence[StepTiming]) -> None:
             step.sys_s += spent.sys_s
 
 
-def _log_pointing(visit: Visit) -> tuple[float, float]:
+def _note_pointing(store: L1Store, visit: Visit, *, keep: bool) -> None:
     ra_deg, dec_deg = (float(angle) for angle in xyz_to_radec(visit.centre))
     _log.info("Pointing ra, decl = %s, %s; xyz = %s", ra_deg, dec_deg, visit.centre)
-    return ra_deg, dec_deg
+    if keep:  # before the visit is stored, so that a crash does not lose it
+        name = _POINTING.format(visit_id=visit.visit_id)
+        store.put_setting(name, f"{ra_deg:.6f} {dec_deg:.6f}")
 
 
 def _count_rows(store: L1Store) -> list[StepTiming]:

@@ -303,6 +303,8 @@ def _read_known(
     first_step = len(store.timings.steps)
     before = visit.time - timedelta(microseconds=1) if replay else None
     around = store.read_objects(area.region, at=before)
+    # a database gives rows in any order; what we make of them has but one
+    around = around.take(np.argsort(around["diaObjectId"], kind="stable"))
     rows = [s.n_rows for s in store.timings.steps[first_step:] if s.n_rows is not None]
     found = max(len(around), sum(rows))
     _log.info("%sdatabase found %d objects", area.prefix, found)

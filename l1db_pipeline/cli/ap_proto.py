@@ -86,6 +86,10 @@ def _fields(
     metavar="ARCSEC", help="Largest distance of a match by position. [default: 1]",
 )  # fmt: skip
 @click.option(
+    "--transients", type=click.IntRange(min=0, max=500_000), metavar="NUMBER",
+    help="Mean number of transients and false detections in a visit. [default: 5150]",
+)  # fmt: skip
+@click.option(
     "--detection-probability", type=click.FloatRange(0, 1), metavar="P",
     help="Chance that a visit detects a variable source. [default: 1]",
 )  # fmt: skip
@@ -125,6 +129,7 @@ def main(
     seed: int | None,
     match: str | None,
     match_radius: float | None,
+    transients: int | None,
     detection_probability: float | None,
     astrometric_scatter: float | None,
     fields: list[tuple[float, float]],
@@ -179,6 +184,7 @@ def main(
             "seed": seed,
             "match": match,
             "match_radius_arcsec": match_radius,
+            "n_noise": transients,
             "detection_probability": detection_probability,
             "astrometric_scatter_arcsec": astrometric_scatter,
             "fill": fill,
