@@ -116,6 +116,11 @@ def _connection(config: L1dbConfig) -> Iterator[sa.Connection]:
     place = safe_url(config.url)
     try:
         engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError):
+        raise MigrationError(
+            place, "is no database URL, or its driver is not installed"
+        ) from None
+    try:
         with engine.connect() as connection:
             yield connection
     except sa.exc.SQLAlchemyError as error:

@@ -38,7 +38,7 @@ def open_store(
     """
     try:
         backend = make_url(config.url).get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter of a port that is no number
         raise ConfigError(
             f"{safe_url(config.url)} is no database URL: see cfg/ for examples"
         ) from None

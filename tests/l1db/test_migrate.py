@@ -186,6 +186,7 @@ def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
         "postgresql+psycopg://me:s3cr3t@127.0.0.1:1/l1db",
         "sqlite:////nowhere/at/all.db",
         "nodatabase://me:s3cr3t@host/l1db",
+        "postgresql+psycopg://me:s3cr3t@host:port/l1db",
     ],
 )
 def test_a_database_out_of_reach_is_named_without_its_password(url: str) -> None:

@@ -1,0 +1,290 @@
+"""A database that is read-only, gone, full or damaged: typed errors, no half visit."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from contracts.l1db_sky import field, key, records
+from psycopg.conninfo import conninfo_to_dict
+
+from l1db_pipeline.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.errors import ConfigError, L1dbError
+from l1db_pipeline.store.base import StoreOutcome
+from l1db_pipeline.store.errors import (
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    SchemaMissingError,
+)
+from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.sql_store import SqlL1Store
+
+IDS = [1, 2, 3]
+
+
+def _with_a_visit(config: L1dbConfig) -> L1dbConfig:
+    with closing(open_store(config)) as store:
+        store.create_schema()
+        store.store_visit(key(1), records(1, IDS))
+    return config
+
+
+@pytest.fixture
+def sqlite_config(tmp_path: Path) -> L1dbConfig:
+    return _with_a_visit(
+        L1dbConfig(
+            url=f"sqlite:///{tmp_path}/l1.db",
+            dia_object_index=ObjectIndex.LAST_OBJECT_TABLE,
+        )
+    )
+
+
+@pytest.fixture
+def postgres_config(database_url: str) -> L1dbConfig:
+    return _with_a_visit(
+        L1dbConfig(url=database_url, dia_object_index=ObjectIndex.LAST_OBJECT_TABLE)
+    )
+
+
+@pytest.fixture
+def admin(database_dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection beside the store's."""
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        yield connection
+
+
+def _is_as_before(config: L1dbConfig) -> bool:
+    """Tell whether the database has its one visit whole and takes another."""
+    with closing(open_store(config)) as store:
+        n_sources = store.row_counts()["DiaSource"]
+        findings = store.verify()
+        stored = store.store_visit(key(9), records(9, IDS))
+    return (n_sources, findings, stored) == (3, [], StoreOutcome.STORED)
+
+
+@pytest.mark.postgresql
+def test_a_read_only_postgresql_is_read_and_not_written(
+    postgres_config: L1dbConfig, admin: psycopg.Connection
+) -> None:
+    name = conninfo_to_dict(admin.info.dsn)["dbname"]
+    turn = psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    database = psycopg.sql.Identifier(str(name))
+    admin.execute(turn.format(database, psycopg.sql.SQL("on")))
+    with closing(open_store(postgres_config)) as store:
+        assert len(store.read_objects(field())) == 3
+        with pytest.raises(
+            DatabaseReadOnlyError, match=r"read-only.*nothing was stored"
+        ):
+            store.store_visit(key(2), records(2, IDS))
+    admin.execute("SET default_transaction_read_only = off")
+    admin.execute(turn.format(database, psycopg.sql.SQL("off")))
+
+    assert _is_as_before(postgres_config)
+
+
+def test_a_read_only_sqlite_is_read_and_not_written(sqlite_config: L1dbConfig) -> None:
+    with closing(open_store(sqlite_config)) as store:
+        # root may write any file: this stands for one without write permission
+        store._database._connection.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+        assert len(store.read_objects(field())) == 3
+        with pytest.raises(
+            DatabaseReadOnlyError, match=r"readonly.*nothing was stored"
+        ):
+            store.store_visit(key(2), records(2, IDS))
+
+    assert _is_as_before(sqlite_config)
+
+
+FULL_TABLES = [
+    "DiaObject",
+    "DiaObjectLast",
+    "DiaSource",
+    "DiaForcedSource",
+    "L1PackedDiaSource",
+    "L1PackedDiaForcedSource",
+    "L1DbProtoVisits",
+]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("table", FULL_TABLES)
+def test_a_postgresql_that_fills_up_has_no_half_visit(
+    postgres_config: L1dbConfig, admin: psycopg.Connection, table: str
+) -> None:
+    admin.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    )
+    admin.execute(
+        psycopg.sql.SQL(
+            "CREATE TRIGGER fail BEFORE INSERT ON {} EXECUTE FUNCTION fail()"
+        ).format(psycopg.sql.Identifier(table))
+    )
+    with (
+        closing(open_store(postgres_config)) as store,
+        pytest.raises(DatabaseFullError, match=r"could not extend.*free some space"),
+    ):
+        store.store_visit(key(2), records(2, IDS))
+    admin.execute("DROP FUNCTION fail CASCADE")
+
+    assert _is_as_before(postgres_config)
+
+
+def test_a_sqlite_that_fills_up_has_no_half_visit(sqlite_config: L1dbConfig) -> None:
+    many = range(10, 3000)
+    with closing(open_store(sqlite_config)) as store:
+        connection = store._database._connection  # type: ignore[attr-defined]
+        (n_pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {n_pages + 20}")
+
+        with pytest.raises(DatabaseFullError, match=r"full.*free some space"):
+            store.store_visit(key(2), records(2, many))
+
+        assert store.row_counts()["DiaSource"] == 3
+    assert _is_as_before(sqlite_config)
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_breaks_is_named_and_a_new_one_serves(
+    postgres_config: L1dbConfig, admin: psycopg.Connection
+) -> None:
+    with closing(open_store(postgres_config)) as store:
+        store.read_objects(field())
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with pytest.raises(DatabaseUnavailableError, match="start the server"):
+            store.store_visit(key(2), records(2, IDS))
+
+    assert _is_as_before(postgres_config)
+
+
+KILLED = """
+import os, signal, sys
+from contracts.l1db_sky import key, records
+from l1db_pipeline.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.store.history import HistoryTable
+from l1db_pipeline.store.open import open_store
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store = open_store(L1dbConfig(
+    url=sys.argv[1], dia_object_index=ObjectIndex.LAST_OBJECT_TABLE))
+store._forced.store = die
+store.store_visit(key(2), records(2, [1, 2, 3]))
+"""
+
+
+@pytest.mark.parametrize(
+    "backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgresql)]
+)
+def test_a_process_that_is_killed_in_a_visit_leaves_none_of_it(
+    request: pytest.FixtureRequest, backend: str
+) -> None:
+    config: L1dbConfig = request.getfixturevalue(f"{backend}_config")
+    tests = str(Path(__file__).parents[1])
+    path = os.pathsep.join([tests, str(Path(tests).parent)])
+
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, config.url],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == -9
+    assert _is_as_before(config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cr3t@127.0.0.1:1/l1db?connect_timeout=2",
+        "postgresql+psycopg://me:s3cr3t@/l1db?host=/nowhere/at/all",
+        "sqlite:////nowhere/at/all/l1.db",
+    ],
+)
+def test_a_database_out_of_reach_is_named_without_secrets(url: str) -> None:
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        open_store(L1dbConfig(url=url))
+
+    assert "s3cr3t" not in f"{caught.value} {caught.value!r}"
+    assert caught.value.place.startswith(url.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("oracle://me:s3cr3t@host/x", "oracle://host/x is of no known backend: use "),
+        ("l1.db", "is no database URL"),
+        ("password=s3cr3t host=here", "is no database URL"),
+        ("postgresql+nodriver://me:s3cr3t@host/x", None),
+        ("postgresql+psycopg://host:port/x", "is no database URL"),
+    ],
+)
+def test_urls_of_no_backend_are_refused(url: str, message: str | None) -> None:
+    with pytest.raises(L1dbError, match=message) as caught:
+        open_store(L1dbConfig(url=url))
+
+    assert isinstance(caught.value, ConfigError | DatabaseError)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all, " * 100])
+def test_a_file_that_is_no_database_is_left_alone(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "l1.db"
+    file.write_bytes(content)
+
+    with (
+        pytest.raises((DatabaseError, SchemaMissingError), match=r"l1\.db"),
+        closing(open_store(L1dbConfig(url=f"sqlite:///{file}"))) as store,
+    ):
+        store.last_visit()
+
+    if content:
+        assert file.read_bytes() == content
+
+
+def test_a_sqlite_that_another_process_writes_is_waited_for(
+    sqlite_config: L1dbConfig, tmp_path: Path
+) -> None:
+    with sqlite3.connect(tmp_path / "l1.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(open_store(sqlite_config)) as store:
+            connection = store._database._connection  # type: ignore[attr-defined]
+            connection.execute("PRAGMA busy_timeout = 50")
+            assert len(store.read_objects(field())) == 3
+            with pytest.raises(DatabaseUnavailableError, match="locked"):
+                store.store_visit(key(2), records(2, IDS))
+        other.execute("ROLLBACK")
+    other.close()
+
+    assert _is_as_before(sqlite_config)
+
+
+def _count(store: SqlL1Store) -> int:
+    return store.row_counts()["DiaSource"]
+
+
+def test_a_refused_visit_leaves_the_store_usable(sqlite_config: L1dbConfig) -> None:
+    with closing(open_store(sqlite_config)) as store:
+        connection = store._database._connection  # type: ignore[attr-defined]
+        connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(DatabaseReadOnlyError):
+            store.store_visit(key(2), records(2, IDS))
+        connection.execute("PRAGMA query_only = OFF")
+
+        assert store.store_visit(key(2), records(2, IDS)) is StoreOutcome.STORED
+        assert _count(store) == 6
+        assert store.verify() == []
