@@ -295,6 +295,7 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         "RUBIN_SIM_DATA_DIR": str(home / "rubin_sim_data"),
         "SIMULATIONS_DIR": str(home / "simulations"),
         "L1DB_SOURCES": str(home / "sources"),
+        "L1DB_REPORTS": str(home / "reports"),
     }
     return {name: environ.get(name, value) for name, value in defaults.items()}
 

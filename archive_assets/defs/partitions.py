@@ -9,6 +9,6 @@ __all__ = ["nights"]
 nights = dg.DailyPartitionsDefinition(
     start_date=os.environ.get("NIGHTS_START", "2025-06-20"),
     timezone="Etc/GMT+12",  # POSIX sign: UTC-12, whose calendar date is day_obs
-    end_offset=1,  # tonight can be simulated before it has passed
+    end_offset=8,  # tonight and the coming week can be simulated and indexed
 )
 """Nights from ``$NIGHTS_START``, default the first of the survey's commissioning."""

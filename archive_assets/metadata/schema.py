@@ -1,5 +1,6 @@
 """Create, upgrade and inspect the schema of the metadata database."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from sqlalchemy.schema import CreateSchema
 from archive_assets.metadata.database import MetadataDatabase
 from archive_assets.metadata.errors import SchemaError, SchemaExistsError
 
-__all__ = ["SchemaState", "create_schema", "schema_state", "upgrade_schema"]
+__all__ = [
+    "SchemaState",
+    "create_if_missing",
+    "create_schema",
+    "schema_state",
+    "upgrade_schema",
+]
 
 _ORIGINAL_TABLES = frozenset(
     {"visitseq", "simulations", "completed", "mixedvisitseq", "tags", "comments",
@@ -70,6 +77,15 @@ def create_schema(database: MetadataDatabase) -> SchemaState:
         connection.execute(CreateSchema(schema))
         _migrate(connection, schema)
         return _state(connection, schema)
+
+
+def create_if_missing(database: MetadataDatabase) -> None:
+    """Make the schema unless there is one, made by whoever and whatever it holds."""
+    with database.transaction() as connection:
+        if inspect(connection).has_schema(database.settings.schema):
+            return
+    with suppress(SchemaExistsError):  # another process made it meanwhile
+        create_schema(database)
 
 
 def upgrade_schema(database: MetadataDatabase) -> SchemaState:

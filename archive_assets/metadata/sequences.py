@@ -33,6 +33,7 @@ __all__ = [
     "set_url",
     "set_visits_object",
     "update_field",
+    "visits_object_sha256",
 ]
 
 OPAQUE_HASH = "rubin_sim-records"
@@ -239,6 +240,15 @@ def set_visits_object(
         ),
         {"sha256": sha256, "size": size, "uuid": uuid},
     )
+
+
+def visits_object_sha256(connection: Connection, uuid: UUID) -> bytes | None:
+    """Return the SHA-256 of the visits' object; None if it was never recorded."""
+    found = connection.execute(
+        text("SELECT visits_sha256 FROM visitseq_registry WHERE visitseq_uuid = :uuid"),
+        {"uuid": uuid},
+    ).scalar()
+    return None if found is None else bytes(found)
 
 
 def update_field(connection: Connection, uuid: UUID, name: str, value: object) -> None:

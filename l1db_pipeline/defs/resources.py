@@ -11,7 +11,7 @@ from l1db_pipeline.config import History, L1dbConfig, ObjectIndex, SourceSelect
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
 
-__all__ = ["L1dbResource", "SourcesResource"]
+__all__ = ["L1dbResource", "ReportsResource", "SourcesResource"]
 
 
 class L1dbResource(dg.ConfigurableResource[L1Store]):
@@ -79,4 +79,15 @@ class SourcesResource(dg.ConfigurableResource[Path]):
     @property
     def path(self) -> Path:
         """Folder of the .npy files."""
+        return Path(self.folder)
+
+
+class ReportsResource(dg.ConfigurableResource[Path]):
+    """Where report pages go."""
+
+    folder: str = Field(description="Folder of the pages.")
+
+    @property
+    def path(self) -> Path:
+        """Folder of the pages."""
         return Path(self.folder)

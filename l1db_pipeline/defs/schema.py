@@ -9,6 +9,7 @@ __all__ = ["l1db_schema"]
 
 
 @dg.asset(
+    key=["l1db", "schema"],
     group_name="l1db",
     kinds={"postgresql"},
     owners=["team:data-management"],

@@ -22,6 +22,7 @@ class SourcesConfig(dg.Config):
 
 
 @dg.asset(
+    key_prefix="l1db",
     group_name="l1db",
     kinds={"numpy", "file"},
     owners=["team:data-management"],

@@ -1,0 +1,132 @@
+"""What runs by itself: the nightly schedule, and the sensors that follow it."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from archive_assets.defs.following import is_followed, materialized_since
+from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
+from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
+from archive_assets.status import NightStatus, publish_status
+
+__all__ = ["schedules", "sensors"]
+
+SENSOR_INTERVAL_S = int(os.environ.get("SENSOR_INTERVAL_S", "30"))
+_INDEX_KEY = dg.AssetKey(["archive", "prenight_index"])
+
+
+def _tonight(now: datetime) -> str:
+    """Return the night that a time belongs to: its date at UTC-12."""
+    return (now.astimezone(UTC) - timedelta(hours=12)).date().isoformat()
+
+
+@dg.schedule(
+    job=simulate_job,
+    cron_schedule="55 6 * * *",  # the original's hour at the site's batch machine
+    execution_timezone="America/Los_Angeles",
+    description="Simulate every variant of tonight; its toggle is the gate.",
+)
+def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for tonight's simulations."""
+    night = _tonight(context.scheduled_execution_time)
+    return dg.RunRequest(run_key=f"simulate:{night}", partition_key=night)
+
+
+@dg.sensor(
+    job=archive_job,
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A simulation is finished: archive it.",
+)
+def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Ask for the archiving of each finished simulation."""
+    archived = {simulation_key(plan): archived_key(plan) for plan in plans()}
+    events, cursor = materialized_since(context.instance, archived, context.cursor)
+    requests = [
+        dg.RunRequest(
+            run_key=event.run_key("archive"),
+            partition_key=event.partition,
+            asset_selection=[archived[event.asset_key]],
+        )
+        for event in events
+        if not is_followed(context.instance, event, archived[event.asset_key])
+    ]
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+@dg.sensor(
+    job=prenight_index_job,
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A sequence is archived: refresh the index of the nights it covers.",
+)
+def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Ask for the index of the nights that new sequences cover."""
+    events, cursor = materialized_since(
+        context.instance, [archived_key(plan) for plan in plans()], context.cursor
+    )
+    requests = [
+        dg.RunRequest(
+            run_key=event.run_key("prenight_index"),
+            partition_key=event.partition,
+        )
+        for event in events
+        if not is_followed(context.instance, event, _INDEX_KEY)
+    ]
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+@dg.sensor(
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Report each night's nominal sequence to the log and an end point.",
+)
+def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Publish the status of nights whose nominal sequence was archived."""
+    events, cursor = materialized_since(
+        context.instance, [archived_key(NOMINAL)], context.cursor
+    )
+    for event in events:
+        status = NightStatus(
+            day_obs=date.fromisoformat(event.partition),
+            telescope=NOMINAL.telescope.value,
+            success=True,
+            n_visits=event.number("visits"),
+            visitseq_uuid=event.text("visitseq_uuid"),
+            visitseq_url=event.text("visitseq_url"),
+        )
+        publish_status(status, datetime.now(UTC), os.environ.get("STATUS_URL", ""))
+    return dg.SensorResult(cursor=cursor)
+
+
+@dg.run_failure_sensor(
+    monitored_jobs=[simulate_job, archive_job],
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Report a night whose simulation or archiving failed.",
+)
+def night_failed(context: dg.RunFailureSensorContext) -> None:
+    """Publish the failure of a night."""
+    run = context.dagster_run
+    for night in _nights_of(run):
+        status = NightStatus(
+            day_obs=night,
+            telescope=NOMINAL.telescope.value,
+            success=False,
+            n_visits=0,
+            visitseq_uuid="",
+            visitseq_url="",
+            detail=f"run {run.run_id} of {run.job_name}",
+        )
+        publish_status(status, datetime.now(UTC), os.environ.get("STATUS_URL", ""))
+
+
+def _nights_of(run: dg.DagsterRun) -> Iterator[date]:
+    if key := run.tags.get("dagster/partition"):
+        yield date.fromisoformat(key)
+
+
+schedules = [nightly]
+sensors = [simulation_finished, sequence_archived, heartbeat, night_failed]

@@ -1,0 +1,106 @@
+"""What a sensor follows: partitions of assets that were materialized since.
+
+The cursor holds the last storage id of each asset. A lost cursor starts from the
+beginning, and a tick may repeat: an event that was followed already is passed over,
+run keys hold the storage id, so Dagster starts no run twice, and what the runs do is
+idempotent anyway.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dagster as dg
+
+__all__ = ["Materialized", "is_followed", "materialized_since"]
+
+_EVENTS_PER_TICK = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Materialized:
+    """The latest materialization of one partition of one asset."""
+
+    asset_key: dg.AssetKey
+    partition: str
+    storage_id: int
+    event: dg.AssetMaterialization | None
+
+    def run_key(self, job: str) -> str:
+        """Return the key under which a job follows this event, once."""
+        return f"{job}:{self.asset_key.to_user_string()}:{self.storage_id}"
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return a whole number of the event's metadata."""
+        value = self.event.metadata.get(name) if self.event else None
+        number = value.value if isinstance(value, dg.IntMetadataValue) else None
+        return default if number is None else number
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a text of the event's metadata."""
+        value = self.event.metadata.get(name) if self.event else None
+        return (
+            str(value.value)
+            if isinstance(value, dg.TextMetadataValue | dg.UrlMetadataValue)
+            else default
+        )
+
+
+def _positions(cursor: str | None) -> dict[str, int]:
+    """Return the storage ids of a cursor; none for one that is lost or spoilt."""
+    try:
+        read = json.loads(cursor or "{}")
+        return {str(name): int(place) for name, place in read.items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}
+
+
+def materialized_since(
+    instance: dg.DagsterInstance,
+    asset_keys: Iterable[dg.AssetKey],
+    cursor: str | None,
+    *,
+    limit: int = _EVENTS_PER_TICK,
+) -> tuple[list[Materialized], str]:
+    """Return the events after a cursor, oldest first, and the new cursor.
+
+    Of several events of one partition only the latest is returned; each asset gives
+    at most ``limit`` events a tick.
+    """
+    positions = _positions(cursor)
+    found: dict[tuple[str, str], Materialized] = {}
+    for key in asset_keys:
+        name = key.to_user_string()
+        result = instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=key, after_storage_id=positions.get(name, 0)
+            ),
+            limit=limit,
+            ascending=True,
+        )
+        for record in result.records:
+            positions[name] = record.storage_id
+            if record.partition_key is not None:
+                found[name, record.partition_key] = Materialized(
+                    asset_key=key,
+                    partition=record.partition_key,
+                    storage_id=record.storage_id,
+                    event=record.asset_materialization,
+                )
+    events = sorted(found.values(), key=lambda event: event.storage_id)
+    return events, json.dumps(positions, sort_keys=True)
+
+
+def is_followed(
+    instance: dg.DagsterInstance, event: Materialized, follower: dg.AssetKey
+) -> bool:
+    """Tell whether a follower's same partition was materialized after an event."""
+    later = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=follower,
+            asset_partitions=[event.partition],
+            after_storage_id=event.storage_id,
+        ),
+        limit=1,
+    )
+    return bool(later.records)

@@ -1,0 +1,96 @@
+"""The pre-night index and the nightly statistics of a night."""
+
+from datetime import date
+
+import dagster as dg
+
+from archive_assets.covered_nights import covered_nights
+from archive_assets.defs.names import archived_key, plans
+from archive_assets.defs.partitions import nights
+from archive_assets.defs.resources import (
+    ArchiveMetadataResource,
+    PrenightIndexResource,
+)
+from archive_assets.prenightindex import TELESCOPES, write_prenight_index
+
+__all__ = ["index_assets"]
+
+_RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+_SEQUENCES = [archived_key(plan) for plan in plans()]
+
+
+@dg.asset(
+    key_prefix="archive",
+    deps=_SEQUENCES,
+    partitions_def=nights,
+    group_name="archive",
+    kinds={"json", "s3"},
+    owners=["team:survey-scheduling"],
+    code_version="1",
+    retry_policy=_RETRIES,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    description=(
+        "JSON list of all simulations of a night, one a telescope; also for the later "
+        "nights that the night's simulations cover."
+    ),
+)
+def prenight_index(
+    context: dg.AssetExecutionContext,
+    archive_metadata: ArchiveMetadataResource,
+    prenight_index_store: PrenightIndexResource,
+) -> dg.MaterializeResult[None]:
+    """Publish the index of each night that the night's simulations cover."""
+    night = date.fromisoformat(context.partition_key)
+    urls = []
+    with archive_metadata.open() as archive:
+        for covered in covered_nights(archive, night, TELESCOPES):
+            for telescope in TELESCOPES:
+                url = write_prenight_index(
+                    archive, covered, telescope, prenight_index_store.url
+                )
+                urls.append(url)
+                context.log.info("published %s", url)
+    return dg.MaterializeResult(
+        metadata={
+            f"url_{number}": dg.MetadataValue.url(u) for number, u in enumerate(urls)
+        }
+    )
+
+
+@dg.asset(
+    key_prefix="archive",
+    deps=_SEQUENCES,
+    partitions_def=nights,
+    group_name="archive",
+    kinds={"postgresql"},
+    owners=["team:survey-scheduling"],
+    code_version="1",
+    retry_policy=_RETRIES,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    description="Statistics of each simulation's visits of the night, side by side.",
+)
+def nightly_statistics(
+    context: dg.AssetExecutionContext, archive_metadata: ArchiveMetadataResource
+) -> dg.MaterializeResult[None]:
+    """Show the statistics that the archive holds of the night."""
+    with archive_metadata.open() as archive:
+        found = archive.nightly(
+            date.fromisoformat(context.partition_key),
+            date.fromisoformat(context.partition_key),
+        )
+    shown = found.head(200).astype(str).to_dict("records")
+    return dg.MaterializeResult(
+        metadata={
+            "rows": len(found),
+            "statistics": dg.MetadataValue.table(
+                [
+                    dg.TableRecord({str(k): str(v) for k, v in row.items()})
+                    for row in shown
+                ],
+                dg.TableSchema([dg.TableColumn(str(name)) for name in found.columns]),
+            ),
+        }
+    )
+
+
+index_assets = [prenight_index, nightly_statistics]

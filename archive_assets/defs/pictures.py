@@ -1,0 +1,34 @@
+"""Pictures in an asset's metadata: PNG files shown inside the web UI."""
+
+import base64
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from archive_assets.simulation.night_report import write_night_report
+from archive_assets.visits.opsim import read_opsim
+
+__all__ = ["night_pictures", "picture"]
+
+_MAX_BYTES = 400_000  # an event is a row of Dagster's database
+
+
+def picture(path: Path) -> dg.MetadataValue:
+    """Return a PNG as metadata that the web UI shows, or its path if it is large."""
+    content = path.read_bytes()
+    if len(content) > _MAX_BYTES:
+        return dg.MetadataValue.path(path)
+    text = base64.b64encode(content).decode()
+    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{text})")
+
+
+def night_pictures(
+    folder: Path, opsim_path: Path, name: str, night: date, note: str
+) -> dict[str, dg.MetadataValue]:
+    """Return the pictures of a simulated night by name; none without visits."""
+    visits = read_opsim(opsim_path)
+    if visits.empty:
+        return {}
+    paths = write_night_report(folder, {name: visits}, night, note=note)
+    return {f"picture/{kind}": picture(path) for kind, path in paths.items()}

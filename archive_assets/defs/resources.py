@@ -1,0 +1,90 @@
+"""What the archive's assets reach: metadata, object store, index, work folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.datastore import DataStore
+from archive_assets.metadata.schema import create_if_missing
+from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+
+__all__ = [
+    "ArchiveMetadataResource",
+    "DataStoreResource",
+    "PrenightIndexResource",
+    "SimulationsResource",
+]
+
+
+class ArchiveMetadataResource(dg.ConfigurableResource[VisitSequenceArchiveMetadata]):
+    """The PostgreSQL schema that holds the archive's metadata.
+
+    No password: libpq finds it in ``~/.pgpass`` or ``PGPASSFILE``.
+    """
+
+    host: str = Field(description="Server name, or the folder of its socket.")
+    port: str = Field(default="5432", description="Server port.")
+    database: str = Field(description="Database name.")
+    user: str = Field(description="Role that reads and writes.")
+    schema_name: str = Field(default="vsmd", description="PostgreSQL schema.")
+    create_schema: bool = Field(
+        default=True,
+        description="Create the schema if the database has none; never upgrade it.",
+    )
+
+    @contextmanager
+    def open(self) -> Iterator[VisitSequenceArchiveMetadata]:
+        """Open the archive's metadata and close its connections at the end."""
+        archive = VisitSequenceArchiveMetadata(
+            {
+                "host": self.host,
+                "port": self.port,
+                "database": self.database,
+                "user": self.user,
+            },
+            self.schema_name,
+        )
+        with archive:
+            if self.create_schema:
+                create_if_missing(archive.database)
+            yield archive
+
+
+class DataStoreResource(dg.ConfigurableResource[DataStore]):
+    """The object store of visits and other files, any scheme of lsst.resources."""
+
+    url: str = Field(description="Base URL, such as s3://bucket/vseq/ or file:///...")
+
+    def open(self) -> DataStore:
+        """Return the store."""
+        return DataStore(self.url)
+
+
+class PrenightIndexResource(dg.ConfigurableResource[str]):
+    """Where the nightly JSON indexes are published."""
+
+    url: str = Field(description="Base URL of the index.")
+
+
+class SimulationsResource(dg.ConfigurableResource[Path]):
+    """Folders of the visit simulations on this machine."""
+
+    work_folder: str = Field(description="Finished simulations, one folder a night.")
+    site_data_folder: str = Field(description="$RUBIN_SIM_DATA_DIR.")
+    synthesize: bool = Field(
+        default=True,
+        description="Make synthetic site data for a night that no file covers.",
+    )
+
+    @property
+    def work(self) -> Path:
+        """Folder of the finished simulations."""
+        return Path(self.work_folder)
+
+    @property
+    def site_data(self) -> Path:
+        """Folder of the scheduler's site data."""
+        return Path(self.site_data_folder)

@@ -1,0 +1,104 @@
+"""Visit simulations: one asset a variant, one partition a night."""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.defs.names import Plan, plans, simulation_key
+from archive_assets.defs.partitions import nights
+from archive_assets.defs.pictures import night_pictures
+from archive_assets.defs.resources import SimulationsResource
+from archive_assets.simulation.once import NightlySimulation, simulate_into_outbox
+
+__all__ = ["SimulationConfig", "simulation_assets"]
+
+_OWNERS = ["team:survey-scheduling"]
+_RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+
+
+class SimulationConfig(dg.Config):
+    """What to simulate beyond the night and the variant."""
+
+    n_nights: int = Field(
+        default=0,
+        ge=0,
+        le=400,
+        description="Nights to simulate; 0 takes the number of the variants file.",
+    )
+    opsim_file: str = Field(
+        default="",
+        description="Opsim SQLite file to take instead of running the scheduler.",
+    )
+    seed: int = Field(default=42, ge=0, description="Seed of the sky tessellation.")
+    again: bool = Field(
+        default=False,
+        description="Simulate even if the same simulation is finished already.",
+    )
+
+
+def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=simulation_key(plan),
+        partitions_def=nights,
+        group_name="simulation",
+        kinds={"python", "sqlite"},
+        owners=_OWNERS,
+        tags={"telescope": plan.telescope.value, "variant": plan.variant.name},
+        description=f"{plan.variant.label} ({plan.telescope.value}).",
+        code_version="1",
+        pool="scheduler",
+        retry_policy=_RETRIES,
+        backfill_policy=dg.BackfillPolicy.multi_run(),
+        deps=["scheduler_environment"],
+        op_tags={"dagster/priority": str(-plan.order)},
+    )
+    def simulation(
+        context: dg.AssetExecutionContext,
+        config: SimulationConfig,
+        simulations: SimulationsResource,
+    ) -> dg.MaterializeResult[None]:
+        night = date.fromisoformat(context.partition_key)
+        work = NightlySimulation(
+            first_day_obs=night,
+            n_nights=config.n_nights or plan.n_nights,
+            telescope=plan.telescope,
+            variant=plan.variant,
+            site_data=simulations.site_data,
+            outbox=simulations.work,
+            seed=config.seed,
+            opsim_file=Path(config.opsim_file) if config.opsim_file else None,
+            again=config.again,
+            synthesize=simulations.synthesize,
+            report=context.log.info,
+        )
+        finished, is_new = simulate_into_outbox(work)
+        said = "are simulated" if is_new else "were simulated before"
+        context.log.info("%d visits %s", finished.n_visits, said)
+        site_data = str(finished.provenance.get("site_data", ""))
+        pictures = night_pictures(
+            finished.folder,
+            finished.opsim_path,
+            plan.name,
+            night,
+            f"{site_data} site data",
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "visits": finished.n_visits,
+                "is_new": is_new,
+                "wall_s": finished.wall_s,
+                "cpu_s": finished.cpu_s,
+                "peak_memory_MB": finished.peak_memory_bytes / 1e6,
+                "site_data": site_data,
+                "opsim_file": dg.MetadataValue.path(finished.opsim_path),
+                **pictures,
+            },
+            data_version=dg.DataVersion(finished.request_digest or "unknown"),
+        )
+
+    return simulation
+
+
+simulation_assets = [_simulation_asset(plan) for plan in plans()]

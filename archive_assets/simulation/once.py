@@ -1,0 +1,132 @@
+"""One variant of a night, simulated into the outbox; a second call finds it there."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from archive_assets.simulation import (
+    OpsimFileDriver,
+    Progress,
+    SimulationRequest,
+    Telescope,
+    Variant,
+    simulate,
+)
+from archive_assets.simulation.outbox import (
+    FinishedSimulation,
+    find_finished,
+    keep_finished,
+)
+from archive_assets.simulation.provenance import request_digest
+from archive_assets.simulation.site_data import SiteDataError, check_site_data
+from archive_assets.visits.opsim import check_opsim
+
+__all__ = ["NightlySimulation", "ensure_site_data", "simulate_into_outbox"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NightlySimulation:
+    """What to simulate, and where its parts lie."""
+
+    first_day_obs: date
+    n_nights: int
+    telescope: Telescope
+    variant: Variant
+    site_data: Path
+    outbox: Path
+    seed: int = 42
+    opsim_file: Path | None = None
+    """Visits that someone else simulated, instead of a run of the scheduler."""
+    again: bool = False
+    """Simulate even if the same request is finished already."""
+    synthesize: bool = True
+    """Make synthetic site data for nights that no file covers."""
+    report: Callable[[str], None] = field(default=_log.info)
+
+    def request(self) -> SimulationRequest:
+        """Return the request for a driver."""
+        return SimulationRequest(
+            first_day_obs=self.first_day_obs,
+            n_nights=self.n_nights,
+            telescope=self.telescope,
+            variant=self.variant,
+            site_data=self.site_data,
+            work_folder=self.outbox / "work",
+            seed=self.seed,
+        )
+
+
+def ensure_site_data(
+    folder: Path, first_day_obs: date, n_nights: int, report: Callable[[str], None]
+) -> None:
+    """Make synthetic site data for the nights unless a folder covers them.
+
+    Raises
+    ------
+    SiteDataError
+        If the folder holds real data that do not cover the nights.
+    """
+    try:
+        check_site_data(folder, first_day_obs, n_nights)
+    except SiteDataError as missing:
+        # computes for seconds: only when it is needed
+        from archive_assets.simulation.site_data.synthesize import (  # noqa: PLC0415
+            synthesize_site_data,
+        )
+
+        report(f"synthesizing site data: {missing}")
+        synthesize_site_data(folder, first_day_obs, n_nights, report=report)
+
+
+def simulate_into_outbox(work: NightlySimulation) -> tuple[FinishedSimulation, bool]:
+    """Simulate a variant of a night unless the outbox has it.
+
+    Returns
+    -------
+    finished, is_new
+        The simulation, and whether it was made now.
+
+    Raises
+    ------
+    ArchiveError
+        With the reason; the outbox is as before.
+    """
+    request = work.request()
+    if work.opsim_file is not None:
+        return _from_file(work, request, work.opsim_file), True
+    if work.synthesize:
+        ensure_site_data(work.site_data, work.first_day_obs, work.n_nights, work.report)
+    found = find_finished(
+        work.outbox, work.telescope.value, work.first_day_obs, work.variant.name
+    )
+    digest = request_digest(request, None)
+    if found is not None and found.request_digest == digest and not work.again:
+        return found, False
+    result = simulate(request, on_progress=_progress_lines(work.report))
+    return keep_finished(work.outbox, request, result, work.n_nights), True
+
+
+def _from_file(
+    work: NightlySimulation, request: SimulationRequest, path: Path
+) -> FinishedSimulation:
+    check_opsim(path)
+    result = simulate(request, OpsimFileDriver(opsim_path=path))
+    return keep_finished(work.outbox, request, result, work.n_nights)
+
+
+def _progress_lines(report: Callable[[str], None]) -> Callable[[Progress], None]:
+    """Report at each tenth of the simulated time, not every second."""
+    told = -1
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal told
+        tenth = int(progress.fraction * 10)
+        if tenth > told:
+            told = tenth
+            report(f"{progress.fraction:4.0%} simulated, {progress.n_visits} visits")
+
+    return on_progress

@@ -1,0 +1,59 @@
+"""The code location of the L1 database and the AP prototype."""
+
+import dagster as dg
+
+from archive_assets.definitions import environment_resources as archive_resources
+from archive_assets.defs.executors import executor
+from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.automation import sensors
+from l1db_pipeline.defs.comparison import schema_comparison
+from l1db_pipeline.defs.jobs import jobs
+from l1db_pipeline.defs.night_visits import night_visits
+from l1db_pipeline.defs.nightly import nightly_merge
+from l1db_pipeline.defs.reports import timing_report
+from l1db_pipeline.defs.resources import (
+    L1dbResource,
+    ReportsResource,
+    SourcesResource,
+)
+from l1db_pipeline.defs.schema import l1db_schema
+from l1db_pipeline.defs.sources import variable_sources
+from l1db_pipeline.defs.write_batches import l1db_write_batches
+
+__all__ = ["build_definitions", "defs", "environment_resources"]
+
+
+def environment_resources() -> dict[str, object]:
+    """Return the resources as the environment describes them."""
+    archive = archive_resources()
+    return {
+        "l1db": L1dbResource(url=dg.EnvVar("L1DB_URL")),
+        "sources": SourcesResource(folder=dg.EnvVar("L1DB_SOURCES")),
+        "reports": ReportsResource(folder=dg.EnvVar("L1DB_REPORTS")),
+        "archived_visits": ArchivedVisitsResource(
+            archive_metadata=archive["archive_metadata"],
+            data_store=archive["data_store"],
+        ),
+    }
+
+
+def build_definitions(resources: dict[str, object]) -> dg.Definitions:
+    """Return the code location with the given resources."""
+    return dg.Definitions(
+        assets=[
+            variable_sources,
+            l1db_schema,
+            night_visits,
+            l1db_write_batches,
+            nightly_merge,
+            timing_report,
+            schema_comparison,
+        ],
+        jobs=jobs,
+        sensors=sensors,
+        resources=resources,
+        executor=executor(),
+    )
+
+
+defs = build_definitions(environment_resources())

@@ -1,0 +1,41 @@
+"""The visits of a night's newest nominal sequence, brought from the archive."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.archived_visits import newest_visits_file
+from archive_assets.defs.names import NOMINAL
+from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
+from l1db_pipeline.visits_table import VisitsTable, read_visits_table
+
+__all__ = ["ArchivedVisitsResource"]
+
+
+class ArchivedVisitsResource(dg.ConfigurableResource[VisitsTable]):
+    """Where the visits that drive the AP prototype come from."""
+
+    archive_metadata: ArchiveMetadataResource
+    data_store: DataStoreResource
+    tags: list[str] = Field(
+        default_factory=lambda: list(NOMINAL.variant.tags),
+        description="Tags of the sequence: the newest that has them all is taken.",
+    )
+    telescope: str = Field(
+        default=NOMINAL.telescope.value, description="Telescope of the sequence."
+    )
+
+    def read(self, day_obs: date) -> tuple[VisitsTable, str]:
+        """Return the visits of the newest sequence of a night, and its UUID."""
+        with (
+            self.archive_metadata.open() as archive,
+            newest_visits_file(
+                archive,
+                self.data_store.open(),
+                day_obs,
+                tags=self.tags,
+                telescope=self.telescope,
+            ) as found,
+        ):
+            return read_visits_table(found.path), str(found.visitseq_uuid)

@@ -1,0 +1,91 @@
+"""What follows by itself: archived → visits registered → AP prototype → merge."""
+
+import dagster as dg
+
+from archive_assets.defs.automation import SENSOR_INTERVAL_S
+from archive_assets.defs.following import is_followed, materialized_since
+from archive_assets.defs.names import NOMINAL, archived_key
+from l1db_pipeline.defs.jobs import (
+    ap_prototype_job,
+    night_visits_job,
+    nightly_job,
+    timing_report_job,
+)
+
+__all__ = ["sensors"]
+
+_NIGHT_VISITS = dg.AssetKey(["l1db", "night_visits"])
+
+
+@dg.sensor(
+    job=night_visits_job,
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A night's nominal sequence is archived: register its visits.",
+)
+def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Ask for the visits of each archived night."""
+    events, cursor = materialized_since(
+        context.instance, [archived_key(NOMINAL)], context.cursor
+    )
+    requests = [
+        dg.RunRequest(
+            run_key=event.run_key("night_visits"), partition_key=event.partition
+        )
+        for event in events
+        if not is_followed(context.instance, event, _NIGHT_VISITS)
+    ]
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+@dg.sensor(
+    job=ap_prototype_job,
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A night's visits are registered: run the AP prototype over them.",
+)
+def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Ask for one run over the visits of each registered night."""
+    events, cursor = materialized_since(
+        context.instance, [_NIGHT_VISITS], context.cursor
+    )
+    requests = [
+        dg.RunRequest(
+            run_key=event.run_key("ap_prototype"),
+            tags={
+                "dagster/asset_partition_range_start": event.text("first_visit"),
+                "dagster/asset_partition_range_end": event.text("last_visit"),
+                "l1db/night": event.partition,
+            },
+        )
+        for event in events
+        if event.number("visits")
+    ]
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[ap_prototype_job],
+    request_jobs=[nightly_job, timing_report_job],
+    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="The visits of a night are stored: merge it and report.",
+)
+def night_processed(context: dg.RunStatusSensorContext) -> dg.SensorResult:
+    """Ask for the nightly merge and the report after a whole night."""
+    run = context.dagster_run
+    night = run.tags.get("l1db/night")
+    if night is None:
+        return dg.SensorResult(skip_reason="single visits are not merged by themselves")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"nightly:{run.run_id}", job_name="nightly", partition_key=night
+            ),
+            dg.RunRequest(run_key=f"report:{run.run_id}", job_name="timing_report"),
+        ]
+    )
+
+
+sensors = [night_archived, visits_registered, night_processed]

@@ -1,0 +1,81 @@
+"""The schema comparison: the same visits through a list of configurations."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from l1db_pipeline.comparison.bakeoff import CandidateResult, run_bakeoff
+from l1db_pipeline.comparison.plan import read_plan
+from l1db_pipeline.comparison.report import write_comparison
+from l1db_pipeline.defs.resources import ReportsResource
+
+__all__ = ["schema_comparison"]
+
+
+class ComparisonConfig(dg.Config):
+    """Which configurations take part, and with which visits."""
+
+    plan_file: str = Field(
+        default="cfg/compare.yaml",
+        description="YAML plan, as for l1db-compare: visits and configurations.",
+    )
+
+
+@dg.asset(
+    key_prefix="l1db",
+    deps=[["l1db", "schema"]],
+    group_name="l1db",
+    kinds={"postgresql", "sqlite", "html"},
+    owners=["team:data-management"],
+    code_version="1",
+    pool="l1db",
+    description=(
+        "The same seeded visits through index modes, history layouts and backends, "
+        "with proof that all hold the same content."
+    ),
+)
+def schema_comparison(
+    context: dg.AssetExecutionContext,
+    config: ComparisonConfig,
+    reports: ReportsResource,
+) -> dg.MaterializeResult[None]:
+    """Run the plan and write the page that sets the candidates side by side."""
+    plan = read_plan(Path(config.plan_file))
+    folder = reports.path / "comparison"
+
+    def on_visit(n_done: int) -> None:
+        if n_done % 10 == 0:
+            context.log.info("%d of %d visits", n_done, plan.visits)
+
+    bakeoff = run_bakeoff(plan, folder, on_visit=on_visit)
+    page = write_comparison(folder, bakeoff)
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.path(page),
+            "candidates": len(bakeoff.results),
+            "same_content": not bakeoff.differing,
+            "results": dg.MetadataValue.table(
+                [_row(result) for result in bakeoff.results],
+                dg.TableSchema(
+                    [
+                        dg.TableColumn("candidate"),
+                        dg.TableColumn("median_visit_s", "float"),
+                        dg.TableColumn("MB", "float"),
+                        dg.TableColumn("rows", "int"),
+                    ]
+                ),
+            ),
+        }
+    )
+
+
+def _row(result: CandidateResult) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "candidate": result.candidate.name,
+            "median_visit_s": float(result.run.visits["visit_real"].median()),
+            "MB": sum(result.table_bytes.values()) / 1e6,
+            "rows": sum(result.row_counts.values()),
+        }
+    )

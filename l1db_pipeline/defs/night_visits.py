@@ -1,0 +1,72 @@
+"""The visits of an archived night, registered as partitions."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.defs.names import NOMINAL, archived_key
+from archive_assets.defs.partitions import nights
+from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.partitions import (
+    VISITS_NAME,
+    keys_before,
+    visit_key,
+)
+from l1db_pipeline.night_run import night_visit_ids
+
+__all__ = ["NightVisitsConfig", "night_visits"]
+
+
+class NightVisitsConfig(dg.Config):
+    """How long the visits of old nights stay among the partitions."""
+
+    keep_nights: int = Field(
+        default=60,
+        ge=1,
+        le=10_000,
+        description=(
+            "Visits of earlier nights leave the list of partitions; "
+            "the ledger of the L1 database keeps them."
+        ),
+    )
+
+
+@dg.asset(
+    key_prefix="l1db",
+    deps=[archived_key(NOMINAL)],
+    partitions_def=nights,
+    group_name="l1db",
+    kinds={"python"},
+    owners=["team:data-management"],
+    code_version="1",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    description=(
+        "The night's visits of the newest nominal sequence, as partitions of "
+        "l1db_write_batches."
+    ),
+)
+def night_visits(
+    context: dg.AssetExecutionContext,
+    config: NightVisitsConfig,
+    archived_visits: ArchivedVisitsResource,
+) -> dg.MaterializeResult[None]:
+    """Register the visits of a night, and prune those of old nights."""
+    night = date.fromisoformat(context.partition_key)
+    visits, uuid = archived_visits.read(night)
+    keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
+    present = context.instance.get_dynamic_partitions(VISITS_NAME)
+    context.instance.add_dynamic_partitions(VISITS_NAME, keys)
+    old = keys_before(present, night, config.keep_nights)
+    for key in old:
+        context.instance.delete_dynamic_partition(VISITS_NAME, key)
+    return dg.MaterializeResult(
+        metadata={
+            "visits": len(keys),
+            "first_visit": keys[0] if keys else "",
+            "last_visit": keys[-1] if keys else "",
+            "visitseq_uuid": uuid,
+            "pruned": len(old),
+        }
+    )

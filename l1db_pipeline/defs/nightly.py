@@ -1,0 +1,28 @@
+"""The nightly merge: rows of DiaObjectNightly move into DiaObject."""
+
+import dagster as dg
+
+from archive_assets.defs.partitions import nights
+from l1db_pipeline.defs.resources import L1dbResource
+
+__all__ = ["nightly_merge"]
+
+
+@dg.asset(
+    key_prefix="l1db",
+    deps=[["l1db", "night_visits"]],
+    partitions_def=nights,
+    group_name="l1db",
+    kinds={"postgresql"},
+    owners=["team:data-management"],
+    code_version="1",
+    pool="l1db",
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=10),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="The original's daily job; without dia_object_nightly there is none.",
+)
+def nightly_merge(l1db: L1dbResource) -> dg.MaterializeResult[None]:
+    """Merge the nightly table; a second run finds it empty."""
+    with l1db.open() as store:
+        moved = store.merge_nightly()
+    return dg.MaterializeResult(metadata={"rows_moved": moved})

@@ -1,0 +1,119 @@
+"""L1DB write batches: one partition a visit, one transaction a visit."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.defs.names import NOMINAL, archived_key
+from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.partitions import by_night, visit_key, visits
+from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
+from l1db_pipeline.kept_sources import SOURCES_FILE
+from l1db_pipeline.night_run import NightRun
+from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.visit import VisitSummary
+
+__all__ = ["BATCHES_KEY", "WriteBatchesConfig", "l1db_write_batches"]
+
+_PROGRESS_EVERY = 10
+BATCHES_KEY = dg.AssetKey(["l1db", "write_batches"])
+
+
+class WriteBatchesConfig(dg.Config):
+    """How visits are simulated; kept in the database with its first visit."""
+
+    seed: int = Field(default=1, ge=0, description="Seed of everything random.")
+    n_transients: int = Field(
+        default=5150,
+        ge=0,
+        le=1_000_000,
+        description="Mean transients and false positives in a visit.",
+    )
+    fill: bool = Field(
+        default=False, description="Fill every column, not only the required ones."
+    )
+
+
+@dg.multi_asset(
+    name="l1db_write_batches",
+    specs=[
+        dg.AssetSpec(
+            BATCHES_KEY,
+            deps=[
+                ["l1db", "variable_sources"],
+                ["l1db", "schema"],
+                archived_key(NOMINAL),
+            ],
+            group_name="l1db",
+            kinds={"postgresql", "python"},
+            owners=["team:data-management"],
+            code_version="1",
+            skippable=True,  # each visit reports itself as soon as it is stored
+            partitions_def=visits,
+            description=(
+                "DIAObjects, DIASources and DIAForcedSources of a visit: read, match, "
+                "forced photometry, store in one transaction."
+            ),
+        )
+    ],
+    partitions_def=visits,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="l1db",
+    retry_policy=dg.RetryPolicy(
+        max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL
+    ),
+)
+def l1db_write_batches(
+    context: dg.AssetExecutionContext,
+    config: WriteBatchesConfig,
+    l1db: L1dbResource,
+    sources: SourcesResource,
+    archived_visits: ArchivedVisitsResource,
+) -> Iterator[dg.AssetMaterialization]:
+    """Run the AP prototype over visits; each is an event once it is stored."""
+    run = NightRun(
+        config=l1db.l1db_config(),
+        sources_file=sources.path / SOURCES_FILE,
+        seed=config.seed,
+        n_transients=config.n_transients,
+        fill=config.fill,
+    )
+    with l1db.open() as store:
+        for night, visit_ids in by_night(context.partition_keys).items():
+            table, uuid = archived_visits.read(night)
+            summaries = run.run(store, table, visit_ids)
+            for n_done, summary in enumerate(summaries, start=1):
+                yield _event(summary, uuid)
+                if n_done % _PROGRESS_EVERY == 0:
+                    context.log.info(
+                        "%s: %d of %d visits", night, n_done, len(visit_ids)
+                    )
+            _log_counts(context, store)
+
+
+def _event(summary: VisitSummary, visitseq_uuid: str) -> dg.AssetMaterialization:
+    seconds = {
+        f"seconds/{timing.step}": timing.real_s
+        for timing in summary.steps
+        if timing.step in {"Visit", "Objects-read", "Source-read", "L1-store", "DIA"}
+    }
+    return dg.AssetMaterialization(
+        asset_key=BATCHES_KEY,
+        partition=visit_key(summary.visit_id),
+        metadata={
+            "outcome": summary.outcome.value if summary.outcome else "not stored",
+            "objects": summary.n_objects,
+            "sources": summary.n_sources,
+            "objects_known": summary.n_objects_known,
+            "sources_read": summary.n_sources_found,
+            "forced_sources_read": summary.n_forced_sources_found,
+            "visitseq_uuid": visitseq_uuid,
+            **seconds,
+        },
+    )
+
+
+def _log_counts(context: dg.AssetExecutionContext, store: L1Store) -> None:
+    last = store.last_visit()
+    context.log.info("last complete visit: %s", last.visit_id if last else "none")

@@ -1,0 +1,74 @@
+"""Both code locations load, and say what an operator needs to know."""
+
+import dagster as dg
+import pytest
+
+from archive_assets import definitions as archive
+from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
+from l1db_pipeline import definitions as l1db
+
+LOCATIONS = {"archive_assets": archive.defs, "l1db_pipeline": l1db.defs}
+JOBS = {
+    "archive_assets": {
+        "archive",
+        "nominal_night",
+        "prenight",
+        "prenight_index",
+        "simulate",
+    },
+    "l1db_pipeline": {
+        "ap_prototype",
+        "night_visits",
+        "nightly",
+        "schema_comparison",
+        "set_up",
+        "timing_report",
+    },
+}
+
+
+def _specs(location: str) -> list[dg.AssetSpec]:
+    return [
+        spec
+        for spec in LOCATIONS[location].resolve_all_asset_specs()
+        if spec.group_name != "default"  # the other location's, seen from this one
+    ]
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_every_job_resolves(location: str) -> None:
+    dg.Definitions.validate_loadable(LOCATIONS[location])
+    found = {job.name for job in LOCATIONS[location].resolve_all_job_defs()} - {
+        "__ASSET_JOB"
+    }
+
+    assert found == JOBS[location]
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_every_asset_says_what_and_whose_it_is(location: str) -> None:
+    for spec in _specs(location):
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.code_version, spec.key
+
+
+def test_lineage_runs_from_simulation_to_write_batches() -> None:
+    graph = dg.Definitions.merge(
+        archive.build_definitions({}), l1db.build_definitions({})
+    ).resolve_asset_graph()
+    upstream: set[dg.AssetKey] = set()
+    frontier = {dg.AssetKey(["l1db", "write_batches"])}
+    while frontier:
+        upstream |= frontier
+        frontier = {
+            parent for key in frontier for parent in graph.get(key).parent_keys
+        } - upstream
+
+    assert {
+        simulation_key(NOMINAL),
+        archived_key(NOMINAL),
+        dg.AssetKey(["l1db", "variable_sources"]),
+        dg.AssetKey(["l1db", "schema"]),
+    } <= upstream
