@@ -23,7 +23,7 @@ from l1db_pipeline.sky_index import SkyIndex
 __all__ = ["SourceCatalog", "SourcesFileError", "load_sources", "write_sources"]
 
 _LENGTH_TOLERANCE = 1e-6
-_BLOCK = 65536
+_BLOCK = 16384  # rows that stay in the second-level cache
 _SEARCHES_WITHOUT_INDEX = 6
 """An index of 21 million sources costs as much as so many searches through all."""
 
@@ -109,8 +109,9 @@ def _cosines(
 
 
 def _blocks(xyz: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    for start in range(0, len(xyz), _BLOCK):
-        yield start, np.asarray(xyz[start : start + _BLOCK])
+    plain = np.asarray(xyz)  # slicing a memory map costs more than looking at it
+    for start in range(0, len(plain), _BLOCK):
+        yield start, plain[start : start + _BLOCK]
 
 
 def load_sources(path: str | os.PathLike[str]) -> SourceCatalog:
