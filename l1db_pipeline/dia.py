@@ -13,7 +13,12 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from l1db_pipeline.generators import Seed, rand_cone_xyz
-from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, rotation_matrix, unit_vector
+from l1db_pipeline.geometry import (
+    FOV_OPEN_ANGLE_RAD,
+    rotate,
+    rotation_matrix,
+    unit_vector,
+)
 from l1db_pipeline.ids import MAX_SOURCES_PER_VISIT
 from l1db_pipeline.sources import SourceCatalog
 
@@ -251,5 +256,5 @@ def _measurements(
 
 def _plane(xyz: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return coordinates, shape ``(2, n)``, on the plane that touches the field."""
-    x, y, z = rotation_matrix([0.0, 0.0, 1.0], axis).T @ xyz.T
+    x, y, z = rotate(xyz, rotation_matrix([0.0, 0.0, 1.0], axis).T).T
     return np.asarray(np.stack([x, y]) / np.maximum(np.abs(z), 1e-3))

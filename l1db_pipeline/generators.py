@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
-from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, rotation_matrix
+from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, rotate, rotation_matrix
 
 __all__ = ["catalog_size", "rand_cone_xyz", "rand_sphere_xyz", "sphere_blocks"]
 
@@ -120,4 +120,4 @@ def rand_cone_xyz(
     xyz[:, 0] = radius * np.cos(angle)
     xyz[:, 1] = radius * np.sin(angle)
     xyz[:, 2] = 1 - drop
-    return xyz @ rotation_matrix([0.0, 0.0, 1.0], direction).T
+    return rotate(xyz, rotation_matrix([0.0, 0.0, 1.0], direction))

@@ -12,8 +12,10 @@ __all__ = [
     "FOV_OPEN_ANGLE_RAD",
     "Tile",
     "TileGrid",
+    "cosines",
     "fov_circle",
     "make_square_tiles",
+    "rotate",
     "rotation_matrix",
     "unit_vector",
 ]
@@ -22,6 +24,8 @@ FOV_OPEN_ANGLE_RAD = math.radians(3.5)
 """Full opening angle of the camera's field of view."""
 _BORDER = 1e-9
 """Part of a field's half width within which a point still belongs to it."""
+
+_ROUNDING = 1e-15
 
 _Vector = NDArray[np.float64]
 
@@ -60,14 +64,43 @@ def rotation_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     is exact to rounding at any angle; Rodrigues' formula is not near 180 deg.
     """
     start, end = unit_vector(a), unit_vector(b)
-    halfway = start + end
-    length = np.linalg.norm(halfway)
-    if length == 0:
-        axis = np.zeros(3)
-        axis[np.argmin(np.abs(start))] = 1.0
-        halfway = np.cross(start, axis)
-        length = np.linalg.norm(halfway)
-    return _reflection(halfway / length) @ _reflection(start)
+    return _reflection(_halfway(start, end)) @ _reflection(start)
+
+
+def _halfway(start: _Vector, end: _Vector) -> _Vector:
+    """Return the unit vector half-way; one across ``start`` if they are opposite."""
+    sum_ = start + end
+    if start @ end < -0.5:
+        # nearly opposite, the part along start is lost in the rounding of their
+        # lengths: it follows from the part across, for the sum ends on the sphere
+        across = sum_ - (sum_ @ start) * start
+        square = float(across @ across)
+        if square < _ROUNDING**2:
+            axis = np.zeros(3)
+            axis[np.argmin(np.abs(start))] = 1.0
+            across = np.cross(start, axis)
+        sum_ = across + square / (1 + math.sqrt(1 - square)) * start
+    return np.asarray(sum_ / np.linalg.norm(sum_))
+
+
+def rotate(
+    xyz: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return vectors, shape ``(n, 3)``, each multiplied by a matrix from the left.
+
+    A vector gives the same to the last bit in any array and any process, which a
+    BLAS does not promise: its order of adding depends on places and threads.
+    """
+    return np.stack([cosines(xyz, row) for row in rotation], axis=1)
+
+
+def cosines(xyz: NDArray[np.float64], direction: ArrayLike) -> NDArray[np.float64]:
+    """Return the cosine of the angle of each unit vector to a direction.
+
+    The same to the last bit in any array and any process, as `rotate`.
+    """
+    x, y, z = np.asarray(direction, dtype=np.float64).tolist()
+    return np.asarray(xyz[:, 0] * x + xyz[:, 1] * y + xyz[:, 2] * z)
 
 
 def _reflection(normal: _Vector) -> NDArray[np.float64]:
@@ -171,7 +204,7 @@ class TileGrid:
             by rounding, in the outermost tile. So each point of the field of view
             lies in exactly one tile.
         """
-        x, y, z = self._rotation.T @ np.asarray(xyz, dtype=np.float64).T
+        x, y, z = rotate(np.asarray(xyz, dtype=np.float64), self._rotation.T).T
         half_width = math.tan(self.open_angle_rad / 2)
         in_front = z > 0
         z = np.where(in_front, z * half_width, 1.0)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, unit_vector
+from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, cosines, unit_vector
 from l1db_pipeline.ids import MAX_CATALOG_SOURCES
 from l1db_pipeline.sky_index import SkyIndex
 
@@ -91,21 +91,13 @@ class SourceCatalog:
         if self._index is not None:
             rows = self._index.rows_near(axis, open_angle_rad / 2)
             xyz = np.asarray(self.xyz[rows])
-            inside = _cosines(xyz, axis) > cos_half
+            inside = cosines(xyz, axis) > cos_half
             return rows[inside], xyz[inside]
         found = [np.empty(0, dtype=np.int64)]
         for start, block in _blocks(self.xyz):
-            found.append(start + np.flatnonzero(_cosines(block, axis) > cos_half))
+            found.append(start + np.flatnonzero(cosines(block, axis) > cos_half))
         rows = np.concatenate(found)
         return rows, np.asarray(self.xyz[rows])
-
-
-def _cosines(
-    xyz: NDArray[np.float64], axis: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Multiply in one order, which a BLAS does not promise for parts of an array."""
-    x, y, z = axis.tolist()
-    return np.asarray(xyz[:, 0] * x + xyz[:, 1] * y + xyz[:, 2] * z)
 
 
 def _blocks(xyz: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:

@@ -26,6 +26,7 @@ from l1db_pipeline.association import (
 )
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
+from l1db_pipeline.geometry import cosines
 from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.ids import new_object_ids
 from l1db_pipeline.matching import match_positions
@@ -159,7 +160,7 @@ def field_of_view(visit: Visit, *, margin_deg: float = 0.0) -> Area:
     cos_radius = np.cos(np.radians(visit.open_angle_deg / 2))
 
     def contains(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.asarray(xyz @ visit.centre >= cos_radius)
+        return np.asarray(cosines(xyz, visit.centre) >= cos_radius)
 
     # sphgeom.Circle takes the half angle (spec P10)
     radius_deg = visit.open_angle_deg / 2 + margin_deg

@@ -12,6 +12,7 @@ from l1db_pipeline.geometry import (
     TileGrid,
     fov_circle,
     make_square_tiles,
+    rotate,
     rotation_matrix,
     unit_vector,
 )
@@ -89,6 +90,19 @@ def test_vector_without_direction_is_refused(bad: tuple[float, ...]) -> None:
 def test_direction_of_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(3,\), not \(2,\)"):
         unit_vector([1, 2])
+
+
+@given(directions, st.integers(1, 300))
+def test_a_vector_is_rotated_to_the_same_bits_in_any_array(
+    direction: tuple[float, ...], count: int
+) -> None:
+    xyz = points_about(unit_vector(direction), 0.1, 300)
+    rotation = rotation_matrix([0, 0, 1], direction)
+
+    whole, part = rotate(xyz, rotation), rotate(xyz[:count].copy(), rotation)
+
+    assert np.array_equal(whole[:count], part)
+    np.testing.assert_allclose(whole, xyz @ rotation.T, atol=1e-15)
 
 
 def test_field_of_view_has_half_the_opening_angle_as_radius() -> None:
