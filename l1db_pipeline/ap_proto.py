@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def run_visits(
     schema: Schema,
     division: Division | None = None,
     verify_stored: bool = False,
-    daily_every: int = DAILY_EVERY,
+    daily_every: int | None = DAILY_EVERY,
     counts_every: int = COUNTS_EVERY,
 ) -> Iterator[VisitSummary]:
     """Process visits in their order; yield the summary of each.
@@ -101,9 +102,11 @@ def run_visits(
     verify_stored
         Process stored visits once more and compare the content; else they are
         passed over, with counts of 0 in their summaries.
-    daily_every, counts_every
-        Before a visit whose id is a multiple, the nightly table is merged, and rows
-        are counted, which takes long.
+    daily_every
+        Before a visit whose id is a multiple, the nightly table is merged; `None`
+        does so before the first visit of each later night, for ids that do not count.
+    counts_every
+        In a visit whose id is a multiple, rows are counted, which takes long.
 
     Yields
     ------
@@ -129,7 +132,7 @@ def run_visits(
             _log.info("Visit %s is already stored", visit.visit_id)
             yield _passed_over(visit)
             continue
-        if options.update and visit.visit_id % daily_every == 0:
+        if options.update and _is_daily_due(visit, last_time, daily_every):
             _do_daily_job(store)
         summary = _run_visit(
             store,
@@ -189,6 +192,19 @@ def _passed_over(visit: Visit) -> VisitSummary:
         n_sources=0,
         steps=(),
     )
+
+
+def _is_daily_due(
+    visit: Visit, last_time: datetime | None, daily_every: int | None
+) -> bool:
+    if daily_every is not None:
+        return visit.visit_id % daily_every == 0
+    return last_time is not None and _night(visit.time) > _night(last_time)
+
+
+def _night(time: datetime) -> date:
+    """Return the day at UTC-12, which has no midnight in a night."""
+    return (time.astimezone(UTC) - timedelta(hours=12)).date()
 
 
 def _do_daily_job(store: L1Store) -> None:

@@ -16,9 +16,17 @@ from l1db_pipeline.run_settings import SettingsConflictError
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.visit import Visit
 
-__all__ = ["Cadence", "StartTimeError", "next_pointings", "settle_cadence", "visits_of"]
+__all__ = [
+    "CADENCE_SETTING",
+    "Cadence",
+    "StartTimeError",
+    "next_pointings",
+    "settle_cadence",
+    "visits_of",
+]
 
-_SETTING = "run.cadence"
+CADENCE_SETTING = "run.cadence"
+"""Name of the setting in the database."""
 _DEFAULT_INTERVAL_S = 45
 
 
@@ -98,7 +106,7 @@ def settle_cadence(
         If another interval or other fields are asked for than the run has.
     """
     fields = tuple((float(ra), float(dec)) for ra, dec in fields_deg)
-    stored = store.get_setting(_SETTING)
+    stored = store.get_setting(CADENCE_SETTING)
     last = store.last_visit()
     last_time = last.time if last else None
     if stored is None:
@@ -117,7 +125,7 @@ def settle_cadence(
             fields_deg=fields,
         )
         if keep:
-            store.put_setting(_SETTING, cadence.to_json())
+            store.put_setting(CADENCE_SETTING, cadence.to_json())
         return cadence
     cadence = Cadence.from_json(stored)
     if interval_s is not None and interval_s != cadence.interval_s:

@@ -15,7 +15,7 @@ from types import FrameType
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from l1db_pipeline.ap_proto import Division, run_visits
+from l1db_pipeline.ap_proto import DAILY_EVERY, Division, run_visits
 from l1db_pipeline.association import Detections, detections_of
 from l1db_pipeline.cadence import next_pointings, settle_cadence, visits_of
 from l1db_pipeline.config import L1dbConfig
@@ -25,7 +25,7 @@ from l1db_pipeline.run_settings import RunSettings, catalog_digest, settle
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sources import SourceCatalog, load_sources
 from l1db_pipeline.store.base import L1Store, StoreOutcome
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.tile_process import open_run_store
 from l1db_pipeline.tile_workers import TileWorkers
 from l1db_pipeline.visit import MatchMode, Visit, VisitSummary
 from l1db_pipeline.visits_table import read_visits_table
@@ -76,13 +76,15 @@ def run(request: RunRequest, *, verbosity: int = 0) -> bool:
     catalog = load_sources(request.sources_file)
     _log.info("Finished loading variable sources, count = %s", len(catalog))
     with ExitStack() as stack:
-        store = open_store(config)
+        store = open_run_store(config, explain=request.explain)
         stack.callback(store.close)
         pointings, settings = _prepare(request, store, catalog)
         division = None
         if request.divide > 1:
             n_workers = request.n_workers or os.cpu_count() or 1
-            workers = stack.enter_context(TileWorkers(config, n_workers))
+            workers = stack.enter_context(
+                TileWorkers(config, n_workers, explain=request.explain)
+            )
             division = Division(request.divide, workers)
         visits = visits_of(pointings, settings.open_angle_deg)
         summaries = run_visits(
@@ -92,6 +94,7 @@ def run(request: RunRequest, *, verbosity: int = 0) -> bool:
             options=settings.options(config, update=request.update),
             schema=load_schema(config.schema_file, column_map=config.column_map),
             division=division,
+            daily_every=None if request.visits_file else DAILY_EVERY,
         )
         return _run_to_end(summaries, request)
 

@@ -14,6 +14,7 @@ from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.store.explain import Plans
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.tiles import make_tiles
 from l1db_pipeline.visit import (
@@ -26,10 +27,11 @@ from l1db_pipeline.visit import (
     store_prepared,
 )
 
-__all__ = ["READY", "Job", "Reply", "work"]
+__all__ = ["READY", "Job", "Reply", "open_run_store", "work"]
 
 READY = "ready"
 
+_log = logging.getLogger("ap_proto")
 _LOGGERS = ("ap_proto", "timer")
 
 _LogRecord = tuple[str, int, str]
@@ -59,7 +61,15 @@ class Reply:
     """Logger, level and message of each line."""
 
 
-def work(pipe: Connection, config: L1dbConfig) -> None:
+def open_run_store(config: L1dbConfig, *, explain: bool) -> L1Store:
+    """Open the store of a run; with ``explain`` it logs the plan of each read."""
+    if not explain:
+        return open_store(config)
+    plans = Plans(lambda line: _log.info("explain: %s", line), wanted=True)
+    return open_store(config, plans=plans)
+
+
+def work(pipe: Connection, config: L1dbConfig, *, explain: bool = False) -> None:
     """Answer messages until the pipe is closed at the other end.
 
     Messages are ``("visit", Job)``, which has no answer, and ``("prepare", tile)``
@@ -72,7 +82,7 @@ def work(pipe: Connection, config: L1dbConfig) -> None:
         logger.setLevel(logging.INFO)
         logger.addHandler(log)
         logger.propagate = False
-    with _opened(config) as worker, pipe:
+    with _opened(config, explain=explain) as worker, pipe:
         pipe.send(READY)
         while True:
             try:
@@ -103,6 +113,7 @@ class _LogKeeper(logging.Handler):
 class _TileWorker:
     config: L1dbConfig
     schema: Schema
+    explain: bool
     store: L1Store | None = None
     job: Job | None = None
     areas: dict[str, Area] = field(default_factory=dict)
@@ -127,7 +138,7 @@ class _TileWorker:
         if self.job is None:
             raise RuntimeError(f"tile {tile} came before its visit")
         if self.store is None:
-            self.store = open_store(self.config)
+            self.store = open_run_store(self.config, explain=self.explain)
         self.store.timings.steps.clear()
         prepared = prepare_visit(
             self.store,
@@ -151,10 +162,10 @@ class _TileWorker:
 
 
 @contextmanager
-def _opened(config: L1dbConfig) -> Iterator[_TileWorker]:
+def _opened(config: L1dbConfig, *, explain: bool) -> Iterator[_TileWorker]:
     """Yield a worker whose store is opened when first needed, closed in the end."""
-    schema = load_schema(config.schema_file or None)
-    worker = _TileWorker(config, schema)
+    schema = load_schema(config.schema_file, column_map=config.column_map)
+    worker = _TileWorker(config, schema, explain)
     try:
         yield worker
     finally:

@@ -86,12 +86,17 @@ class TileWorkers:
         Configuration of the database.
     n_workers
         Processes, at least 1.
+    explain
+        Log the database's plan of each read.
     """
 
-    def __init__(self, config: L1dbConfig, n_workers: int) -> None:
+    def __init__(
+        self, config: L1dbConfig, n_workers: int, *, explain: bool = False
+    ) -> None:
         if n_workers < 1:
             raise ValueError(f"at least one worker is needed, not {n_workers}")
         self._config = config
+        self._explain = explain
         self._n_workers = n_workers
         self._workers: list[_Worker] = []
 
@@ -183,7 +188,10 @@ class TileWorkers:
         while len(self._workers) < self._n_workers:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._config), daemon=True
+                target=work,
+                args=(theirs, self._config),
+                kwargs={"explain": self._explain},
+                daemon=True,
             )
             process.start()
             theirs.close()

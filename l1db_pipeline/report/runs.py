@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from l1db_pipeline.ap_proto import pointings_of
+from l1db_pipeline.cadence import CADENCE_SETTING
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.log2csv import SELECT_KEYS, STEP_KEYS, VISIT_COLUMNS, LogParser
+from l1db_pipeline.run_settings import SETTING_NAMES
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.timing import TABLE_ROWS_STEP
@@ -32,6 +35,8 @@ __all__ = [
 TOTAL_STEP = "Visit"
 """Name of the step that spans a whole visit."""
 
+_MOST_POINTINGS = 2000
+"""Pointings are settings of the database, read one by one."""
 _ROWS_SUFFIX = TABLE_ROWS_STEP.format(table="")
 _ROW_STEPS = {
     "Objects-read": "obj_in_fov",
@@ -150,8 +155,14 @@ def read_database(config_file: Path, name: str | None = None) -> Run:
     config = L1dbConfig.from_ini(config_file)
     store = open_store(config)
     try:
+        visit_ids = np.unique(store.read_timings()["visitId"])
+        every = -(-len(visit_ids) // _MOST_POINTINGS) or 1
         return read_store(
-            store, name=name or config_file.stem, source=safe_url(config.url)
+            store,
+            name=name or config_file.stem,
+            source=safe_url(config.url),
+            setting_names=(*SETTING_NAMES, CADENCE_SETTING),
+            pointings_deg=pointings_of(store, visit_ids[::every].tolist()),
         )
     finally:
         store.close()
