@@ -15,12 +15,11 @@ from archive_assets.visits.columns import (
 )
 from archive_assets.visits.hdf5_batches import hdf5_tables, iterate_hdf5
 from archive_assets.visits.hdf5_writer import replacing_file, write_batches
-from archive_assets.visits.opsim_batches import (
-    check_opsim,
-    iterate_opsim,
+from archive_assets.visits.opsim_batches import plan_table, read_table
+from archive_assets.visits.opsim_file import (
+    check_observations,
     open_opsim,
     opsim_table_names,
-    plan_table,
     quote_identifier,
 )
 
@@ -46,13 +45,14 @@ def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
     UnsupportedColumnError
         If a name or a value cannot be represented in HDF5.
     """
-    check_opsim(opsim, allow_empty=True)
 
     def tables() -> Iterator[tuple[str, int, Iterable[Batch]]]:
         with open_opsim(opsim) as connection:
+            connection.execute("BEGIN")  # nobody writes while we read
+            check_observations(connection, opsim, allow_empty=True)
             for name in opsim_table_names(connection):
                 plan = plan_table(connection, opsim, name)
-                yield name, plan.n_rows, iterate_opsim(opsim, name)
+                yield name, plan.n_rows, read_table(connection, opsim, plan)
 
     write_batches(h5, tables())
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_assets.visits.columns import Batch, UnsupportedColumnError, n_rows
+from archive_assets.visits.hdf5_chunks import ChunkEncoder
 from archive_assets.visits.nights import TIME_COLUMNS, night_mjds
 from archive_assets.visits.pytables import (
     Field,
@@ -97,6 +98,7 @@ class _TableWriter:
         self._shape = shape
         self._expected_rows = expected_rows
         self._fields: list[Field] = []
+        self._encoder = ChunkEncoder(1)
         self._table: h5py.Dataset | None = None
         self._pending: NDArray[np.void] = np.empty(0, dtype=[("index", "<i8")])
         self._n_pending = 0
@@ -134,6 +136,9 @@ class _TableWriter:
             ]
         )
         rows = max(1, min(_CHUNK_BYTES // dtype.itemsize, max(1, self._expected_rows)))
+        # the last tenth of size costs most of the time: worth it for a night
+        level = 9 if self._expected_rows <= _SMALL_TABLE_ROWS else 1
+        self._encoder = ChunkEncoder(level)
         self._table = self._group.create_dataset(
             "table",
             shape=(0,),
@@ -142,8 +147,7 @@ class _TableWriter:
             chunks=(rows,),
             shuffle=True,
             compression="gzip",
-            # the last tenth of size costs half of the time: worth it for a night
-            compression_opts=6 if self._expected_rows <= _SMALL_TABLE_ROWS else 1,
+            compression_opts=level,
             fletcher32=True,
         )
         self._pending = np.zeros(rows, dtype=dtype)
@@ -159,8 +163,9 @@ class _TableWriter:
             if self._shape.index is None
             else self._shape.index[first:last]
         )
+        self._pending[self._n_pending :] = np.zeros((), dtype=self._pending.dtype)
         self._table.resize((last,))
-        self._table[first:last] = self._pending[: self._n_pending]
+        self._table.id.write_direct_chunk((first,), self._encoder.encode(self._pending))
         if self._pending_nights is not None:
             nights = self._pending_nights[: self._n_pending]
             self._nights.append((int(nights.min()), int(nights.max())))

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from archive_assets.visits.frames import frame_of_batches
-from archive_assets.visits.opsim_batches import (
+from archive_assets.visits.opsim_batches import iterate_opsim
+from archive_assets.visits.opsim_file import (
     OpsimFileError,
     check_opsim,
-    iterate_opsim,
     open_opsim,
     opsim_table_names,
 )

@@ -146,7 +146,7 @@ def test_a_text_in_a_number_column_of_a_long_table_is_an_error(
         "INSERT INTO observations VALUES ('soon')",
     )
 
-    with pytest.raises(OpsimFileError, match="not a number"):
+    with pytest.raises(OpsimFileError, match="mixes numbers and texts"):
         read_opsim(path)
 
 
