@@ -15,6 +15,7 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.dia import SimulatedSources
 from l1db_pipeline.filling import hashed_uniform, row_keys
 from l1db_pipeline.htm import htm_index, xyz_to_radec
+from l1db_pipeline.id_set import IdSet
 from l1db_pipeline.ids import new_object_ids, source_ids
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.schema.times import mjd_tai_from_utc
@@ -132,7 +133,7 @@ def forced_photometry_rows(
     cutoff
         An object whose last detection is longer ago is left alone.
     """
-    undetected = ~np.isin(known["diaObjectId"], detected_ids)
+    undetected = ~IdSet(detected_ids).holds(known["diaObjectId"])
     recent = time - known["lastNonForcedSource"] <= np.timedelta64(cutoff)
     return np.flatnonzero(undetected & recent)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.id_set import IdSet
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.bookkeeping import FilledColumns
 from l1db_pipeline.store.chunks import ChunkGroup, encode_chunks, group_chunks
@@ -165,7 +166,7 @@ class HistoryTable:
         rows = self._database.select(
             self.table, present, where, null_free=self._filled.null_free(self.table)
         )
-        wanted = _are_in(rows["diaObjectId"], ids) & ~rows.null_mask("diaObjectId")
+        wanted = IdSet(ids).holds(rows["diaObjectId"]) & ~rows.null_mask("diaObjectId")
         return add_empty_columns(
             self.table, rows.take(np.flatnonzero(wanted)), list(dict.fromkeys(columns))
         )
@@ -233,7 +234,7 @@ class HistoryTable:
         columns: Sequence[str],
     ) -> Catalog:
         object_ids, is_null = group.column("diaObjectId")
-        wanted = _are_in(object_ids, ids)
+        wanted = IdSet(ids).holds(object_ids)
         if is_null is not None:
             wanted &= ~is_null
         if window != TimeWindow():
@@ -243,16 +244,6 @@ class HistoryTable:
         rest = group.catalog(others, keep)
         columns_kept = {"diaObjectId": object_ids[keep], **rest.columns}
         return Catalog(columns_kept, rest.nulls)
-
-
-def _are_in(values: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which values are in an ascending array."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=np.bool_)
-    places = np.searchsorted(ordered, values)
-    places[places == len(ordered)] = 0
-    found: NDArray[np.bool_] = ordered[places] == values
-    return found
 
 
 def _objects(items: Sequence[Any]) -> NDArray[np.object_]:

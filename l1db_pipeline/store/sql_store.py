@@ -13,6 +13,7 @@ from typing_extensions import override
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.htm import radec_to_xyz
+from l1db_pipeline.id_set import sorted_unique
 from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
@@ -239,7 +240,7 @@ class SqlL1Store(L1Store):
     def _select_objects(self, region: Region | None, object_ids: _Ids | None) -> _Ids:
         wanted = None
         if object_ids is not None:
-            wanted = np.unique(np.asarray(object_ids, dtype=np.int64))
+            wanted = sorted_unique(np.asarray(object_ids, dtype=np.int64))
         if region is None and wanted is not None:
             return wanted
         if region is None:
