@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
+from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
 
 from l1db_pipeline.services import EmbeddedPostgres
 
@@ -50,6 +50,21 @@ def database_dsn(postgres_dsn: str) -> Iterator[str]:
 def database_url(database_dsn: str) -> str:
     """SQLAlchemy URL, psycopg 3, of an empty database of the test."""
     return _url(database_dsn)
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """SQLAlchemy URL of a MariaDB database: take table names with a prefix in it."""
+    url = os.environ.get("MARIADB_TEST_URL")
+    if not url:
+        pytest.skip("no MariaDB: set MARIADB_TEST_URL to the URL of a database")
+    name = f"test_{secrets.token_hex(6)}"
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(DDL(f"CREATE DATABASE {name}"))
+    yield make_url(url).set(database=name).render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.execute(DDL(f"DROP DATABASE {name}"))
 
 
 @contextmanager

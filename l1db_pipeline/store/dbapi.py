@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.sql.elements import ColumnElement
 from typing_extensions import override
 
@@ -48,7 +49,11 @@ class DbapiDatabase(Database, ABC):
 
     @abstractmethod
     def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-        """Return ``column IN`` a JSON array that is bound as ``name``."""
+        """Return ``column IN`` what `_id_list` gave, bound as ``name``."""
+
+    def _id_list(self, ids: NDArray[np.int64]) -> Any:
+        """Return ids as `_is_one_of` takes them: a JSON array."""
+        return json.dumps(ids.tolist())
 
     @abstractmethod
     def _to_rows(
@@ -114,7 +119,7 @@ class DbapiDatabase(Database, ABC):
                     clauses.append(element.is_(None))
                 case Op.ONE_OF:
                     clauses.append(self._is_one_of(element, name))
-                    values[name] = json.dumps(np.asarray(condition.value).tolist())
+                    values[name] = self._id_list(np.asarray(condition.value))
                 case Op.IN_RANGES:
                     parts = []
                     for number, (low, high) in enumerate(condition.value.tolist()):

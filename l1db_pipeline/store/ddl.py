@@ -115,7 +115,8 @@ class Tables:
         ]
         sql_names = {column.name: column.sql_name for column in table.columns}
         name = self.sql_name(table)
-        made = sa.Table(name, self._metadata, *columns, **_OPTIONS.get(table.name, {}))
+        options = {"mysql_engine": "InnoDB", **_OPTIONS.get(table.name, {})}
+        made = sa.Table(name, self._metadata, *columns, **options)
         if table.primary_key:
             keys = [made.c[sql_names[key]] for key in table.primary_key]
             made.append_constraint(sa.PrimaryKeyConstraint(*keys, name=f"PK_{name}"))
@@ -130,6 +131,11 @@ class Tables:
         special = _SPECIAL[self.dialect.name].get(column.datatype)
         if special is not None:
             return special
+        if self.dialect.name == "mysql" and column.length:
+            # keys tell "a" from "A" and from "a ", as the other databases do
+            return mysql.VARCHAR(
+                column.length, charset="utf8mb4", collation="utf8mb4_nopad_bin"
+            )
         common = _COMMON.get(column.datatype)
         if common is not None:
             return common

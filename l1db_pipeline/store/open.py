@@ -70,4 +70,20 @@ def _sqlite(config: L1dbConfig, known: Sequence[Table]) -> Database:
     return SqliteDatabase(config.url, prefix=config.prefix, known=known)
 
 
-_OPENERS: Mapping[str, _Opener] = {"postgresql": _postgres, "sqlite": _sqlite}
+def _mariadb(config: L1dbConfig, known: Sequence[Table]) -> Database:
+    try:
+        from l1db_pipeline.store.mariadb import MariadbDatabase  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{safe_url(config.url)} needs {error.name}: "
+            "install the extra mariadb of l1db-pipeline"
+        ) from None
+    return MariadbDatabase(config.url, prefix=config.prefix, known=known)
+
+
+_OPENERS: Mapping[str, _Opener] = {
+    "mariadb": _mariadb,
+    "mysql": _mariadb,
+    "postgresql": _postgres,
+    "sqlite": _sqlite,
+}

@@ -24,6 +24,9 @@ def open_stores(
             if options.backend == "postgresql":
                 url = request.getfixturevalue("shared_database_url")
                 config = options.config(url, namespace=f"n{secrets.token_hex(6)}")
+            elif options.backend == "mariadb":
+                url = request.getfixturevalue("mariadb_url")
+                config = options.config(url, prefix=f"p{secrets.token_hex(4)}_")
             else:
                 folder = tmp_path_factory.mktemp("sqlite")
                 config = options.config(f"sqlite:///{folder / 'l1.db'}")
@@ -35,7 +38,15 @@ def open_stores(
         yield opened
 
 
-@pytest.fixture(params=combinations(), ids=str)
+_MARKS = {"postgresql": pytest.mark.postgresql, "mariadb": pytest.mark.mariadb}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(options, id=str(options), marks=_MARKS.get(options.backend, ()))
+        for options in combinations()
+    ]
+)
 def options(request: pytest.FixtureRequest) -> Options:
     """One combination of backend and options."""
     chosen: Options = request.param

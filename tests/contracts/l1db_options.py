@@ -9,7 +9,7 @@ from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 _VALUES: dict[str, tuple[Any, ...]] = {
-    "backend": ("postgresql", "sqlite"),
+    "backend": ("postgresql", "sqlite", "mariadb"),
     "index": tuple(ObjectIndex),
     "nightly": (False, True),
     "replace": (False, True),

@@ -1,5 +1,6 @@
 """Verification, digests and off-line work, on every backend and options."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,10 @@ FAULTY = [
 PACKED = [
     FAULTY[0],
     Options("postgresql", ObjectIndex.HTM20_ID_IOV, True, False, History.PACKED),
+    pytest.param(
+        Options("mariadb", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
+        marks=pytest.mark.mariadb,
+    ),
 ]
 
 
@@ -239,6 +244,8 @@ def test_every_backend_and_option_gives_the_same_digest(
 ) -> None:
     digests = []
     for options in combinations():
+        if options.backend == "mariadb" and "MARIADB_TEST_URL" not in os.environ:
+            continue
         store = open_stores(options)
         empty_store(store)
         for visit_id, ids in ((1, IDS), (3, IDS[:40]), (2, IDS[20:])):

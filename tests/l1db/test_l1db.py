@@ -1,6 +1,7 @@
 # ruff: noqa: DTZ001  # times of the original's records are naive, UTC
 import logging
 import multiprocessing
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -66,17 +67,25 @@ def _visit(database: L1db, visit: int, time: datetime, n_objects: int = 3) -> No
     database.saveVisit(visit, time)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("pg", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("database", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def open_l1db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open one database, made at the first call, with options of the INI file."""
     url = (
         f"sqlite:///{tmp_path}/l1.db"
         if request.param == "sqlite"
-        else request.getfixturevalue("database_url")
+        else request.getfixturevalue(f"{request.param}_url")
     )
+    prefix = f"p{secrets.token_hex(4)}_" if request.param == "mariadb" else ""
     opened = []
 
     def open_it(**options: object) -> L1db:
+        options = {"prefix": prefix, **options}
         file = tmp_path / "l1db.cfg"
         lines = "\n".join(f"{name} = {value}" for name, value in options.items())
         file.write_text(f"[database]\nurl = {url}\n[l1db]\n{lines}\n")
