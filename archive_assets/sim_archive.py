@@ -36,6 +36,7 @@ __all__ = [
     "NoMatchingSimulationsFoundError",
     "NoVisitsArchivedError",
     "Stacker",
+    "coming_nights",
     "drive_sim",
     "fetch_obsloctap_visits",
     "fetch_sim_for_nights",
@@ -252,7 +253,7 @@ def fetch_obsloctap_visits(
     reference_mjd = now_mjd
     if day_obs is not None:
         reference_mjd = float(_mjd(dayobs_to_date(day_obs)))
-    first, last = _coming_nights(reference_mjd, nights)
+    first, last = coming_nights(reference_mjd, nights)
     age = max_simulation_age
     if age is None:
         age = math.ceil(now_mjd - reference_mjd) + 1
@@ -268,7 +269,7 @@ def fetch_obsloctap_visits(
     return visits.loc[:, list(columns)]
 
 
-def _coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
+def coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
     """Return the first and last night from the next sunset on."""
     from archive_assets.prenight import read_almanac  # noqa: PLC0415 - heavy
     from archive_assets.simulation.site_data.files import site_data_folder  # noqa: PLC0415 - heavy

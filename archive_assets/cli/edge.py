@@ -5,10 +5,11 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import click
+from typing_extensions import override
 
 from archive_assets.errors import ArchiveError
 
-__all__ = ["DAY_OBS", "plain_errors"]
+__all__ = ["DAY_OBS", "WithTags", "plain_errors"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,3 +29,22 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(str(error)) from error
 
     return wrapped
+
+
+class WithTags(click.Command):
+    """Takes several values after one ``--tags``, as the original does."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        in_tags = False
+        for argument in args:
+            if argument.startswith("-"):
+                in_tags = argument == "--tags"
+                if not in_tags:
+                    spread.append(argument)
+            elif in_tags:
+                spread += ["--tags", argument]
+            else:
+                spread.append(argument)
+        return super().parse_args(ctx, spread)

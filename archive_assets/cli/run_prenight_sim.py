@@ -3,33 +3,13 @@
 from pathlib import Path
 
 import click
-from typing_extensions import override
 
-from archive_assets.cli.edge import plain_errors
+from archive_assets.cli.edge import WithTags, plain_errors
 
 __all__ = ["main"]
 
 
-class _WithTags(click.Command):
-    """Takes several values after one ``--tags``, as the original does."""
-
-    @override
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        in_tags = False
-        for argument in args:
-            if argument.startswith("-"):
-                in_tags = argument == "--tags"
-                if not in_tags:
-                    spread.append(argument)
-            elif in_tags:
-                spread += ["--tags", argument]
-            else:
-                spread.append(argument)
-        return super().parse_args(ctx, spread)
-
-
-@click.command(cls=_WithTags, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=WithTags, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("scheduler", type=click.Path(exists=True, dir_okay=False))
 @click.argument("observatory", type=click.Path(exists=True, dir_okay=False))
 @click.argument("day_obs", type=int)

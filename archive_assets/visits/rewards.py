@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from archive_assets.visits.columns import Batch, UnsupportedColumnError
-from archive_assets.visits.frames import batch_of_frame, frame_of_batch
+from archive_assets.visits.columns import Batch
+from archive_assets.visits.frames import batch_of_frame
 from archive_assets.visits.hdf5_nodes import child_group, open_hdf5, table_keys
-from archive_assets.visits.hdf5_tables import StoredTable, stored_table
+from archive_assets.visits.hdf5_tables import stored_table
 from archive_assets.visits.hdf5_writer import write_batches
+from archive_assets.visits.indexed_frames import (
+    index_levels,
+    with_index,
+    with_levels,
+)
 from archive_assets.visits.pytables import Shape
 
 __all__ = ["OBS_REWARDS", "REWARD_DF", "read_rewards", "write_rewards"]
@@ -46,10 +51,10 @@ def write_rewards(
     index = pd.Index(obs_rewards.index)
     series_name = "values" if obs_rewards.name is None else str(obs_rewards.name)
     tables: dict[str, Batch] = {
-        REWARD_DF: batch_of_frame(_with_levels(reward_df)),
+        REWARD_DF: batch_of_frame(with_levels(reward_df)),
         OBS_REWARDS: batch_of_frame(obs_rewards.to_frame(series_name)),
     }
-    levels = tuple(map(str, reward_df.index.names)) if _has_levels(reward_df) else ()
+    levels = index_levels(reward_df)
     shapes = {
         REWARD_DF: Shape(levels=levels),
         OBS_REWARDS: Shape(
@@ -62,19 +67,6 @@ def write_rewards(
     write_batches(
         path, ((name, sizes[name], [tables[name]]) for name in tables), shapes
     )
-
-
-def _has_levels(frame: pd.DataFrame) -> bool:
-    return any(name is not None for name in frame.index.names)
-
-
-def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the levels of an index columns; an index without a name is dropped."""
-    if not _has_levels(frame):
-        return frame
-    if not all(isinstance(name, str) for name in frame.index.names):
-        raise UnsupportedColumnError(str(frame.index.names), "are names of an index")
-    return frame.reset_index()
 
 
 def read_rewards(
@@ -104,23 +96,9 @@ def read_rewards(
             for key in (REWARD_DF, OBS_REWARDS)
             if key in keys
         }
-        frames = {key: _with_index(table) for key, table in tables.items()}
+        frames = {key: with_index(table) for key, table in tables.items()}
     obs_rewards = frames.get(OBS_REWARDS)
     return (
         frames.get(REWARD_DF),
         None if obs_rewards is None else obs_rewards.iloc[:, 0],
     )
-
-
-def _with_index(table: StoredTable) -> pd.DataFrame:
-    frame = frame_of_batch(table.read(table.columns, 0, table.n_rows))
-    levels = table.index()
-    values = [
-        frame_of_batch({"level": level.array})["level"].to_numpy() for level in levels
-    ]
-    if len(levels) == 1:
-        frame.index = pd.Index(values[0], name=levels[0].name)
-    else:
-        names = [level.name for level in levels]
-        frame.index = pd.MultiIndex.from_arrays(values, names=names)
-    return frame
