@@ -206,11 +206,13 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         with self.transaction() as connection:
             return files.registered_file(connection, uuid, file_type).sha256
 
-    def insert_nightly_stats(self, visitseq_uuid: UUID, stats_df: pd.DataFrame) -> None:
+    def insert_nightly_stats(
+        self, visitseq_uuid: UUID, nightly_stats: pd.DataFrame
+    ) -> None:
         """Store nightly statistics, all or none; duplicates are refused."""
         with self.transaction() as connection:
             nightly_statistics.insert_statistics(
-                connection, checked_uuid(visitseq_uuid), stats_df
+                connection, checked_uuid(visitseq_uuid), nightly_stats
             )
 
     def query_nightly_stats(self, visitseq_uuid: UUID) -> pd.DataFrame:
