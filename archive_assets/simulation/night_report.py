@@ -232,10 +232,10 @@ def _draw_bands(axes: Axes, sequences: Mapping[str, pd.DataFrame]) -> None:
             left += width
     for row, total in enumerate(left):
         axes.text(total, row, f" {total:.0f}", va="center", size=8)
-    axes.invert_yaxis()
     axes.margins(x=0.1)
+    axes.set_ylim(len(sequences) + 0.1, -0.6)  # the first on top, room for a legend
     axes.set(title="visits by band", xlabel="visits")
-    _legend(axes)
+    _legend(axes, "lower right")
 
 
 def _draw_lead(
@@ -296,8 +296,8 @@ def _draw_common(
         axes.text(part, row, f" {part:.0f} %", va="center", size=8)
     axes.invert_yaxis()
     axes.set(
-        title="nominal visits with a visit of the same band within 1.75°",
-        xlabel="% of the nominal visits",
+        title="nominal fields that are observed in the same band",
+        xlabel="% of the nominal visits with another within 1.75°",
         xlim=(0, 112),
     )
 
@@ -359,9 +359,9 @@ def _circular_mean_deg(angle_deg: NDArray[np.float64]) -> float:
     return float(np.round(np.degrees(np.angle(mean)) / 30) * 30 % 360)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, place: str = "best") -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(ncols=6, frameon=False, fontsize=8, loc="best")
+        axes.legend(ncols=6, frameon=False, fontsize=8, loc=place)
 
 
 def _say_empty(axes: Axes) -> None:

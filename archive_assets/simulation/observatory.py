@@ -54,7 +54,7 @@ def model_observatory(
         Name of the camera rotation, ``rubin`` or ``auxtel``.
     """
     noon = day_obs_mjd(day_obs)
-    movement = KinemModel(mjd0=noon)
+    movement = KinemModel(mjd0=noon, telescope=telescope)
     movement.setup_camera(**rotator_movement(_ROTATOR_PERCENT))
     movement.setup_telescope(**tma_movement(_TELESCOPE_PERCENT))
     seeing = options.seeing_arcsec

@@ -16,6 +16,7 @@ from rubin_scheduler.scheduler.example import (
     simple_pairs_survey,
 )
 from rubin_scheduler.scheduler.schedulers import BaseQueueManager, CoreScheduler
+from rubin_scheduler.utils import rotation_converter
 
 from archive_assets.simulation.errors import SchedulerConfigError
 from archive_assets.simulation.site_data.files import day_obs_mjd
@@ -55,8 +56,12 @@ def builtin_scheduler(
         [simple_pairs_survey(bandname=a, bandname2=b, **common) for a, b in _PAIRS],
         [simple_greedy_survey(bandname=band, **common) for band in _GREEDY],
     ]
-    if seed != DEFAULT_SEED:
-        for survey in (survey for tier in surveys for survey in tier):
+    for survey in (survey for tier in surveys for survey in tier):
+        for detailer in survey.detailers:
+            # the examples of rubin_scheduler 4.6 are of the simonyi telescope only
+            if hasattr(detailer, "rc"):
+                detailer.rc = rotation_converter(telescope=telescope)
+        if seed != DEFAULT_SEED:
             _tessellate_anew(survey, seed)
     return CoreScheduler(
         surveys,
@@ -64,7 +69,9 @@ def builtin_scheduler(
         keep_rewards=keep_rewards,
         telescope=telescope,
         survey_start_mjd=common["survey_start"],
-        queue_manager=BaseQueueManager(detailers=[RotspUpdateDetailer()]),
+        queue_manager=BaseQueueManager(
+            detailers=[RotspUpdateDetailer(telescope=telescope)]
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from archive_assets.errors import ArchiveError
@@ -75,9 +76,18 @@ def _run(job: Job, folder: Path) -> None:
             "nside": outcome.nside,
             "n_parent_visits": outcome.n_parent_visits,
             "cpu_s": usage.ru_utime + usage.ru_stime,
-            "peak_memory_bytes": usage.ru_maxrss * _KIB,
+            "peak_memory_bytes": _peak_memory_bytes(),
         },
     )
+
+
+def _peak_memory_bytes() -> int:
+    # Linux counts in ru_maxrss the process from which this one was started
+    with suppress(FileNotFoundError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * _KIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
 def _end_with_parent() -> None:
