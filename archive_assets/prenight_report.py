@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from lsst.resources import ResourcePath
 
+from archive_assets.archiving import SYNTHETIC_TAG
 from archive_assets.errors import ArchiveError
-from archive_assets.prenight_archive import SYNTHETIC_TAG
 from archive_assets.prenightindex import get_prenight_index
 from archive_assets.visits.hdf5 import read_visits
 from archive_assets.visits.opsim import read_opsim

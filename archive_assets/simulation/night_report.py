@@ -7,6 +7,7 @@ the same time in one process.
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -359,7 +360,7 @@ def _circular_mean_deg(angle_deg: NDArray[np.float64]) -> float:
     return float(np.round(np.degrees(np.angle(mean)) / 30) * 30 % 360)
 
 
-def _legend(axes: Axes, place: str = "best") -> None:
+def _legend(axes: Axes, place: Literal["best", "lower right"] = "best") -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(ncols=6, frameon=False, fontsize=8, loc=place)
 

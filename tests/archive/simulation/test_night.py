@@ -109,8 +109,8 @@ def test_each_variant_is_archived_indexed_and_described(
     assert row["first_day_obs"] == row["last_day_obs"] == "2026-01-01"
     kwargs = row["sim_runner_kwargs"]
     assert isinstance(kwargs, dict)
-    assert kwargs["seed"] == 42
-    assert kwargs["site_data"] == "synthetic"
+    assert kwargs["provenance"]["seed"] == 42
+    assert kwargs["provenance"]["site_data"] == "synthetic"
     assert kwargs["variant"]["observatory"]["seeing_arcsec"] == 0.44
     files = row["files"]
     assert isinstance(files, dict)
