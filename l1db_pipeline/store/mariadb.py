@@ -15,6 +15,7 @@ Packed history keeps them as they are.
 """
 
 import hashlib
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -99,12 +100,29 @@ class MariadbDatabase(DbapiDatabase):
         self._database_name = parts.database or ""
         self._locks = 0
         self._is_closed = False
+        self._connection = pymysql.Connection(
+            **{"charset": "utf8mb4", **options},
+            autocommit=True,
+            init_command=_SESSION,
+            defer_connect=True,
+        )
         with self._translated():
-            self._connection = pymysql.connect(
-                **{"charset": "utf8mb4", **options},
-                autocommit=True,
-                init_command=_SESSION,
-            )
+            self._connection.connect(self._unix_socket())
+
+    def _unix_socket(self) -> socket.socket | None:
+        """Return a connected socket; PyMySQL 1.2.4 leaks its own if that fails."""
+        path = self._connection.unix_socket
+        if not path:
+            return None
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(self._connection.connect_timeout)
+            connected.connect(path)
+        except OSError as error:
+            connected.close()
+            problem = f"no connection to {path}: {error.strerror or error}"
+            raise DatabaseUnavailableError(self.place, problem) from error
+        return connected
 
     @override
     def close(self) -> None:
