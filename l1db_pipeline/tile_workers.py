@@ -12,7 +12,7 @@ import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,7 +68,7 @@ class WorkerError(L1dbError):
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    process: SpawnProcess
+    process: ForkServerProcess
     pipe: Connection
     held: list[str] = field(default_factory=list)
     """Tiles that it prepared and holds for the second phase."""
@@ -184,7 +184,10 @@ class TileWorkers:
             worker.pipe.close()
             self._workers.remove(worker)
         started: list[Connection] = []
-        context = multiprocessing.get_context("spawn")  # fork would share connections
+        # a plain fork would share connections; the server of forks has none, and has
+        # imported what every worker needs
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["l1db_pipeline.tile_process"])
         while len(self._workers) < self._n_workers:
             ours, theirs = context.Pipe()
             process = context.Process(

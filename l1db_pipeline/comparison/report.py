@@ -95,7 +95,7 @@ def _side_by_side(bakeoff: BakeOff) -> Section:
     for result, median, size in zip(bakeoff.results, medians, sizes, strict=True):
         seconds, visits = _database_seconds(result), result.run.visits
         first, last = seconds.head(edge).median(), seconds.tail(edge).median()
-        line = fit_line(visits["visit"], seconds)
+        line = fit_line(visits["order"], seconds)
         rows.append(
             [
                 result.candidate.name,
@@ -161,7 +161,7 @@ def _growth(bakeoff: BakeOff) -> Section:
     for number, result in enumerate(bakeoff.results):
         visits = without_row_counts(result.run.visits)
         seconds = _database_seconds(result).loc[visits.index]
-        found = bins(visits["visit"], seconds, n_most=15)
+        found = bins(visits["order"], seconds, n_most=15)
         panel.plot(
             [b.centre for b in found],
             [1000 * float(np.median(b.measured)) for b in found],
@@ -227,7 +227,7 @@ def _published(bakeoff: BakeOff) -> Section:
         )
     for result in bakeoff.results:
         visits = without_row_counts(result.run.visits)
-        found = bins(visits["visit"], visits["visit_real"], n_most=10)
+        found = bins(visits["order"], visits["visit_real"], n_most=10)
         panel.plot(
             [b.centre / bakeoff.plan.fields for b in found],
             [float(np.median(b.measured)) for b in found],

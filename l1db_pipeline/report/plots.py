@@ -72,7 +72,7 @@ def steps_figure(run: Run) -> Figure:
     n_rows = max(1, (len(shown) + 1) // 2)
     figure, panels = new_figure(n_rows, 2)
     for panel, (key, title) in zip(panels, shown, strict=False):
-        _boxes(panel, visits["visit"], visits[key])
+        _boxes(panel, visits["order"], visits[key])
         panel.set(title=title, xlabel="visit", ylabel="seconds")
     for panel in panels[len(shown) :]:
         panel.set_visible(False)
@@ -91,7 +91,7 @@ def tables_figure(runs: Sequence[Run]) -> Figure:
                 if not table.empty:
                     label = name if len(runs) == 1 else f"{name} · {run.name}"
                     panel.plot(
-                        table["visit"], table[column] / scale, style,
+                        table["order"], table[column] / scale, style,
                         color=color, label=label, marker=".",
                     )  # fmt: skip
     rows.set(title="rows", xlabel="visit", ylabel="rows")
@@ -119,16 +119,16 @@ def fractions_figure(run: Run) -> Figure:
             "rest (simulate, match, ...)": (total - select - stored).clip(0) / total,
         }
     )
-    _shares(whole, visits["visit"], parts)
+    _shares(whole, visits["order"], parts)
     cpu = [(b.centre, b.measured.mean()) for b in bins(
-        visits["visit"], visits["visit_cpu"] / total
+        visits["order"], visits["visit_cpu"] / total
     )]  # fmt: skip
     if cpu:
         whole.plot(*zip(*cpu, strict=True), "k--", label="client CPU / wall")
     whole.set(title="share of the visit's wall time", xlabel="visit", ylim=(0, 1.05))
     shown = {title: visits[key] / stored for key, title in _STORE_PARTS
              if visits[key].notna().any()}  # fmt: skip
-    _shares(store, visits["visit"], pd.DataFrame(shown))
+    _shares(store, visits["order"], pd.DataFrame(shown))
     store.set(title="share of the store's wall time", xlabel="visit", ylim=(0, 1.05))
     for panel in (whole, store):
         _legend_or_note(panel, "no such timings in this run")
@@ -141,7 +141,7 @@ def over_threshold_figure(runs: Sequence[Run], threshold_s: float) -> Figure:
     figure, (panel,) = new_figure(1, 1, panel_inches=(7.5, 3.2))
     for run, color in zip(runs, _colors(len(runs)), strict=True):
         visits = without_row_counts(run.visits)
-        shares = share_over(visits["visit"], _total(visits), threshold_s)
+        shares = share_over(visits["order"], _total(visits), threshold_s)
         if shares:
             panel.plot(
                 *zip(*shares, strict=True), color=color, marker="o", label=run.name
@@ -161,7 +161,7 @@ def runs_figure(runs: Sequence[Run]) -> Figure:
     figure, (panel,) = new_figure(1, 1, panel_inches=(7.5, 4))
     for run, color in zip(runs, _colors(len(runs)), strict=True):
         visits = without_row_counts(run.visits)
-        found = bins(visits["visit"], _total(visits))
+        found = bins(visits["order"], _total(visits))
         centres = [b.centre for b in found]
         means = [b.measured.mean() for b in found]
         panel.plot(centres, means, "s-", color=color, label=run.name, markersize=4)

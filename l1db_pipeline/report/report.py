@@ -92,7 +92,7 @@ def _summary_row(run: Run, threshold_s: float) -> list[str]:
     visits = without_row_counts(run.visits)
     total = visits["visit_real"].fillna(visits["visit_proc_real"])
     first, last = total.head(_EDGE).median(), total.tail(_EDGE).median()
-    line = fit_line(visits["visit"], total)
+    line = fit_line(visits["order"], total)
     return [
         run.name,
         str(len(run.visits)),

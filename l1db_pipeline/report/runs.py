@@ -35,6 +35,8 @@ __all__ = [
 TOTAL_STEP = "Visit"
 """Name of the step that spans a whole visit."""
 
+_LARGEST_COUNT = 10_000_000
+"""Larger visit ids are of days, as 2026010100001."""
 _MOST_POINTINGS = 2000
 """Pointings are settings of the database, read one by one."""
 _ROWS_SUFFIX = TABLE_ROWS_STEP.format(table="")
@@ -63,9 +65,14 @@ class Run:
     source: str
     """Where the numbers come from, for people."""
     visits: pd.DataFrame
-    """A row per visit, sorted; `VISIT_COLUMNS`, seconds and rows, NaN for none."""
+    """A row per visit, sorted; `VISIT_COLUMNS`, seconds and rows, NaN for none.
+
+    Column ``order`` is what plots run along: the visit's id, or its place in the run
+    where ids (day and sequence number) do not count on.
+    """
     tables: pd.DataFrame
-    """Columns ``visit``, ``table``, ``n_rows`` and ``n_bytes`` (NaN for unknown)."""
+    """Columns ``visit``, ``order``, ``table``, ``n_rows``, ``n_bytes`` (NaN: unknown).
+    """
     pointings_deg: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     """RA and Dec of visits, ICRS, shape ``(n, 2)``; empty if not known."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -190,14 +197,28 @@ def run_from_timings(
             "n_bytes": sizes["n_bytes"],
         }
     ).reset_index(drop=True)
+    visits, tables = _in_order(_visits_frame(frame[~is_table], tables), tables)
     return Run(
         name=name,
         source=source,
-        visits=_visits_frame(frame[~is_table], tables),
+        visits=visits,
         tables=tables,
         pointings_deg=np.empty((0, 2)) if pointings_deg is None else pointings_deg,
         settings=dict(settings or {}),
     )
+
+
+def _in_order(
+    visits: pd.DataFrame, tables: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both with column ``order``."""
+    ids = np.unique(visits["visit"].to_numpy())
+    if len(ids) and ids[-1] > _LARGEST_COUNT:
+        return (
+            visits.assign(order=np.searchsorted(ids, visits["visit"]) + 1.0),
+            tables.assign(order=np.searchsorted(ids, tables["visit"]) + 1.0),
+        )
+    return visits.assign(order=visits["visit"]), tables.assign(order=tables["visit"])
 
 
 def _timings_frame(timings: Catalog) -> pd.DataFrame:
@@ -260,6 +281,7 @@ def _run(
         ],
         ignore_index=True,
     ).assign(n_bytes=np.nan)
+    visits, tables = _in_order(visits, tables)
     return Run(
         name=name,
         source=source,

@@ -196,4 +196,17 @@ def test_the_command_says_which_file_it_cannot_read(tmp_path: Path) -> None:
 
 
 def test_csv_columns_are_those_of_a_run() -> None:
-    assert tuple(read_run(LOG).visits.columns) == VISIT_COLUMNS
+    assert tuple(read_run(LOG).visits.columns) == (*VISIT_COLUMNS, "order")
+
+
+def test_plots_run_along_visits_whose_ids_are_days(timings: Catalog) -> None:
+    ids = timings["visitId"]
+    nights = 2026010100000 + np.where(ids > 30, 100_000, 0) + ids
+    run = run_from_timings(
+        Catalog({**timings.columns, "visitId": nights}, timings.nulls),
+        name="nights",
+        source="here",
+    )
+
+    assert run.visits["order"].tolist() == list(range(1, N_VISITS + 1))
+    assert run.tables["order"].tolist() == [10, 20, 30, 40, 50, 60]
