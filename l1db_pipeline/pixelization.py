@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.htm import HTM_LEVEL, MAX_HTM_LEVEL
 
-__all__ = ["MAX_HTM_RANGES", "htm_ranges", "in_ranges", "in_region", "region_pixels"]
+__all__ = ["MAX_HTM_RANGES", "htm_ranges", "in_region"]
 
 MAX_HTM_RANGES = 64
 
@@ -48,22 +48,6 @@ def htm_ranges(
         raise ValueError(f"level must be within 0..{MAX_HTM_LEVEL}, not {level}")
     cover = HtmPixelization(level).envelope(region, max_ranges)
     return np.array(cover.ranges(), dtype=np.int64).reshape(-1, 2)
-
-
-def region_pixels(region: Region, level: int) -> NDArray[np.int64]:
-    """Return every pixel at a coarse level that meets a region, sorted."""
-    ranges = HtmPixelization(level).envelope(region).ranges()
-    parts = [np.arange(begin, end, dtype=np.int64) for begin, end in ranges]
-    return np.concatenate([np.empty(0, dtype=np.int64), *parts])
-
-
-def in_ranges(
-    pixels: NDArray[np.integer[Any]], ranges: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Tell which pixels lie in sorted, disjoint, half-open ranges."""
-    # a pixel inside has passed one more bound than an even number of them
-    bounds_passed = np.searchsorted(ranges.ravel(), pixels, side="right")
-    return (bounds_passed & 1).astype(np.bool_)
 
 
 def in_region(xyz: NDArray[np.floating[Any]], region: Region) -> NDArray[np.bool_]:

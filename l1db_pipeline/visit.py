@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 import numpy as np
-from lsst.sphgeom import Angle, Circle, Region, UnitVector3d
+from lsst.sphgeom import Region
 from numpy.typing import NDArray
 
 from l1db_pipeline.association import (
@@ -26,7 +26,7 @@ from l1db_pipeline.association import (
 )
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
-from l1db_pipeline.geometry import cosines
+from l1db_pipeline.geometry import cosines, fov_circle
 from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.ids import new_object_ids
 from l1db_pipeline.matching import match_positions
@@ -162,9 +162,8 @@ def field_of_view(visit: Visit, *, margin_deg: float = 0.0) -> Area:
     def contains(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray(cosines(xyz, visit.centre) >= cos_radius)
 
-    # sphgeom.Circle takes the half angle (spec P10)
-    radius_deg = visit.open_angle_deg / 2 + margin_deg
-    circle = Circle(UnitVector3d(*visit.centre), Angle.fromDegrees(radius_deg))
+    open_angle_deg = visit.open_angle_deg + 2 * margin_deg
+    circle = fov_circle(visit.centre, np.radians(open_angle_deg))
     return Area(name="", region=circle, contains=contains)
 
 

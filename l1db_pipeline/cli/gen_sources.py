@@ -69,11 +69,13 @@ def main(
 
     if file.suffix != ".npy":  # as numpy.save, and so the original, does
         file = file.with_name(f"{file.name}.npy")
-    # a plain kill cleans up too
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     count = catalog_size(counts, hemi)
     _log.info("writing %d sources (%s) to %s", count, mode, file)
-    write_sources(file, count, _shown(sphere_blocks(count, hemi, seed), count))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:  # a plain kill cleans up as Ctrl-C does
+        write_sources(file, count, _shown(sphere_blocks(count, hemi, seed), count))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     click.echo(f"{count} sources in {file}", err=True)
 
 
