@@ -20,6 +20,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
 
 from l1db_pipeline.schema.model import Column, Datatype, Table
+from l1db_pipeline.store.layout import BLOCK_RANGE
 
 __all__ = ["DIALECTS", "Tables"]
 
@@ -57,9 +58,13 @@ _SPECIAL: Mapping[str, Mapping[Datatype, TypeEngine[Any]]] = {
         Datatype.TEXT: mysql.LONGTEXT(),
     },
 }
+_BLOCK_RANGE: Mapping[str, Any] = {
+    "postgresql_using": "brin",
+    "postgresql_with": {"pages_per_range": 8, "autosummarize": "on"},
+}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # room for new versions of rows on their own page: updates leave indexes alone
-    "DiaObjectLast": {"postgresql_with": {"fillfactor": 70}},
+    "DiaObjectLast": {"postgresql_with": {"fillfactor": 60}},
 }
 
 
@@ -121,9 +126,11 @@ class Tables:
             keys = [made.c[sql_names[key]] for key in table.primary_key]
             made.append_constraint(sa.PrimaryKeyConstraint(*keys, name=f"PK_{name}"))
         for index in table.indexes:
+            options = _BLOCK_RANGE if index.name.startswith(BLOCK_RANGE) else {}
             sa.Index(
                 self._prefix + index.name,
                 *(made.c[sql_names[column]] for column in index.columns),
+                **options,
             )
         return made
 

@@ -92,17 +92,37 @@ def digest_by_group(
 
 def _bits(column: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.uint64]:
     if column.dtype.hasobject:
-        blank = b""
-        values = column if mask is None else np.where(mask, blank, column)
-        return np.fromiter(map(_text_bits, values), dtype=np.uint64, count=len(column))
+        return _text_bits(column, mask)
     plain = column + column.dtype.type(0) if column.dtype.kind == "f" else column
     plain = np.ascontiguousarray(plain)
     return plain.view(_UNSIGNED[plain.dtype.itemsize]).astype(np.uint64)
 
 
-def _text_bits(value: bytes | str) -> int:
-    raw = value.encode() if isinstance(value, str) else bytes(value)
-    return (zlib.crc32(raw) << 32) | zlib.adler32(raw)
+def _text_bits(
+    column: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> NDArray[np.uint64]:
+    """Return 64 bits of each text or blob: its words, each mixed with its place."""
+    present = column if mask is None else column[~mask]
+    items = [
+        item.encode() if isinstance(item, str) else item for item in present.tolist()
+    ]
+    lengths = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
+    bits = np.zeros(len(items), dtype=np.uint64)
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        n_bytes = -(-length // 8) * 8
+        joined = b"".join([items[row].ljust(n_bytes, b"\0") for row in rows])
+        words = np.frombuffer(joined, dtype="<u8").reshape(len(rows), -1)
+        places = np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN
+        mixed = (words + places) * _MIX
+        mixed ^= mixed >> _SHIFT
+        total = (mixed * _GOLDEN).sum(axis=1, dtype=np.uint64)
+        bits[rows] = total + np.uint64(length)
+    if mask is None:
+        return bits
+    every = np.zeros(len(column), dtype=np.uint64)
+    every[~mask] = bits
+    return every
 
 
 def _sum(hashes: NDArray[np.uint64]) -> TableDigest:

@@ -15,7 +15,12 @@ from l1db_pipeline.store.chunks import ChunkGroup, encode_chunks, group_chunks
 from l1db_pipeline.store.database import Condition, Database, KeyExistsError, Op
 from l1db_pipeline.store.errors import DuplicateIdError
 from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME
-from l1db_pipeline.store.rows import add_empty_columns, read_rows, with_constants
+from l1db_pipeline.store.rows import (
+    add_empty_columns,
+    by_pixel_and_object,
+    read_rows,
+    with_constants,
+)
 from l1db_pipeline.store.validate import PreparedVisit
 from l1db_pipeline.timing import Timings
 
@@ -72,7 +77,7 @@ class HistoryTable:
         """Add a visit's rows, ordered by pixel, and their chunks."""
         if not len(rows):
             return
-        order = np.argsort(homes, kind="stable")
+        order = by_pixel_and_object(rows, homes)
         homes = homes[order]
         rows = with_constants(
             rows.take(order),

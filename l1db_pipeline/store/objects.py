@@ -28,11 +28,16 @@ from l1db_pipeline.store.bookkeeping import FilledColumns
 from l1db_pipeline.store.database import Condition, Database, KeyExistsError, Op
 from l1db_pipeline.store.errors import UnknownObjectError, VersionExistsError, some
 from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
-from l1db_pipeline.store.rows import read_rows, with_constants
+from l1db_pipeline.store.rows import by_pixel_and_object, read_rows, with_constants
 from l1db_pipeline.store.validate import PreparedVisit
 from l1db_pipeline.timing import Timings
 
-__all__ = ["HomePixels", "ObjectTables"]
+__all__ = ["HomePixels", "ObjectTables", "StaleHomesError", "with_ends"]
+
+
+class StaleHomesError(KeyExistsError):
+    """An object that was taken for new is in the database: ask, and try again."""
+
 
 _N_BLOCKS = 4
 _Ids = NDArray[np.int64]
@@ -159,12 +164,14 @@ class ObjectTables:
         return pixels, known
 
     def resolve(
-        self, visit: PreparedVisit
+        self, visit: PreparedVisit, *, trust_cache: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """Return home pixels of a visit's objects, sources and forced sources.
 
         An object that the database lacks has its home where the visit saw it; a
-        source without object has its own.
+        source without object has its own. With ``trust_cache`` objects that were not
+        read lately are taken for new without asking, if others were read lately:
+        `store` raises `StaleHomesError` if one is not.
 
         Raises
         ------
@@ -173,7 +180,9 @@ class ObjectTables:
         """
         level = self._config.history_pixel_level
         ids = visit.objects["diaObjectId"]
-        homes, known = self.home_pixels_of(ids)
+        homes, known = self.homes.find(ids)
+        if not (trust_cache and known.any() and self._layout.last is not None):
+            homes, known = self.home_pixels_of(ids)
         new = ~known
         homes[new] = home_pixel(visit.objects["htmId20"][new], level)
         own = HomePixels()
@@ -207,6 +216,10 @@ class ObjectTables:
             pixels[lone] = home_pixel(rows["htmId20"][lone], level)
         return pixels
 
+    def remember(self, visit: PreparedVisit, homes: NDArray[np.int32]) -> None:
+        """Remember the homes of a visit that was committed."""
+        self.homes.add(visit.objects["diaObjectId"], homes)
+
     def store(
         self,
         visit: PreparedVisit,
@@ -216,7 +229,7 @@ class ObjectTables:
         is_late: bool,
     ) -> None:
         """Add a visit's versions and bring the current ones up to date."""
-        order = np.argsort(homes, kind="stable")
+        order = by_pixel_and_object(visit.objects, homes)
         objects = visit.objects.take(order)
         rows = with_constants(
             objects,
@@ -230,7 +243,8 @@ class ObjectTables:
             with timings.step("DiaObject truncate") as step:
                 rows, step.n_rows = self._close(rows, visit.time, is_late=is_late)
         else:
-            self._store_last(self._layout.last, rows, visit, timings)
+            is_known = self.homes.find(rows["diaObjectId"])[1]
+            self._store_last(self._layout.last, rows, is_known, visit, timings)
         target = self._layout.nightly or self._layout.objects
         if is_late or self._layout.nightly is not None:
             self._refuse_same_time(visit, rows)
@@ -298,7 +312,12 @@ class ObjectTables:
         )
 
     def _store_last(
-        self, last: Table, rows: Catalog, visit: PreparedVisit, timings: Timings
+        self,
+        last: Table,
+        rows: Catalog,
+        is_known: NDArray[np.bool_],
+        visit: PreparedVisit,
+        timings: Timings,
     ) -> None:
         kept = {column.name for column in last.columns}
         rows = with_constants(rows, {VISIT_TIME: visit.time})
@@ -309,9 +328,11 @@ class ObjectTables:
             blank = [n for n in self._filled.filled(last, nullable) if n not in rows]
             with timings.step("DiaObjectLast insert") as step:
                 step.n_rows = len(rows)
-                self._database.upsert(last, rows, newest_by=VISIT_TIME, blank=blank)
+                known = rows.take(is_known)
+                self._database.upsert(last, known, newest_by=VISIT_TIME, blank=blank)
+                self._append_last(last, rows.take(~is_known))
             return
-        ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"])
+        ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"][is_known])
         with timings.step("DiaObjectLast delete") as step:
             older = Condition(VISIT_TIME, Op.LESS, visit.time)
             step.n_rows = self._database.delete(last, [ids, older])
@@ -320,7 +341,13 @@ class ObjectTables:
             rows = rows.take(~np.isin(rows["diaObjectId"], newer))
         with timings.step("DiaObjectLast insert") as step:
             step.n_rows = len(rows)
+            self._append_last(last, rows)
+
+    def _append_last(self, last: Table, rows: Catalog) -> None:
+        try:
             self._database.append(last, rows)
+        except KeyExistsError as error:
+            raise StaleHomesError(error.place, error.problem) from error
 
     def _in_region(self, region: Region) -> Condition:
         ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)

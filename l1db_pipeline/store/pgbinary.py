@@ -56,17 +56,16 @@ def copy_payload(columns: Sequence[Column], rows: Catalog) -> Iterator[memoryvie
 
 def _encode_rows(columns: Sequence[Column], rows: Catalog) -> NDArray[Any]:
     n_rows = len(rows)
-    values = [_wire_values(column, rows) for column in columns]
-    lengths = [_wire_lengths(column, rows, value)
-               for column, value in zip(columns, values, strict=True)]  # fmt: skip
+    wire = [_to_wire(column, rows) for column in columns]
     fields: list[tuple[str, Any]] = [("n", ">i2")]
-    for place, value in enumerate(values):
+    for place, (value, _) in enumerate(wire):
         fields += [(f"l{place}", ">i4"), (f"v{place}", value.dtype)]
     record = np.empty(n_rows, dtype=fields)
     record["n"] = len(columns)
-    for place, (value, length) in enumerate(zip(values, lengths, strict=True)):
+    for place, (value, length) in enumerate(wire):
         record[f"l{place}"] = length
         record[f"v{place}"] = value
+    lengths = [length for _, length in wire]
     if all(isinstance(length, int) for length in lengths):
         return record
     return _squeeze(record, lengths)
@@ -89,44 +88,37 @@ def _squeeze(record: NDArray[Any], lengths: Sequence[int | NDArray[Any]]) -> _By
     return flat
 
 
-def _wire_values(column: Column, rows: Catalog) -> NDArray[Any]:
-    values = rows[column.name]
-    if values.dtype.hasobject:
-        raw = _as_bytes(values, rows.nulls.get(column.name))
-        width = max(1, max(map(len, raw), default=1))
-        joined = b"".join(item.ljust(width, b"\0") for item in raw)
-        return np.frombuffer(joined, dtype=np.dtype((np.void, width)))
-    if column.datatype is Datatype.TIMESTAMP:
-        return (values - _EPOCH_2000).astype(">i8")
-    if column.datatype is Datatype.MJD_TAI:
-        return mjd_tai_from_utc(values).astype(">f8")
-    return values.astype(wire_dtype(column.datatype), copy=False)
-
-
-def _wire_lengths(
-    column: Column, rows: Catalog, values: NDArray[Any]
-) -> int | NDArray[np.int32]:
-    mask = rows.nulls.get(column.name)
+def _to_wire(
+    column: Column, rows: Catalog
+) -> tuple[NDArray[Any], int | NDArray[np.int32]]:
+    """Return values and lengths on the wire; -1 is the length of NULL."""
+    values, mask = rows[column.name], rows.nulls.get(column.name)
     mask = None if mask is None or not mask.any() else mask
-    width = values.dtype.itemsize
-    if rows[column.name].dtype.hasobject:
-        raw = _as_bytes(rows[column.name], mask)
-        lengths = np.fromiter(map(len, raw), dtype=np.int32, count=len(raw))
-        if mask is None and (lengths == width).all():
-            return width
-    elif mask is None:
-        return width
+    if values.dtype.hasobject:
+        return _text_to_wire(values, mask)
+    if column.datatype is Datatype.TIMESTAMP:
+        wire = (values - _EPOCH_2000).astype(">i8")
+    elif column.datatype is Datatype.MJD_TAI:
+        wire = mjd_tai_from_utc(values).astype(">f8")
     else:
-        lengths = np.full(len(values), width, dtype=np.int32)
-    return lengths if mask is None else np.where(mask, np.int32(-1), lengths)
+        wire = values.astype(wire_dtype(column.datatype), copy=False)
+    width = wire.dtype.itemsize
+    return wire, width if mask is None else np.where(mask, -1, width).astype(np.int32)
 
 
-def _as_bytes(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> list[bytes]:
-    items = values if mask is None else np.where(mask, b"", values)
-    return [
-        item.encode() if isinstance(item, str) else bytes(item)
-        for item in items.tolist()
-    ]
+def _text_to_wire(
+    values: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], int | NDArray[np.int32]]:
+    items = (values if mask is None else np.where(mask, b"", values)).tolist()
+    raw = [item.encode() if isinstance(item, str) else item for item in items]
+    lengths = np.fromiter(map(len, raw), dtype=np.int32, count=len(raw))
+    width = max(1, int(lengths.max(initial=0)))
+    is_even = mask is None and bool((lengths == width).all())
+    joined = b"".join(raw if is_even else [item.ljust(width, b"\0") for item in raw])
+    wire = np.frombuffer(joined, dtype=np.dtype((np.void, width)))
+    if is_even:
+        return wire, width
+    return wire, lengths if mask is None else np.where(mask, np.int32(-1), lengths)
 
 
 def encode_int8_array(values: NDArray[Any]) -> bytes:

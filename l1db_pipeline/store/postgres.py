@@ -243,6 +243,8 @@ class PostgresDatabase(Database):
     def upsert(
         self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
     ) -> None:
+        if not len(rows):
+            return
         columns = _columns(table, rows.names)
         stage = self._stage(table, rows)
         changed = [c for c in columns if c.name not in table.primary_key]

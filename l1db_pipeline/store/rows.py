@@ -11,7 +11,7 @@ from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.bookkeeping import FilledColumns
 from l1db_pipeline.store.database import Condition, Database
 
-__all__ = ["add_empty_columns", "read_rows", "with_constants"]
+__all__ = ["add_empty_columns", "by_pixel_and_object", "read_rows", "with_constants"]
 
 
 def read_rows(
@@ -45,6 +45,13 @@ def add_empty_columns(table: Table, rows: Catalog, names: Sequence[str]) -> Cata
             columns[name] = np.broadcast_to(np.zeros((), dtype=dtype), n_rows)
             nulls[name] = all_null
     return Catalog(columns, nulls)
+
+
+def by_pixel_and_object(rows: Catalog, homes: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return the order in which rows are written: that of the keys, see `layout`."""
+    if "diaObjectId" not in rows:
+        return np.argsort(homes, kind="stable")
+    return np.lexsort((rows["diaObjectId"], homes))
 
 
 def with_constants(rows: Catalog, values: Mapping[str, Any]) -> Catalog:

@@ -46,8 +46,8 @@ from l1db_pipeline.store.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.layout import VISIT_TIME, Layout
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.maintenance import compact, rebuild
-from l1db_pipeline.store.objects import ObjectTables, with_ends
-from l1db_pipeline.store.validate import naive_utc, prepare_visit
+from l1db_pipeline.store.objects import ObjectTables, StaleHomesError, with_ends
+from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
 from l1db_pipeline.store.verify import Verifier
 from l1db_pipeline.timing import StepTiming, Timings
 
@@ -58,6 +58,7 @@ SHORT_OBJECT = (
     "ra_decl_Cov", "htmId20",
 )  # fmt: skip
 _Ids = NDArray[np.int64]
+_ATTEMPTS = 3
 
 
 class SqlL1Store(L1Store):
@@ -256,15 +257,27 @@ class SqlL1Store(L1Store):
     def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
         self._check_made_with()
         visit = prepare_visit(self.layout, key, records)
+        for attempt in range(_ATTEMPTS - 1):
+            try:
+                return self._store_once(visit, trust_cache=attempt == 0)
+            except StaleHomesError:
+                # an object is not new: it was not read lately, or another process
+                # has stored it meanwhile
+                self._objects.homes.clear()
+        return self._store_once(visit, trust_cache=False)
+
+    def _store_once(self, visit: PreparedVisit, *, trust_cache: bool) -> StoreOutcome:
         try:
             with self._database.transaction(write=True):
                 if not self._ledger.claim(visit):
                     return StoreOutcome.ALREADY_STORED
                 self._filled.refresh()
                 is_late = self._ledger.has_later_than(visit.time)
-                objects, sources, forced = self._objects.resolve(visit)
+                homes, sources, forced = self._objects.resolve(
+                    visit, trust_cache=trust_cache
+                )
                 if len(visit.objects):
-                    self._objects.store(visit, objects, self.timings, is_late=is_late)
+                    self._objects.store(visit, homes, self.timings, is_late=is_late)
                 self._sources.store(visit, visit.sources, sources, self.timings)
                 self._forced.store(visit, visit.forced, forced, self.timings)
                 self._ledger.complete(visit)
@@ -272,6 +285,7 @@ class SqlL1Store(L1Store):
             self._filled.forget()
             raise
         self._filled.commit()
+        self._objects.remember(visit, homes)
         return StoreOutcome.STORED
 
     @override

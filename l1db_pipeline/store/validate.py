@@ -229,6 +229,10 @@ def _check_texts(
 ) -> NDArray[Any]:
     kind: type[bytes | str] = bytes if column.datatype is Datatype.BLOB else str
     items = values.astype(object)
+    plain = items.tolist() if mask is None else items[~mask].tolist()
+    is_short = column.length is None or max(map(len, plain), default=0) <= column.length
+    if set(map(type, plain)) <= {bytes} and kind is bytes and is_short:
+        return items
     for row, item in enumerate(items.tolist()):
         if mask is not None and mask[row]:
             continue
