@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 _PREFIX = "run."
+_TOLD_AS = {
+    "catalog_sha256": "sources of SHA-256",
+    "match_radius_arcsec": "match radius",
+    "astrometric_scatter_arcsec": "astrometric scatter",
+    "n_noise": "transients",
+}
 
 
 class SettingsConflictError(L1dbError):
@@ -38,8 +44,9 @@ class SettingsConflictError(L1dbError):
 
     @override
     def __str__(self) -> str:
+        name = _TOLD_AS.get(self.name, self.name.replace("_", " "))
         return (
-            f"this database was begun with {self.name} = {self.stored}, not "
+            f"this database was begun with {name} = {self.stored}, not "
             f"{self.asked}: leave the option out to go on with it, or use another "
             "database"
         )

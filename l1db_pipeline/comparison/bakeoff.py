@@ -133,8 +133,9 @@ def run_bakeoff(
 
 def _config(plan: ComparisonPlan, candidate: Candidate, folder: Path) -> L1dbConfig:
     """Write the candidate's INI file and read it, so that it can be used later too."""
-    url = plan.databases[candidate.database].format(
-        folder=folder.resolve(), name=candidate.name
+    url = plan.databases[candidate.database]  # not for str.format: it may hold braces
+    url = url.replace("{folder}", str(folder.resolve())).replace(
+        "{name}", candidate.name
     )
     options = {"read_sources_months": "12", "read_forced_sources_months": "12"}
     if url.startswith("postgresql"):

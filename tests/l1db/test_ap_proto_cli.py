@@ -242,6 +242,7 @@ def test_a_start_before_the_last_visit_is_refused(
     [
         (["--seed", "2"], "begun with seed = 1, not 2"),
         (["--match", "position"], "begun with match = id, not position"),
+        (["--transients", "9"], "begun with transients = 5, not 9"),
         (["--fill"], "begun with fill = 0, not 1"),
         (["-i", "30"], "begun with interval = 45, not 30"),
         (["--fields", "1,2"], "begun with fields"),
@@ -268,7 +269,7 @@ def test_another_catalog_is_refused(
     result = ap_proto(sources=other)
 
     assert result.exit_code == 1
-    assert "begun with catalog_sha256" in result.output
+    assert "begun with sources of SHA-256" in result.output
 
 
 def test_a_database_of_another_configuration_is_refused(
