@@ -24,11 +24,11 @@ class IdSet:
     Parameters
     ----------
     ids
-        In any order; kept, not copied. Of equal ones the last is found.
+        In any order; copied. Of equal ones the last is found.
     """
 
     def __init__(self, ids: NDArray[np.integer[Any]]) -> None:
-        self._ids: _Ids = np.asarray(ids, dtype=np.int64)
+        self._ids: _Ids = np.array(ids, dtype=np.int64)
         n_bits = max(len(ids) * _SLOTS_PER_ID - 1, 1).bit_length()
         self._shift = np.uint64(64 - n_bits)
         self._table = np.full(1 << n_bits, -1, dtype=np.int32)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.htm import home_pixel, radec_to_xyz
+from l1db_pipeline.id_set import IdSet
 from l1db_pipeline.pixelization import htm_ranges, in_region
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.bookkeeping import FilledColumns
@@ -47,7 +48,7 @@ class HomePixels:
     """Home pixels of objects read lately; never wrong, for they never change."""
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[_Ids, NDArray[np.int32]]] = []
+        self._blocks: list[tuple[IdSet, NDArray[np.int32]]] = []
 
     def clear(self) -> None:
         """Forget all, after the tables were dropped."""
@@ -56,8 +57,7 @@ class HomePixels:
     def add(self, ids: _Ids, pixels: NDArray[np.int32]) -> None:
         """Remember the objects of one read."""
         if len(ids):
-            order = np.argsort(ids)
-            self._blocks = [(ids[order], pixels[order]), *self._blocks[: _N_BLOCKS - 1]]
+            self._blocks = [(IdSet(ids), pixels.copy()), *self._blocks[: _N_BLOCKS - 1]]
 
     def find(self, ids: _Ids) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return the pixels of objects and which of them are known."""
@@ -67,9 +67,8 @@ class HomePixels:
             rows = np.flatnonzero(~known)
             if not len(rows):
                 break
-            places = np.searchsorted(block_ids, ids[rows])
-            places[places == len(block_ids)] = 0
-            same = block_ids[places] == ids[rows]
+            places = block_ids.places(ids[rows])
+            same = places >= 0
             pixels[rows[same]] = block_pixels[places[same]]
             known[rows[same]] = True
         return pixels, known
