@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.errors import DatabaseError
@@ -91,6 +94,34 @@ class Database(Protocol):
 
         ``newest_by`` names the time column that decides. Columns in ``blank``
         become NULL in replaced rows; others that ``rows`` lack stay as they are.
+        """
+
+    def update_from(
+        self,
+        table: Table,
+        source: Table,
+        columns: Sequence[str],
+        *,
+        time: np.datetime64,
+        ids: NDArray[np.int64],
+    ) -> int:
+        """Bring current objects up to date with versions that were just added.
+
+        Parameters
+        ----------
+        table, source
+            Of current objects and of versions.
+        columns
+            That both have, to be set; the time and the visit are set too.
+        time
+            ``validityStart`` of the versions; current objects of a later time stay.
+        ids
+            Objects that ``table`` is believed to have.
+
+        Returns
+        -------
+        n_rows
+            How many were updated.
         """
 
     def increment(self, table: Table, key: int) -> int:

@@ -19,6 +19,7 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Table
 from l1db_pipeline.store.database import Condition, Database, Op
 from l1db_pipeline.store.ddl import Tables
+from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_TIME
 from l1db_pipeline.store.tabular import from_tuples
 
 __all__ = ["DbapiDatabase"]
@@ -229,6 +230,46 @@ class DbapiDatabase(Database, ABC):
         text, columns = self._insert_text(kind, table, rows.names)
         with self._translated(table.name):
             return self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
+    def update_from(
+        self,
+        table: Table,
+        source: Table,
+        columns: Sequence[str],
+        *,
+        time: np.datetime64,
+        ids: NDArray[np.int64],
+    ) -> int:
+        mine = self._tables[table]
+
+        def cell(of: Table, name: str) -> ColumnElement[Any]:
+            return self._tables[of].c[of.column(name).sql_name]
+
+        start, when = cell(source, "validityStart"), cell(table, VISIT_TIME)
+        key = ("update from", table.name, source.name, tuple(columns))
+        names = [name for name in columns if name not in table.primary_key]
+        statement = (
+            sa.update(mine)
+            .values({cell(table, n): cell(source, n) for n in names} | {when: start})
+            .where(
+                self._is_one_of(cell(table, "diaObjectId"), "ids"),
+                *(
+                    cell(table, n) == cell(source, n)
+                    for n in ("diaObjectId", HOME_PIXEL)
+                ),
+                start == sa.bindparam("time", type_=start.type),
+                when <= start,
+            )
+        )
+        text, bound = self._texts.get(key) or self._compiled(key, statement)
+        values = {
+            "ids": self._id_list(ids),
+            "time": self._value(source.column("validityStart"), time),
+        }
+        with self._translated(table.name):
+            cursor = self._execute(text, [values[name] for name in bound])
+        return int(cursor.rowcount)
 
     @override
     def increment(self, table: Table, key: int) -> int:

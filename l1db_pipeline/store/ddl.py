@@ -126,7 +126,8 @@ class Tables:
             keys = [made.c[sql_names[key]] for key in table.primary_key]
             made.append_constraint(sa.PrimaryKeyConstraint(*keys, name=f"PK_{name}"))
         for index in table.indexes:
-            options = _BLOCK_RANGE if index.name.startswith(BLOCK_RANGE) else {}
+            is_block_range = index.name.startswith(BLOCK_RANGE)
+            options = dict(_BLOCK_RANGE) if is_block_range else {}
             sa.Index(
                 self._prefix + index.name,
                 *(made.c[sql_names[column]] for column in index.columns),

@@ -241,9 +241,6 @@ class ObjectTables:
         if self._layout.last is None:
             with timings.step("DiaObject truncate") as step:
                 rows, step.n_rows = self._close(rows, visit.time, is_late=is_late)
-        else:
-            is_known = self.homes.find(rows["diaObjectId"])[1]
-            self._store_last(self._layout.last, rows, is_known, visit, timings)
         target = self._layout.nightly or self._layout.objects
         if is_late or self._layout.nightly is not None:
             self._refuse_same_time(visit, rows)
@@ -254,6 +251,8 @@ class ObjectTables:
                 self._database.append(target, rows)
             except KeyExistsError as error:
                 raise _same_time_error(visit, error.problem) from error
+        if self._layout.last is not None:
+            self._store_last(self._layout.last, rows, visit, timings)
 
     def _refuse_same_time(self, visit: PreparedVisit, rows: Catalog) -> None:
         """Look where no key does: the nightly table, and for late visits all."""
@@ -314,21 +313,18 @@ class ObjectTables:
         self,
         last: Table,
         rows: Catalog,
-        is_known: NDArray[np.bool_],
         visit: PreparedVisit,
         timings: Timings,
     ) -> None:
+        is_known = self.homes.find(rows["diaObjectId"])[1]
         kept = {column.name for column in last.columns}
         rows = with_constants(rows, {VISIT_TIME: visit.time})
         rows = rows.select([name for name in rows.names if name in kept])
         self._filled.note(last, rows)
         if self._config.object_last_replace:
-            nullable = [c.name for c in last.columns if c.nullable]
-            blank = [n for n in self._filled.filled(last, nullable) if n not in rows]
             with timings.step("DiaObjectLast insert") as step:
                 step.n_rows = len(rows)
-                known = rows.take(is_known)
-                self._database.upsert(last, known, newest_by=VISIT_TIME, blank=blank)
+                self._replace_last(last, rows, is_known, visit.time)
                 self._append_last(last, rows.take(~is_known))
             return
         ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"][is_known])
@@ -341,6 +337,31 @@ class ObjectTables:
         with timings.step("DiaObjectLast insert") as step:
             step.n_rows = len(rows)
             self._append_last(last, rows)
+
+    def _replace_last(
+        self,
+        last: Table,
+        rows: Catalog,
+        is_known: NDArray[np.bool_],
+        time: np.datetime64,
+    ) -> None:
+        ids = rows["diaObjectId"][is_known]
+        if not len(ids):
+            return
+        nullable = [c.name for c in last.columns if c.nullable]
+        blank = [n for n in self._filled.filled(last, nullable) if n not in rows]
+        if self._layout.nightly is None:
+            own = {VISIT_TIME, "validityEnd"}  # one is set, the other is derived
+            columns = [n for n in (*rows.names, *blank) if n not in own]
+            n_updated = self._database.update_from(
+                last, self._layout.objects, columns, time=time, ids=ids
+            )
+            if n_updated == len(ids):
+                return
+        # versions are in the nightly table, which has no key, or some object has a
+        # later version, or none: find out one by one
+        known = rows.take(is_known)
+        self._database.upsert(last, known, newest_by=VISIT_TIME, blank=blank)
 
     def _append_last(self, last: Table, rows: Catalog) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.adapt import Dumper
@@ -31,6 +32,7 @@ from l1db_pipeline.store.errors import (
     DatabaseUnavailableError,
     StoreClosedError,
 )
+from l1db_pipeline.store.layout import VISIT_TIME
 from l1db_pipeline.store.pgbinary import (
     copy_payload,
     decode_array,
@@ -43,7 +45,8 @@ __all__ = ["PostgresDatabase"]
 _SESSION = (
     # every statement of ours has an index to use; parallel workers and compiled
     # plans cost more CPU than they save on statements of some 10 ms
-    "SET TimeZone = 'UTC'; SET enable_seqscan = off; SET jit = off; "
+    "SET TimeZone = 'UTC'; SET enable_seqscan = off; SET enable_hashjoin = off; "
+    "SET enable_mergejoin = off; SET jit = off; "
     "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
 )
 _READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
@@ -266,6 +269,40 @@ class PostgresDatabase(Database):
             newest=newest,
         )
         self._run(query, table=table.name)
+
+    @override
+    def update_from(
+        self,
+        table: Table,
+        source: Table,
+        columns: Sequence[str],
+        *,
+        time: np.datetime64,
+        ids: NDArray[np.int64],
+    ) -> int:
+        # all versions of the time are the visit's: their key finds them in order
+        changed = [c for c in columns if c not in table.primary_key]
+        query = sql.SQL(
+            "UPDATE {table} AS t SET {assignments}, {visit_time} = s.{start} "
+            "FROM {source} AS s WHERE s.{start} = %s AND t.{key} = s.{source_key} "
+            "AND t.{visit_time} <= s.{start}"
+        ).format(
+            table=self._name(table),
+            source=self._name(source),
+            assignments=sql.SQL(", ").join(
+                sql.SQL("{} = s.{}").format(
+                    sql.Identifier(table.column(name).sql_name),
+                    sql.Identifier(source.column(name).sql_name),
+                )
+                for name in changed
+            ),
+            visit_time=sql.Identifier(table.column(VISIT_TIME).sql_name),
+            start=sql.Identifier(source.column("validityStart").sql_name),
+            key=sql.Identifier(table.column("diaObjectId").sql_name),
+            source_key=sql.Identifier(source.column("diaObjectId").sql_name),
+        )
+        value = _python(source.column("validityStart"), time)
+        return self._run(query, [value], table.name).rowcount
 
     @override
     def increment(self, table: Table, key: int) -> int:
