@@ -30,10 +30,9 @@ def environment_resources() -> dict[str, object]:
         "l1db": L1dbResource(url=dg.EnvVar("L1DB_URL")),
         "sources": SourcesResource(folder=dg.EnvVar("L1DB_SOURCES")),
         "reports": ReportsResource(folder=dg.EnvVar("L1DB_REPORTS")),
-        "archived_visits": ArchivedVisitsResource(
-            archive_metadata=archive["archive_metadata"],
-            data_store=archive["data_store"],
-        ),
+        "archived_visits": ArchivedVisitsResource(),
+        "archive_metadata": archive["archive_metadata"],
+        "data_store": archive["data_store"],
     }
 
 

@@ -60,7 +60,7 @@ class NightRun:
     config: L1dbConfig
     sources_file: Path
     seed: int
-    n_transients: int | None = None
+    n_noise: int | None = None
     """Mean transients and false positives a visit; `None` for the original's."""
     fill: bool | None = None
     """Fill every column with plausible values."""
@@ -88,7 +88,7 @@ class NightRun:
             {
                 "seed": self.seed,
                 "catalog_sha256": catalog_digest(catalog.xyz),
-                "n_transients": self.n_transients,
+                "n_noise": self.n_noise,
                 "fill": self.fill,
             },
         )

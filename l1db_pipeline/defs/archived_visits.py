@@ -16,8 +16,6 @@ __all__ = ["ArchivedVisitsResource"]
 class ArchivedVisitsResource(dg.ConfigurableResource[VisitsTable]):
     """Where the visits that drive the AP prototype come from."""
 
-    archive_metadata: ArchiveMetadataResource
-    data_store: DataStoreResource
     tags: list[str] = Field(
         default_factory=lambda: list(NOMINAL.variant.tags),
         description="Tags of the sequence: the newest that has them all is taken.",
@@ -26,13 +24,18 @@ class ArchivedVisitsResource(dg.ConfigurableResource[VisitsTable]):
         default=NOMINAL.telescope.value, description="Telescope of the sequence."
     )
 
-    def read(self, day_obs: date) -> tuple[VisitsTable, str]:
+    def read(
+        self,
+        archive_metadata: ArchiveMetadataResource,
+        data_store: DataStoreResource,
+        day_obs: date,
+    ) -> tuple[VisitsTable, str]:
         """Return the visits of the newest sequence of a night, and its UUID."""
         with (
-            self.archive_metadata.open() as archive,
+            archive_metadata.open() as archive,
             newest_visits_file(
                 archive,
-                self.data_store.open(),
+                data_store.open(),
                 day_obs,
                 tags=self.tags,
                 telescope=self.telescope,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.partitions import nights
+from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
@@ -51,10 +52,12 @@ def night_visits(
     context: dg.AssetExecutionContext,
     config: NightVisitsConfig,
     archived_visits: ArchivedVisitsResource,
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
 ) -> dg.MaterializeResult[None]:
     """Register the visits of a night, and prune those of old nights."""
     night = date.fromisoformat(context.partition_key)
-    visits, uuid = archived_visits.read(night)
+    visits, uuid = archived_visits.read(archive_metadata, data_store, night)
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
     present = context.instance.get_dynamic_partitions(VISITS_NAME)
     context.instance.add_dynamic_partitions(VISITS_NAME, keys)

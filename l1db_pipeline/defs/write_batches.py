@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from archive_assets.defs.names import NOMINAL, archived_key
+from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
@@ -24,7 +25,7 @@ class WriteBatchesConfig(dg.Config):
     """How visits are simulated; kept in the database with its first visit."""
 
     seed: int = Field(default=1, ge=0, description="Seed of everything random.")
-    n_transients: int = Field(
+    n_noise: int = Field(
         default=5150,
         ge=0,
         le=1_000_000,
@@ -64,24 +65,26 @@ class WriteBatchesConfig(dg.Config):
         max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL
     ),
 )
-def l1db_write_batches(
+def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     context: dg.AssetExecutionContext,
     config: WriteBatchesConfig,
     l1db: L1dbResource,
     sources: SourcesResource,
     archived_visits: ArchivedVisitsResource,
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Run the AP prototype over visits; each is an event once it is stored."""
     run = NightRun(
         config=l1db.l1db_config(),
         sources_file=sources.path / SOURCES_FILE,
         seed=config.seed,
-        n_transients=config.n_transients,
+        n_noise=config.n_noise,
         fill=config.fill,
     )
     with l1db.open() as store:
         for night, visit_ids in by_night(context.partition_keys).items():
-            table, uuid = archived_visits.read(night)
+            table, uuid = archived_visits.read(archive_metadata, data_store, night)
             summaries = run.run(store, table, visit_ids)
             for n_done, summary in enumerate(summaries, start=1):
                 yield _event(summary, uuid)
