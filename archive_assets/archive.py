@@ -9,11 +9,11 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Unpack
+from typing import Protocol, Unpack
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -23,13 +23,12 @@ from typing_extensions import override
 from archive_assets.datastore import DataStore, StoredObject
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata import annotations, sequences
-from archive_assets.metadata.connection import ArchiveConnection
+from archive_assets.metadata.details import Day, Details, checked_details
 from archive_assets.metadata.environments import insert_environment
 from archive_assets.metadata.errors import DuplicateEntryError, InvalidValueError
 from archive_assets.metadata.files import RegisteredFile, insert_file
-from archive_assets.metadata.nightly_statistics import insert_rows
-from archive_assets.metadata.recording import Day, Details, checked_details
 from archive_assets.metadata.sequences import NewSequence
+from archive_assets.metadata.statistics_rows import insert_rows
 from archive_assets.metadata.values import (
     checked_hash,
     checked_name,
@@ -39,16 +38,28 @@ from archive_assets.metadata.values import (
     checked_time,
 )
 from archive_assets.visits.columns import Batch
-from archive_assets.visits.content_hash import HASH_ALGORITHM, file_sha256
 from archive_assets.visits.convert import opsim_to_hdf5
+from archive_assets.visits.digest import HASH_ALGORITHM
 from archive_assets.visits.night_statistics import NightStatistics, night_statistics
 from archive_assets.visits.nights import TIME_COLUMNS, date_of_mjd, night_mjds
-from archive_assets.visits.visit_files import is_sqlite, iterate_visits
+from archive_assets.visits.visit_files import (
+    file_sha256,
+    is_sqlite,
+    iterate_visits,
+)
 
 __all__ = ["VISITS_NAME", "ArchivedSequence", "KeyConflictError",
            "archive_visit_sequence"]  # fmt: skip
 
 VISITS_NAME = "visits.h5"
+
+
+class HasTransactions(Protocol):
+    """A `VisitSequenceArchiveMetadata`, or the `MetadataDatabase` beneath it."""
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a transaction."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class _Plan:
 
 def archive_visit_sequence(
     *,
-    vsarch: ArchiveConnection,
+    vsarch: HasTransactions,
     store: DataStore | None,
     visits: str | Path,
     label: str,
@@ -129,7 +140,7 @@ def archive_visit_sequence(
     Parameters
     ----------
     vsarch
-        The metadata database, such as a `VisitSequenceArchiveMetadata`.
+        The metadata database.
     store
         Where the objects go: ``telescope/creation day/uuid/name``. None leaves the
         visits where they are: only their metadata are recorded.
@@ -158,7 +169,7 @@ def archive_visit_sequence(
         What makes this sequence the same as another. By default its visits, files
         and all that describes them, without time, tags and comments.
     **details
-        Columns of the kind: see `archive_assets.metadata.recording.Details`.
+        Columns of the kind: see `archive_assets.metadata.details.Details`.
 
     Returns
     -------
@@ -290,7 +301,7 @@ def _sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _archived_before(vsarch: ArchiveConnection, plan: _Plan) -> ArchivedSequence | None:
+def _archived_before(vsarch: HasTransactions, plan: _Plan) -> ArchivedSequence | None:
     """Return the living sequence with the plan's key, if there is one."""
     key = str(plan.sequence.idempotency_key)
     with vsarch.transaction() as connection:
@@ -304,7 +315,7 @@ def _archived_before(vsarch: ArchiveConnection, plan: _Plan) -> ArchivedSequence
 
 
 def _store(
-    vsarch: ArchiveConnection, store: DataStore | None, plan: _Plan
+    vsarch: HasTransactions, store: DataStore | None, plan: _Plan
 ) -> ArchivedSequence:
     """Store the objects, then record them; remove them if that fails."""
     stored: dict[str, StoredObject] = {}

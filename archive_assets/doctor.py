@@ -17,6 +17,7 @@ from archive_assets.errors import ArchiveError
 from archive_assets.metadata.roles import missing_rights
 from archive_assets.metadata.schema import schema_state
 from archive_assets.prenightindex import prenight_index_path
+from archive_assets.store_transfer import store_errors
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = ["Finding", "examine"]
@@ -120,7 +121,7 @@ def _rights(vsarch: VisitSequenceArchiveMetadata) -> tuple[bool, str]:
 def _store(store: DataStore, *, write: bool) -> tuple[bool, str]:
     url = store.base.geturl()
     if not write:
-        there = store.base.exists()
+        there = store.exists(store.base)
         return True, f"{url} is there" if there else f"{url} is empty or not made yet"
     location = store.location("doctor", datetime.now(UTC), uuid4(), "probe")
     with TemporaryDirectory() as folder:
@@ -133,5 +134,6 @@ def _store(store: DataStore, *, write: bool) -> tuple[bool, str]:
 
 def _index(base: str | None) -> tuple[bool, str]:
     location = prenight_index_path(datetime.now(UTC).date(), "simonyi", base)
-    found = "is there" if location.exists() else "is not there"
+    with store_errors(location):
+        found = "is there" if location.exists() else "is not there"
     return True, f"{location.geturl()} {found}"

@@ -31,6 +31,7 @@ from archive_assets.metadata.prenight_json import (
     load_index,
 )
 from archive_assets.metadata.values import checked_name, checked_uuid
+from archive_assets.store_transfer import store_errors
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
@@ -141,11 +142,15 @@ def get_prenight_index_from_bucket(
     ------
     FileNotFoundError
         If there is none for the night.
+    StoreError
+        If the store fails.
     IndexFileError
         If it cannot be read.
     """
     location = _location(day_obs, telescope, prenight_index_path)
-    index = load_index(location.read(), location.geturl())
+    with store_errors(location):
+        content = location.read()
+    index = load_index(content, location.geturl())
     return _with_source(index.frame, location.geturl(), index.generated)
 
 
@@ -232,7 +237,8 @@ def write_prenight_index(
             with_stats=True,
         )
         content = dump_index(index_frame(simulations), datetime.now(UTC))
-        _publish(location, content.encode())
+        with store_errors(location):
+            _publish(location, content.encode())
     _LOG.info("published %d simulations at %s", len(simulations), location)
     return str(location.geturl())
 

@@ -7,7 +7,12 @@ from uuid import UUID
 
 from lsst.resources import ResourcePath
 
-from archive_assets.datastore import DataStore, ObjectNotFoundError, StoredObject
+from archive_assets.datastore import (
+    DataStore,
+    ObjectNotFoundError,
+    StoredObject,
+    StoreError,
+)
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.inventory import (
     RegisteredObject,
@@ -31,6 +36,7 @@ from archive_assets.prenightindex import (
     prenight_index_path,
     write_prenight_index,
 )
+from archive_assets.store_transfer import store_errors
 from archive_assets.visits.content_hash import HASH_ALGORITHM, visits_sha256
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
@@ -251,7 +257,9 @@ def _index_problems(
         )
     detail = ""
     try:
-        index = load_index(location.read(), location.geturl())
+        with store_errors(location):
+            content = location.read()
+        index = load_index(content, location.geturl())
         if index.source_sha256 is None:  # the original made it, or it is empty
             if set(index.frame.index) != set(rows.index):
                 detail = "it lists other simulations than the database"
@@ -260,7 +268,7 @@ def _index_problems(
     except FileNotFoundError:
         if not rows.empty:
             detail = f"it is missing, {len(rows)} simulations cover the night"
-    except IndexFileError as error:
+    except (IndexFileError, StoreError) as error:
         detail = str(error)
     if not detail:
         return []

@@ -24,6 +24,7 @@ from archive_assets.metadata import (
     search,
     sequences,
 )
+from archive_assets.metadata.details import Day
 from archive_assets.metadata.errors import (
     InvalidValueError,
     UnknownSequenceError,
@@ -35,7 +36,7 @@ from archive_assets.metadata.interchange import (
     simulation_yaml,
 )
 from archive_assets.metadata.raw import compose
-from archive_assets.metadata.recording import Day, SequenceRecorder
+from archive_assets.metadata.recording import SequenceRecorder
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import READABLE
 from archive_assets.metadata.settings import (

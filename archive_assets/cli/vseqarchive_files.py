@@ -2,14 +2,17 @@
 
 import json
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from archive_assets.cli.vseqarchive_connection import archive_url_option, with_archive
+from archive_assets.cli.vseqarchive_connection import (
+    archive_url_option,
+    with_archive,
+    with_database,
+)
 
 __all__ = [
     "add",
@@ -128,8 +131,9 @@ def import_proto(
 @with_archive
 def export_proto(vsarch: Any, uuid: UUID, proto_sim_archive_url: str) -> None:
     """Export a simulation to the prototype archive and print its URL there."""
-    prototype = import_module("archive_assets.prototype")
-    location = prototype.export_sim_to_prototype_sim_archive(
+    from archive_assets.prototype import export_sim_to_prototype_sim_archive
+
+    location = export_sim_to_prototype_sim_archive(
         archive_metadata=vsarch,
         sim_uuid=uuid,
         proto_sim_archive_url=proto_sim_archive_url,
@@ -203,8 +207,8 @@ def make_prenight_index(
 @click.option("--comment", "comments", multiple=True, help="Comment; may be repeated.")
 @click.option("--author", help="Whose comments they are.")
 @click.option("--key", help="Idempotency key; by default the content is the key.")
-@with_archive
-def add(vsarch: Any, visits_file: str, label: str, **options: Any) -> None:
+@with_database
+def add(database: Any, visits_file: str, label: str, **options: Any) -> None:
     """Archive VISITS_FILE and all about it as LABEL, as one act, and print its UUID.
 
     Everything is stored and recorded, or nothing. The same content again prints the
@@ -217,7 +221,7 @@ def add(vsarch: Any, visits_file: str, label: str, **options: Any) -> None:
     created = options["creation_time"]
     env_hash = options["conda_env_sha256"]
     done = archive_visit_sequence(
-        vsarch=vsarch,
+        vsarch=database,
         store=DataStore(options["archive_base"]),
         visits=visits_file,
         label=label,

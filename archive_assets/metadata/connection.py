@@ -10,7 +10,6 @@ import pandas as pd
 from psycopg import sql
 from sqlalchemy import Connection
 
-from archive_assets.metadata import schema
 from archive_assets.metadata.database import MetadataDatabase
 from archive_assets.metadata.errors import SchemaNameError
 from archive_assets.metadata.frames import frame
@@ -103,5 +102,7 @@ class ArchiveConnection:
                 f"{self.metadata_db_schema!r} is no test schema: "
                 "use `vseqarchive schema create`"
             )
-        schema.create_schema(self.database)
+        from archive_assets.metadata.schema import create_schema  # noqa: PLC0415 - alembic takes 0.3 s
+
+        create_schema(self.database)
         _LOG.info("created schema %s", self.metadata_db_schema)

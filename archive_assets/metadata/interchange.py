@@ -1,6 +1,5 @@
 """Simulations as the prototype archive's YAML: import one, or describe one."""
 
-import hashlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,10 +8,10 @@ import yaml
 from lsst.resources import ResourcePath
 
 from archive_assets.metadata.errors import InvalidValueError
+from archive_assets.store_transfer import ObjectNotFoundError, store_errors
 
 __all__ = [
     "PROTOTYPE_URL",
-    "file_sha256",
     "metadata_yaml_from_prototype",
     "parse_metadata",
     "simulation_yaml",
@@ -49,9 +48,14 @@ def metadata_yaml_from_prototype(
         f"{day}/{index}/", forceDirectory=True
     )
     origin = folder.join("sim_metadata.yaml")
-    if not origin.exists():
-        raise InvalidValueError(f"No simulation metadata found at {origin.geturl()}")
-    metadata = parse_metadata(origin.read().decode())
+    try:
+        with store_errors(origin):
+            content = origin.read()
+    except ObjectNotFoundError as error:
+        raise InvalidValueError(
+            f"No simulation metadata found at {origin.geturl()}"
+        ) from error
+    metadata = parse_metadata(content.decode(errors="replace"))
     if "creation_time" not in metadata:
         time = time_in_label(metadata["label"])
         time = time or noon + timedelta(hours=12, seconds=index)
@@ -129,12 +133,3 @@ def simulation_yaml(row: "pd.Series[Any]") -> str:
         if url is not None
     }
     return yaml.safe_dump(metadata)
-
-
-def file_sha256(url: str) -> bytes:
-    """Return the SHA-256 of what is at a URL, read in pieces."""
-    digest = hashlib.sha256()
-    with ResourcePath(url).open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.digest()

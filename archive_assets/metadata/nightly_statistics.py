@@ -1,55 +1,32 @@
 """Nightly statistics of visit sequences."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Hashable, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 import pandas as pd
-import psycopg
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
-from typing_extensions import override
 
-from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import InvalidValueError, UnknownFieldError
 from archive_assets.metadata.frames import frame
-from archive_assets.metadata.raw import raw_connection
 from archive_assets.metadata.sequences import check_sequences
-from archive_assets.metadata.values import checked_text, optional_day
-from archive_assets.visits.night_statistics import NightStatistics
+from archive_assets.metadata.statistics_rows import (
+    STATISTICS,
+    DuplicateStatisticsError,
+    copy_rows,
+)
 
 __all__ = [
     "STATISTICS",
     "DuplicateStatisticsError",
-    "insert_rows",
     "insert_statistics",
     "nightly_range",
     "read_statistics",
 ]
 
-STATISTICS = ("mean", "std", "min", "p05", "q1", "median", "q3", "p95", "max")
 _COLUMNS = ("day_obs", "value_name", "accumulated", "count", *STATISTICS)
 _REQUIRED = ("day_obs", "value_name", "accumulated")
-_MAX_COUNT = 2**31 - 1
-
-
-class DuplicateStatisticsError(ArchiveError, IntegrityError, ValueError):
-    """A statistic of the same value, night and kind is stored already."""
-
-    def __init__(self, sequence: UUID, detail: str, cause: Exception) -> None:
-        IntegrityError.__init__(self, None, None, cause)
-        self.sequence = sequence
-        self.explanation = detail
-
-    @override
-    def __str__(self) -> str:
-        return (
-            f"statistics of {self.sequence} are stored already: {self.explanation} "
-            "Nothing was changed."
-        )
 
 
 def insert_statistics(
@@ -79,35 +56,10 @@ def insert_statistics(
         If a row is stored already.
     """
     check_sequences(connection, uuid)
-    return _copy(connection, uuid, _rows(statistics))
+    return copy_rows(connection, uuid, _records(statistics))
 
 
-def insert_rows(
-    connection: Connection, uuid: UUID, statistics: Sequence[NightStatistics]
-) -> int:
-    """Store computed statistics of a sequence; as `insert_statistics`."""
-    return _copy(connection, uuid, [_row(asdict(one)) for one in statistics])
-
-
-def _copy(
-    connection: Connection, uuid: UUID, rows: Sequence[tuple[object, ...]]
-) -> int:
-    if not rows:
-        return 0
-    try:
-        with (
-            raw_connection(connection).cursor() as cursor,
-            cursor.copy(_COPY) as copy,
-        ):
-            for row in rows:
-                copy.write_row((uuid, *row))
-    except psycopg.errors.UniqueViolation as error:
-        detail = error.diag.message_detail or str(error)
-        raise DuplicateStatisticsError(uuid, detail, error) from error
-    return len(rows)
-
-
-def _rows(statistics: pd.DataFrame) -> list[tuple[object, ...]]:
+def _records(statistics: pd.DataFrame) -> list[dict[Hashable, Any]]:
     names = [str(name) for name in statistics.columns if name != "visitseq_uuid"]
     for name in names:
         if name not in _COLUMNS:
@@ -115,33 +67,8 @@ def _rows(statistics: pd.DataFrame) -> list[tuple[object, ...]]:
     missing = [name for name in _REQUIRED if name not in names]
     if missing:
         raise InvalidValueError(f"the statistics lack {', '.join(missing)}")
-    return [_row(record) for record in statistics.to_dict(orient="records")]
-
-
-def _row(record: Mapping[Any, Any]) -> tuple[object, ...]:
-    day = optional_day(record["day_obs"], "day_obs")
-    if day is None:
-        raise InvalidValueError("a statistic has no day_obs")
-    return (
-        day,
-        checked_text(record["value_name"], "value_name"),
-        bool(record["accumulated"]),
-        _count(record.get("count")),
-        *(_number(record.get(name)) for name in STATISTICS),
-    )
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
-
-
-def _count(value: Any) -> int | None:
-    number = _number(value)
-    if number is None:
-        return None
-    if not math.isfinite(number) or not 0 <= number <= _MAX_COUNT or number % 1:
-        raise InvalidValueError(f"{value!r} is not a count")
-    return int(number)
+    plain = statistics.astype("object").where(statistics.notna(), None)
+    return plain.to_dict(orient="records")
 
 
 def read_statistics(connection: Connection, uuid: UUID) -> pd.DataFrame:
@@ -196,10 +123,6 @@ def nightly_range(
     )
 
 
-_COPY = (
-    "COPY nightly_stats (visitseq_uuid, day_obs, value_name, accumulated, count, "
-    "mean, std, min, p05, q1, median, q3, p95, max) FROM STDIN"
-)
 _NIGHTLY = """
     SELECT s.visitseq_label, stats.*
     FROM nightly_stats AS stats

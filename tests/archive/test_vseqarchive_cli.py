@@ -370,6 +370,24 @@ def test_a_database_that_is_away_ends_with_one_line(
     assert result.stderr.startswith("Error: cannot work with the database opsim_log")
 
 
+@pytest.mark.postgresql
+def test_a_store_that_cannot_be_written_ends_with_one_line(
+    run: Run, uuid: str, h5: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file where the store should be")
+    away = (tmp_path / "taken").as_uri()
+
+    for words in (
+        ["add", h5, "x", "--archive-base", away],
+        ["archive-file", uuid, h5, "visits", "--archive-base", away],
+        ["make-prenight-index", "20261201", "simonyi", "--destination", away],
+    ):
+        result = run(*words, code=1)
+        assert result.stderr.startswith("Error: ")
+        assert len(result.stderr.splitlines()) == 1
+    assert run("search", "--format", "uuid").stdout == f"{uuid}\n"
+
+
 def test_wrong_usage_ends_with_2() -> None:
     for words in (["tag", "not-a-uuid", "x"], ["tag"], ["dance"], ["--port", "x"]):
         assert CliRunner().invoke(main, words).exit_code == 2
