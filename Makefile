@@ -9,7 +9,7 @@ READY := .venv/.ready
 # what a step of the recipes below reads; variables set beforehand win
 ENV = eval "$$($(BIN)/l1db-services env)"
 
-.PHONY: help demo test ui check lint types bench clean distclean services stop lock
+.PHONY: help demo test ui check lint types bench peers clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,6 +51,19 @@ types: $(READY) ## mypy --strict
 	@$(BIN)/mypy
 
 check: lint types test ## lint, types, tests
+
+peers: .venv-swift/.ready .venv-rubin-sim/.ready ## an S3 server and the original archive, for tests
+
+.venv-swift/.ready: REQUIREMENTS = tests/archive/requirements-swift.txt
+.venv-swift/.ready: tests/archive/requirements-swift.txt
+.venv-rubin-sim/.ready: REQUIREMENTS = tests/archive/requirements-rubin-sim.txt
+.venv-rubin-sim/.ready: tests/archive/requirements-rubin-sim.txt
+.venv-%/.ready: | $(READY)
+	@echo "Setting up .venv-$* ..."
+	@$(PYTHON) -m venv .venv-$*
+	@VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install --quiet -r $(REQUIREMENTS) \
+		|| .venv-$*/bin/python -m pip install --quiet -r $(REQUIREMENTS)
+	@touch $@
 
 bench: $(READY) ## the benchmarks (NAME=w1), one JSON line a figure
 	@$(BIN)/python -m benchmarks $(NAME)

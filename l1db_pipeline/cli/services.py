@@ -1,31 +1,12 @@
 """``l1db-services``: start, stop and show the embedded PostgreSQL."""
 
 import shlex
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import click
 
-from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.cli.edge import plain_errors
 
 __all__ = ["main"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _plain_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn our own errors into a line on stderr and exit code 1."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except L1dbError as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
 
 
 @click.group()
@@ -38,7 +19,7 @@ def main() -> None:
 
 
 @main.command()
-@_plain_errors
+@plain_errors
 def start() -> None:
     """Start the server and create the databases; a second start changes nothing."""
     from l1db_pipeline.services import start_services
@@ -47,7 +28,7 @@ def start() -> None:
 
 
 @main.command()
-@_plain_errors
+@plain_errors
 def stop() -> None:
     """Stop the server; nothing happens if it does not run."""
     from l1db_pipeline.services import embedded_server
@@ -59,7 +40,7 @@ def stop() -> None:
 
 @main.command()
 @click.pass_context
-@_plain_errors
+@plain_errors
 def status(context: click.Context) -> None:
     """Tell whether the server answers; exit code 3 if it does not."""
     from l1db_pipeline.services import embedded_server
