@@ -114,20 +114,22 @@ def _write_results(
     reward_df: pd.DataFrame | None,
     obs_rewards: "pd.Series[Any] | pd.DataFrame | None",
 ) -> dict[str, dict[str, str]]:
-    from rubin_scheduler.scheduler.utils import SchemaConverter  # noqa: PLC0415 - 3 s
+    from archive_assets.simulation.opsim_out import (  # noqa: PLC0415 - takes 3 CPU s
+        opsim_frame,
+        write_opsim,
+    )
 
     files = {"observations": {"name": "opsim.db"}}
     opsim = folder / "opsim.db"
     if opsim.exists():
         raise LeftoverFileError(f"{opsim} exists: visits are not added to others")
-    visits = SchemaConverter().obs2opsim(observations, filename=str(opsim))
+    visits = opsim_frame(observations)
+    write_opsim(opsim, visits)
     if reward_df is not None and obs_rewards is not None:
         files["rewards"] = {"name": "rewards.h5"}
         reward_df.to_hdf(folder / "rewards.h5", key="reward_df", format="table")
         obs_rewards.to_hdf(folder / "rewards.h5", key="obs_rewards", format="table")
     files["statistics"] = {"name": "obs_stats.txt"}
-    if visits is None:
-        visits = SchemaConverter().obs2opsim(observations)
     visits.describe().T.to_csv(folder / "obs_stats.txt", sep="\t")
     return files
 

@@ -1,5 +1,6 @@
 """``prenight``: simulate nights, and what that needs."""
 
+import shlex
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +62,13 @@ def main() -> None:
 @click.option("--repo", help="Git repository of the scheduler's configuration.")
 @click.option("--script", help="Its script, a path or in the repository.")
 @click.option("--ref", default="main", show_default=True, help="Branch, tag or commit.")
+@click.option(
+    "--command",
+    help="Program that simulates instead of rubin_scheduler, with its arguments; no "
+    "shell. Words in braces are replaced, such as {day_obs}, {n_nights}, {variant}; "
+    "it must leave the file {opsim} and may leave {rewards}.",
+)
+@click.option("--progress", is_flag=True, help="Tell on stderr how far they are.")
 @click.option("--seed", default=42, show_default=True, help="Seed of the tessellation.")
 @click.option(
     "--at-once", default=2, show_default=True, type=click.IntRange(1, 64),
@@ -98,6 +106,8 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     repo: str | None,
     script: str | None,
     ref: str,
+    command: str | None,
+    progress: bool,
     seed: int,
     at_once: int,
     memory_mb: int,
@@ -115,7 +125,12 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     """
     from archive_assets.datastore import DataStore
     from archive_assets.prenight_archive import ArchiveKeeper
-    from archive_assets.simulation import Limits, ParentVisits, Telescope
+    from archive_assets.simulation import (
+        ExternalCommandDriver,
+        Limits,
+        ParentVisits,
+        Telescope,
+    )
     from archive_assets.simulation.config_script import scheduler_source
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
@@ -124,6 +139,9 @@ def run(  # noqa: PLR0917 - click passes options by keyword
 
     if repo and not script:
         raise click.UsageError("--repo needs --script")
+    if command and script:
+        raise click.UsageError("--command has its own configuration: no --script")
+    driver = ExternalCommandDriver(tuple(shlex.split(command))) if command else None
     now = datetime.now(UTC)
     first = day_obs.date() if day_obs else (now - timedelta(hours=12)).date()
     last_made = completed_through.date() if completed_through else first - _A_DAY
@@ -153,6 +171,12 @@ def run(  # noqa: PLR0917 - click passes options by keyword
         outcomes = run_night(
             plan,
             keeper,
+            driver,
+            on_progress=lambda variant, done: (
+                click.echo(f"{variant.name}: {done.line}", err=True)
+                if progress
+                else None
+            ),
             on_outcome=lambda outcome: click.echo(
                 outcome.line, err=outcome.error is not None
             ),

@@ -289,6 +289,11 @@ class Progress:
     mjd: float
     fraction: float
 
+    @property
+    def line(self) -> str:
+        """What people read of it."""
+        return f"{self.n_visits} visits, MJD {self.mjd:.4f}, {self.fraction:.0%}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationResult:

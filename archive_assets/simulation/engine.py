@@ -4,8 +4,6 @@ This is the only place where a night is simulated. It runs in a process of its o
 see `archive_assets.simulation.worker`.
 """
 
-import contextlib
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rubin_scheduler.scheduler import sim_runner
 from rubin_scheduler.scheduler.schedulers import CoreScheduler, SimpleBandSched
-from rubin_scheduler.scheduler.utils import SchemaConverter, run_info_table
+from rubin_scheduler.scheduler.utils import run_info_table
 from typing_extensions import override
 
 from archive_assets.prenight import (
@@ -33,6 +31,7 @@ from archive_assets.simulation.base import (
 )
 from archive_assets.simulation.folders import OPSIM_FILE, REWARDS_FILE
 from archive_assets.simulation.observatory import model_observatory
+from archive_assets.simulation.opsim_out import opsim_frame, write_opsim
 from archive_assets.simulation.preload import (
     preloaded_observations,
     read_parent_visits,
@@ -42,7 +41,7 @@ from archive_assets.simulation.scheduler import (
     scheduler_from_script,
 )
 
-__all__ = ["Outcome", "run_request", "write_opsim", "write_rewards"]
+__all__ = ["Outcome", "run_request", "write_rewards"]
 
 _VISITS_PER_NIGHT = 2000  # room at first; sim_runner adds more when it is full
 
@@ -136,7 +135,8 @@ def run_request(
         **runner_kwargs,
     )
     observations = results[2]
-    write_opsim(folder / OPSIM_FILE, observations, run_info_table(observatory))
+    visits = opsim_frame(observations)
+    write_opsim(folder / OPSIM_FILE, visits, run_info_table(observatory))
     has_rewards = variant.rewards and len(observations) > 0
     if has_rewards:
         write_rewards(folder / REWARDS_FILE, results[3], results[4])
@@ -190,17 +190,6 @@ def _overhead_func(overhead: AnomalousOverhead | None) -> AnomalousOverheadFunc 
             )
         case _:
             raise TypeError(f"no scale in {overhead}")
-
-
-def write_opsim(
-    path: Path, observations: NDArray[np.void], info: NDArray[np.void]
-) -> None:
-    """Write a new opsim file; one that is there already is an error, not added to."""
-    visits = SchemaConverter().obs2opsim(observations)
-    path.touch(exist_ok=False)
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        visits.to_sql("observations", connection, index=False, if_exists="fail")
-        pd.DataFrame(info).to_sql("info", connection, index=False, if_exists="fail")
 
 
 def write_rewards(

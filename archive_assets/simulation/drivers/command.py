@@ -1,10 +1,13 @@
 """A program of the site's own that leaves an opsim file, such as ``run_lsst_sim``."""
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from archive_assets.simulation import supervised
 from archive_assets.simulation.base import (
     Progress,
     SimulationRequest,
@@ -30,6 +33,9 @@ from archive_assets.simulation.provenance import provenance
 
 __all__ = ["PLACEHOLDERS", "ExternalCommandDriver"]
 
+
+# ends the program if this process dies without a chance to
+_SUPERVISOR = (sys.executable, "-I", "-S", supervised.__file__)
 
 PLACEHOLDERS = (
     "day_obs",
@@ -86,8 +92,10 @@ class ExternalCommandDriver:
         check_request(request)
         with running_folder(request.work_folder.resolve(), run_name(request)) as folder:
             command = self._filled(_values(request, folder))
+            if shutil.which(command[0], path=os.environ.get("PATH")) is None:
+                raise SimulationFailedError(f"there is no program {command[0]}")
             end = run_program(
-                command,
+                [*_SUPERVISOR, *command],
                 folder=folder,
                 log_path=folder / LOG_FILE,
                 environ={**os.environ, "RUBIN_SIM_DATA_DIR": str(request.site_data)},

@@ -136,7 +136,9 @@ def test_what_a_command_started_ends_with_it(request_of: Make, tmp_path: Path) -
 
 
 def test_a_program_that_is_not_there_is_told(request_of: Make, tmp_path: Path) -> None:
-    with pytest.raises(SimulationFailedError, match="no-such-program could not be"):
+    with pytest.raises(
+        SimulationFailedError, match="there is no program no-such-program"
+    ):
         simulate(request_of(tmp_path), ExternalCommandDriver(("no-such-program",)))
 
 
