@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from contracts.l1db_options import Options, combinations, empty_store
 
+from l1db_pipeline.store.memory import MemoryL1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
@@ -15,12 +16,14 @@ from l1db_pipeline.store.sql_store import SqlL1Store
 @pytest.fixture(scope="session")
 def open_stores(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Callable[[Options], SqlL1Store]]:
+) -> Iterator[Callable[[Options], SqlL1Store | MemoryL1Store]]:
     """Open each combination once; making its tables is the costly part of a test."""
     with ExitStack() as stack:
 
         @cache
-        def opened(options: Options) -> SqlL1Store:
+        def opened(options: Options) -> SqlL1Store | MemoryL1Store:
+            if options.backend == "memory":
+                return MemoryL1Store(options.config("memory:"))
             if options.backend == "postgresql":
                 url = request.getfixturevalue("shared_database_url")
                 config = options.config(url, namespace=f"n{secrets.token_hex(6)}")
@@ -54,7 +57,9 @@ def options(request: pytest.FixtureRequest) -> Options:
 
 
 @pytest.fixture
-def store(options: Options, open_stores: Callable[[Options], SqlL1Store]) -> SqlL1Store:
+def store(
+    options: Options, open_stores: Callable[[Options], SqlL1Store | MemoryL1Store]
+) -> SqlL1Store | MemoryL1Store:
     """An empty store of the combination."""
     opened = open_stores(options)
     empty_store(opened)

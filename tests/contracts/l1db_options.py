@@ -6,10 +6,11 @@ from itertools import product
 from typing import Any
 
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.store.memory import MemoryL1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 _VALUES: dict[str, tuple[Any, ...]] = {
-    "backend": ("postgresql", "sqlite", "mariadb"),
+    "backend": ("postgresql", "sqlite", "mariadb", "memory"),
     "index": tuple(ObjectIndex),
     "nightly": (False, True),
     "replace": (False, True),
@@ -60,8 +61,11 @@ def combinations() -> list[Options]:
     return [Options(**chosen) for chosen in found]
 
 
-def empty_store(store: SqlL1Store) -> None:
+def empty_store(store: SqlL1Store | MemoryL1Store) -> None:
     """Delete all rows but those that say how the tables were made."""
+    if isinstance(store, MemoryL1Store):
+        store.create_schema(drop=True)
+        return
     with store._database.transaction(write=True):
         for table in store.layout.tables:
             if table is not store.layout.version:

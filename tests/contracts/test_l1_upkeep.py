@@ -55,7 +55,8 @@ def test_compaction_changes_no_answer(busy: SqlL1Store, options: Options) -> Non
 
     n_fewer = busy.compact_history()
 
-    assert (n_fewer > 0) == (options.history is History.PACKED)
+    has_chunks = options.history is History.PACKED and options.backend != "memory"
+    assert (n_fewer > 0) == has_chunks
     assert busy.science_digest() == digest
     after = by(busy.read_sources(object_ids=IDS), "diaSourceId")
     assert after["diaSourceId"].tolist() == before["diaSourceId"].tolist()
