@@ -186,16 +186,12 @@ def archive_visit_sequence(
     """
     if conda_env is not None:
         details["conda_env_sha256"] = conda_env[0]
-    first, last = checked_nights(first_day_obs, last_day_obs)
+    asked = checked_nights(first_day_obs, last_day_obs)
     created = checked_time(creation_time) or datetime.now(UTC)
+    uuid = uuid4()
     with _as_hdf5(Path(visits)) as path:
         batch = _needed_columns(path, stats_columns)
-        nights = night_mjds(batch) if any(map(len, batch.values())) else None
-        if nights is not None:
-            first = first or date_of_mjd(int(nights.min()))
-            last = last or date_of_mjd(int(nights.max()))
-        checked_nights(first, last)
-        uuid = uuid4()
+        first, last = _window(batch, *asked)
         new = NewSequence(
             kind=kind,
             label=checked_text(label, "the label"),
@@ -220,17 +216,34 @@ def archive_visit_sequence(
             author=None if author is None else checked_text(author, "the author"),
             environment=conda_env,
             statistics=night_statistics(batch, stats_columns)
-            if stats_columns and nights is not None
+            if stats_columns and _n_visits(batch)
             else (),
         )
-        key = idempotency_key or _content_key(plan)
-        plan = replace(
-            plan,
-            sequence=replace(
-                new, idempotency_key=checked_text(key, "the idempotency key")
-            ),
-        )
+        plan = _with_key(plan, idempotency_key)
         return _archived_before(vsarch, plan) or _store(vsarch, store, plan)
+
+
+def _n_visits(batch: Batch) -> int:
+    return max(map(len, batch.values()), default=0)
+
+
+def _window(
+    batch: Batch, first: date | None, last: date | None
+) -> tuple[date | None, date | None]:
+    """Return the window of nights; where none is given, that of the visits."""
+    if _n_visits(batch) and (first is None or last is None):
+        nights = night_mjds(batch)
+        first = first or date_of_mjd(int(nights.min()))
+        last = last or date_of_mjd(int(nights.max()))
+    return checked_nights(first, last)
+
+
+def _with_key(plan: _Plan, key: str | None) -> _Plan:
+    """Return the plan with its idempotency key: the caller's, or of its content."""
+    if key is None:
+        key = _content_key(plan)
+    key = checked_text(key, "the idempotency key")
+    return replace(plan, sequence=replace(plan.sequence, idempotency_key=key))
 
 
 @contextmanager

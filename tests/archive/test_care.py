@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -194,6 +197,43 @@ def test_garbage_is_shown_before_it_goes(
         vsarch.describe(uuid)
     for table in ("tags", "files", "nightly_stats"):
         assert vsarch.query(f"SELECT count(*) FROM {table}")[0] == (0,)
+
+
+_DIES = """
+import json, os, sys
+from archive_assets.archive import archive_visit_sequence
+from archive_assets.datastore import DataStore
+from archive_assets.metadata.database import MetadataDatabase
+from archive_assets.metadata.settings import connection_settings
+from archive_assets.metadata import sequences
+
+connect, store, visits = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+sequences.complete_sequence = lambda *_: os.kill(os.getpid(), 9)
+archive_visit_sequence(
+    vsarch=MetadataDatabase(connection_settings(connect, "vsmd_test")),
+    store=DataStore(store), visits=visits, label="cut short",
+    creation_time=__import__("datetime").datetime.fromisoformat("2020-01-01T00:00Z"),
+)
+"""
+
+
+def test_a_process_that_is_killed_leaves_only_an_orphan(
+    vsarch: Archive,
+    archive_connect: dict[str, str],
+    store: DataStore,
+    uuid: UUID,
+    tmp_path: Path,
+) -> None:
+    arguments = [json.dumps(archive_connect), str(tmp_path / "store")]
+    program = [sys.executable, "-c", _DIES, *arguments, str(tmp_path / "visits.h5")]
+    done = subprocess.run(program, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    assert list(vsarch.search(SearchCriteria())["visitseq_uuid"]) == [uuid]
+    report = verify_archive(vsarch, store, index_base=str(tmp_path / "index"))
+    assert [p.kind for p in report.problems if p.kind != "stale index"] == ["orphan"]
+    collect_garbage(vsarch, store, apply=True)
+    assert len(list(store.list_objects())) == 2
 
 
 def test_a_parent_stays_in_the_trash(
