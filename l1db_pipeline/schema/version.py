@@ -39,10 +39,18 @@ class SchemaVersionError(L1dbError):
 
     @override
     def __str__(self) -> str:
-        found = f"schema revision {self.found}" if self.found else "no schema revision"
+        if not self.found:
+            return (
+                f"{self.place} has tables without a schema revision, made half or by "
+                "another program: use another database, prefix or namespace, or drop "
+                "them with create_l1_schema --drop"
+            )
         remedy = (
             "run l1db migrate"
             if self.found < self.wanted
             else "use the version of this package that made it, or a newer one"
         )
-        return f"{self.place} has {found}, this package needs {self.wanted}: {remedy}"
+        return (
+            f"{self.place} has schema revision {self.found}, this package needs "
+            f"{self.wanted}: {remedy}"
+        )

@@ -113,6 +113,9 @@ class SqlL1Store(L1Store):
                 self._filled.forget()
                 self._objects.homes.clear()
             present = self._database.table_names()
+            if present:
+                self._check_revision(self._database.place)
+                self._check_options(self._database.place, are_complete=False)
             for table in self.layout.tables:
                 if table.name not in present:
                     self._database.create(table)
@@ -143,13 +146,16 @@ class SqlL1Store(L1Store):
         if self.layout.settings.name not in self._database.table_names():
             raise SchemaMissingError(place)
         self._check_revision(place)
+        self._check_options(place, are_complete=True)
+        self._is_checked = True
+
+    def _check_options(self, place: str, *, are_complete: bool) -> None:
         for name, wanted in self._made_with().items():
             stored = self._settings.get(name)
-            if stored is None:
+            if stored is None and are_complete:
                 raise SchemaMissingError(place)
-            if stored != wanted:
+            if stored not in {None, wanted}:
                 raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
-        self._is_checked = True
 
     def _check_revision(self, place: str) -> None:
         found = ""

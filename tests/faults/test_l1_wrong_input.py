@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from contracts.l1db_sky import START, by, empty, field, key, records, visit_time
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import L1dbError, MissingColumnsError
+from l1db_pipeline.schema.load import OWN_SCHEMA
+from l1db_pipeline.schema.version import SchemaVersionError
 from l1db_pipeline.store.base import StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.store.errors import (
     DuplicateIdError,
@@ -362,6 +365,54 @@ def test_tables_made_with_other_options_are_refused(
         pytest.raises(SchemaMismatchError, match=f"was made with {name} .*says "),
     ):
         opened.store_visit(key(2), records(2, IDS))
+
+
+def test_a_schema_file_of_another_version_is_refused(
+    config: L1dbConfig, tmp_path: Path
+) -> None:
+    with closing(open_store(config)) as opened:
+        opened.create_schema()
+    other = tmp_path / "other.yaml"
+    other.write_text(OWN_SCHEMA.read_text().replace('"1.0.0"', '"1.1.0"'))
+
+    with (
+        closing(open_store(replace(config, schema_file=str(other)))) as opened,
+        pytest.raises(
+            SchemaMismatchError, match=r"schema_version 1\.0\.0.*says 1\.1\.0"
+        ),
+    ):
+        opened.last_visit()
+
+
+def test_tables_are_not_added_for_other_options(config: L1dbConfig) -> None:
+    baseline = replace(config, dia_object_index=ObjectIndex.BASELINE)
+    with closing(open_store(baseline)) as opened:
+        opened.create_schema()
+
+    with (
+        closing(open_store(config)) as opened,
+        pytest.raises(SchemaMismatchError, match="was made with dia_object_index base"),
+    ):
+        opened.create_schema()
+
+    engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    assert "DiaObjectLast" not in sa.inspect(engine).get_table_names()
+
+
+def test_tables_of_another_program_are_not_mixed_with_ours(config: L1dbConfig) -> None:
+    engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    foreign = sa.Table("DiaObject", sa.MetaData(), sa.Column("diaObjectId", sa.Integer))
+    foreign.create(engine)
+
+    with closing(open_store(config)) as opened:
+        with pytest.raises(
+            SchemaVersionError, match=r"without a schema revision.*drop"
+        ):
+            opened.create_schema()
+        assert sa.inspect(engine).get_table_names() == ["DiaObject"]
+
+        opened.create_schema(drop=True)
+        assert opened.last_visit() is None
 
 
 def test_a_database_without_tables_is_told_how_to_make_them(config: L1dbConfig) -> None:
