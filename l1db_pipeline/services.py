@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
 DATABASES = ("dagster", "l1db", "archive")
 _SERVER_USER = "pgserver"
 _START_TIMEOUT_S = 60
+_CRASH_PATIENCE_S = 20.0
 _MIN_FREE_BYTES = 500_000_000
 _MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
@@ -126,12 +128,28 @@ class EmbeddedPostgres:
                 return
             if not (self.data / "PG_VERSION").is_file():
                 self._initialize()
+            crashed = (self.data / "postmaster.pid").is_file()
             self._remove_stale_pid_file()
             self._make_socket_folder()
-            options = f"-h '' -k '{self.socket_folder}' -p 5432 -N 200"
-            log = str(self.data / "server.log")
-            wait = ("-w", "-t", str(_START_TIMEOUT_S))
-            self._pg_ctl("start", *wait, "-l", log, "-o", options)
+            self._launch(_CRASH_PATIENCE_S if crashed else 0.0)
+
+    def _launch(self, patience_s: float) -> None:
+        """Start the postmaster; processes of one that crashed may take time to go."""
+        options = f"-h '' -k '{self.socket_folder}' -p 5432 -N 200"
+        log = self.data / "server.log"
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                self._pg_ctl(
+                    "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", str(log),
+                    "-o", options,
+                )  # fmt: skip
+            except ServicesError as error:
+                if time.monotonic() > deadline:
+                    raise ServicesError(f"{error}; {_last_line(log)}") from error
+                time.sleep(0.5)
+            else:
+                return
 
     def stop(self) -> None:
         """Stop the server; nothing happens if it does not run."""
@@ -239,6 +257,14 @@ class EmbeddedPostgres:
                 raise ServicesError(
                     f"{program} failed for {self.data}: {output.read().strip()[-2000:]}"
                 )
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of the server's log: it says why it did not start."""
+    try:
+        return log.read_text(errors="replace").rstrip().rpartition("\n")[2]
+    except OSError:
+        return f"there is no log {log}"
 
 
 def _server_account() -> pwd.struct_passwd | None:
