@@ -8,6 +8,7 @@ a schema of its own.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -197,11 +198,23 @@ def measure(
     return mine, theirs
 
 
+def peer_python() -> Path | None:
+    """Return the python that has the original, if there is one."""
+    made = Path(__file__).resolve().parents[1] / ".venv-rubin-sim" / "bin" / "python"
+    chosen = Path(os.environ.get("RUBIN_SIM_PYTHON") or made)
+    return chosen if chosen.exists() else None
+
+
 def main() -> None:
     """Print one JSON line a figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sims", type=int, default=100_000)
-    parser.add_argument("--peer", type=Path, help="python that has rubin-sim")
+    parser.add_argument(
+        "--peer",
+        type=Path,
+        default=peer_python(),
+        help="python that has rubin-sim; by default $RUBIN_SIM_PYTHON, `make peers`",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedPostgres(Path(folder) / "data")
