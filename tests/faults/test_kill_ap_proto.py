@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,12 @@ def make_database(folder: Path, namespace: str, url: str) -> None:
     store.close()
 
 
-def n_stored(dsn: str, namespace: str) -> int:
+def n_stored(connection: psycopg.Connection[tuple[int]], namespace: str) -> int:
     table = sql.Identifier(namespace, "L1DbProtoVisits")
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute(
-            sql.SQL("SELECT count(*) FROM {}").format(table)
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
+    (count,) = connection.execute(
+        sql.SQL("SELECT count(*) FROM {}").format(table)
+    ).fetchone() or (0,)
+    return count
 
 
 def tables(dsn: str, namespace: str) -> dict[str, str]:
@@ -89,6 +88,13 @@ def digest(folder: Path, namespace: str) -> dict[str, str]:
 
 
 @pytest.fixture
+def watch(database_dsn: str) -> Iterator["psycopg.Connection[tuple[int]]"]:
+    """A connection that sees each visit as soon as it is there."""
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
 def folder(tmp_path: Path, database_url: str) -> Path:
     """Folder with sources and the configurations of two empty databases."""
     xyz = [
@@ -102,42 +108,42 @@ def folder(tmp_path: Path, database_url: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.postgresql
 def test_a_run_killed_ten_times_equals_an_uninterrupted_one(
-    folder: Path, database_dsn: str
+    folder: Path, database_dsn: str, watch: "psycopg.Connection[tuple[int]]"
 ) -> None:
     whole = ap_proto(folder, "whole", N_VISITS)
-    _, complaint = whole.communicate(timeout=240)
+    _, complaint = whole.communicate(timeout=500)
     assert whole.returncode == 0, complaint
 
     moments = random.Random(3)
     for target in sorted(moments.sample(range(1, N_VISITS - 20), N_KILLS)):
         process = ap_proto(folder, "killed", N_VISITS)
-        while n_stored(database_dsn, "killed") < target and process.poll() is None:
-            time.sleep(0.02)
+        while n_stored(watch, "killed") < target and process.poll() is None:
+            time.sleep(0.05)
         time.sleep(moments.uniform(0, 0.03))
         assert process.poll() is None, process.communicate()[1]
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    left = N_VISITS - n_stored(database_dsn, "killed")
+    left = N_VISITS - n_stored(watch, "killed")
     last = ap_proto(folder, "killed", left)
-    _, complaint = last.communicate(timeout=240)
+    _, complaint = last.communicate(timeout=500)
 
     assert last.returncode == 0, complaint
-    assert n_stored(database_dsn, "killed") == N_VISITS
+    assert n_stored(watch, "killed") == N_VISITS
     assert tables(database_dsn, "killed") == tables(database_dsn, "whole")
     assert digest(folder, "killed") == digest(folder, "whole")
 
 
 @pytest.mark.postgresql
 def test_ctrl_c_ends_after_the_visit_with_exit_code_130(
-    folder: Path, database_dsn: str
+    folder: Path, watch: "psycopg.Connection[tuple[int]]"
 ) -> None:
     process = ap_proto(folder, "killed", N_VISITS)
-    while n_stored(database_dsn, "killed") < 2:
+    while n_stored(watch, "killed") < 2:
         assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
+        time.sleep(0.05)
 
     os.killpg(process.pid, signal.SIGINT)
     _, complaint = process.communicate(timeout=60)
@@ -145,8 +151,5 @@ def test_ctrl_c_ends_after_the_visit_with_exit_code_130(
     assert process.returncode == 130
     assert "interrupted" in complaint
     assert "Traceback" not in complaint
-    with psycopg.connect(database_dsn) as connection:
-        (ledger,) = connection.execute(
-            'SELECT count(*) FROM killed."L1Ledger"'
-        ).fetchone() or (None,)
-    assert ledger == n_stored(database_dsn, "killed") < N_VISITS
+    (ledger,) = watch.execute('SELECT count(*) FROM killed."L1Ledger"').fetchone() or ()
+    assert ledger == n_stored(watch, "killed") < N_VISITS
