@@ -63,8 +63,8 @@ _BLOCK_RANGE: Mapping[str, Any] = {
     "postgresql_with": {"pages_per_range": 8, "autosummarize": "on"},
 }
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    # room for new versions of rows on their own page: updates leave indexes alone
-    "DiaObjectLast": {"postgresql_with": {"fillfactor": 60}},
+    # room for a new version of every row on its page: updates leave indexes alone
+    "DiaObjectLast": {"postgresql_with": {"fillfactor": 50}},
 }
 
 
