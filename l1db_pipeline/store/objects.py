@@ -154,12 +154,15 @@ class ObjectTables:
     def home_pixels_of(self, ids: _Ids) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return home pixels of objects and which of the objects exist."""
         pixels, known = self.homes.find(ids)
-        unknown = ids[~known]
-        if len(unknown):
-            where = [Condition("diaObjectId", Op.ONE_OF, unknown)]
+        rows = np.flatnonzero(~known)
+        if len(rows):
+            where = [Condition("diaObjectId", Op.ONE_OF, ids[rows])]
             found = self.read_all_current(where, ["diaObjectId", HOME_PIXEL])
             self.homes.add(found["diaObjectId"], found[HOME_PIXEL])
-            pixels, known = self.homes.find(ids)
+            # not from `homes`, which may have forgotten for these what it knew above
+            read = HomePixels()
+            read.add(found["diaObjectId"], found[HOME_PIXEL])
+            pixels[rows], known[rows] = read.find(ids[rows])
         return pixels, known
 
     def resolve(

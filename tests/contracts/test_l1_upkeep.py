@@ -86,6 +86,16 @@ def test_a_window_cuts_through_a_monthly_chunk(busy: SqlL1Store) -> None:
     assert set(found["ccdVisitId"].tolist()) == {3, 5}
 
 
+@pytest.mark.parametrize("options", FAULTY, ids=str)
+def test_a_read_after_many_small_ones_misses_nothing(busy: SqlL1Store) -> None:
+    whole = busy.read_sources(object_ids=IDS)
+    busy._objects.homes.clear()
+    for number in IDS[:6]:
+        busy.read_sources(object_ids=IDS[number - 1 : number])
+
+    assert len(busy.read_sources(object_ids=IDS)) == len(whole)
+
+
 def test_the_digest_sees_a_changed_value(busy: SqlL1Store) -> None:
     before = busy.science_digest()
 
