@@ -21,6 +21,7 @@ from lsst.resources import ResourcePath
 from numpy.typing import NDArray
 
 from archive_assets.errors import ArchiveError
+from archive_assets.visits.rewards import write_rewards
 
 __all__ = ["LeftoverFileError", "drive_sim", "make_sim_data_dir"]
 
@@ -127,8 +128,7 @@ def _write_results(
     write_opsim(opsim, visits)
     if reward_df is not None and obs_rewards is not None:
         files["rewards"] = {"name": "rewards.h5"}
-        reward_df.to_hdf(folder / "rewards.h5", key="reward_df", format="table")
-        obs_rewards.to_hdf(folder / "rewards.h5", key="obs_rewards", format="table")
+        write_rewards(folder / "rewards.h5", reward_df, obs_rewards)
     files["statistics"] = {"name": "obs_stats.txt"}
     visits.describe().T.to_csv(folder / "obs_stats.txt", sep="\t")
     return files

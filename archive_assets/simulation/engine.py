@@ -40,6 +40,7 @@ from archive_assets.simulation.scheduler import (
     builtin_scheduler,
     scheduler_from_script,
 )
+from archive_assets.visits import rewards
 
 __all__ = ["Outcome", "run_request", "write_rewards"]
 
@@ -197,5 +198,4 @@ def write_rewards(
 ) -> None:
     """Write ``rewards.h5``, readable with `pandas.read_hdf` and free of pickles."""
     path.touch(exist_ok=False)
-    for key, frame in (("reward_df", reward_df), ("obs_rewards", obs_rewards)):
-        frame.to_hdf(path, key=key, mode="a", format="table")
+    rewards.write_rewards(path, reward_df, obs_rewards)

@@ -30,7 +30,9 @@ OBS_REWARDS = "obs_rewards"
 
 
 def write_rewards(
-    path: str | Path, reward_df: pd.DataFrame, obs_rewards: "pd.Series[Any]"
+    path: str | Path,
+    reward_df: pd.DataFrame,
+    obs_rewards: "pd.Series[Any] | pd.DataFrame",
 ) -> None:
     """Write rewards to an HDF5 file that ``pandas.read_hdf`` reads.
 
@@ -41,13 +43,16 @@ def write_rewards(
     reward_df
         Rewards, with an index of one or more named levels.
     obs_rewards
-        Series of ``queue_fill_mjd_ns``, with the MJD of visits as its index.
+        Series of ``queue_fill_mjd_ns``, with the MJD of visits as its index, or a
+        frame whose first column is that.
 
     Raises
     ------
     UnsupportedColumnError
         If a name or a value cannot be represented.
     """
+    if isinstance(obs_rewards, pd.DataFrame):
+        obs_rewards = obs_rewards.iloc[:, 0]
     index = pd.Index(obs_rewards.index)
     series_name = "values" if obs_rewards.name is None else str(obs_rewards.name)
     tables: dict[str, Batch] = {
