@@ -31,10 +31,16 @@ from l1db_pipeline.services import EmbeddedPostgres
 
 VISITS_OF_NIGHT = 800
 SCHEMA = "vsmd_bench"
-TO_HDF5 = """
+# ru_maxrss would include what the parent held when it forked
+PEAK = """
+with open("/proc/self/status") as status:
+    print([line.split()[1] for line in status if line.startswith("VmHWM")][0])
+"""
+TO_HDF5 = f"""
 import sys
 from archive_assets.visits.convert import opsim_to_hdf5
 opsim_to_hdf5(*sys.argv[1:])
+{PEAK}
 """
 READ = """
 import sys, time
@@ -52,13 +58,14 @@ for _ in range(5):
 assert 0 < len(some) < len(everything) / 100, (len(some), len(everything))
 print(min(times["all"]), min(times["night"]))
 """
-PEER_TO_HDF5 = """
+PEER_TO_HDF5 = f"""
 import sys, time, warnings
 warnings.simplefilter("ignore")
 from rubin_sim.sim_archive.util import opsimdb_to_hdf5
 start = time.process_time()
 opsimdb_to_hdf5(*sys.argv[1:])
 print(time.process_time() - start)
+{PEAK}
 """
 PEER_READ = """
 import sys, time
@@ -138,8 +145,8 @@ def make_opsim(path: Path, n_visits: int) -> Path:
     return path
 
 
-def cost(command: list[str], **environment: str) -> tuple[float, float, str]:
-    """Return CPU seconds, peak memory in MB, and the output of a program."""
+def cost(command: list[str], **environment: str) -> tuple[float, list[str]]:
+    """Return CPU seconds and the output of a program, in words."""
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -152,7 +159,7 @@ def cost(command: list[str], **environment: str) -> tuple[float, float, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output
+    return used.ru_utime + used.ru_stime, output.split()
 
 
 def show(
@@ -216,14 +223,13 @@ def one_of_many(folder: Path, peer: str | None) -> bool:
     opsim = make_opsim(folder / "many.db", 200_000)
     h5 = folder / "many.h5"
     opsim_to_hdf5(opsim, h5)
-    everything, night = map(
-        float, cost([sys.executable, "-c", READ, str(h5), "2026-03-01"])[2].split()
-    )
+    words = cost([sys.executable, "-c", READ, str(h5), "2026-03-01"])[1]
+    everything, night = map(float, words)
     theirs = None
     if peer:
         target = folder / "peer_many.h5"
         cost([peer, "-c", PEER_TO_HDF5, str(opsim), str(target)])
-        theirs = float(cost([peer, "-c", PEER_READ, target.as_uri()])[2])
+        theirs = float(cost([peer, "-c", PEER_READ, target.as_uri()])[1][0])
     show("read 200,000 visits, CPU", "s", everything, 10.0)
     return show("one night of 200,000 visits, CPU", "s", night, everything / 10, theirs)
 
@@ -232,13 +238,14 @@ def millions(folder: Path, peer: str | None, n_visits: int) -> bool:
     """Convert two million visits to HDF5."""
     opsim = make_opsim(folder / "millions.db", n_visits)
     h5 = folder / "millions.h5"
-    cpu, memory, _ = cost([sys.executable, "-c", TO_HDF5, str(opsim), str(h5)])
+    cpu, words = cost([sys.executable, "-c", TO_HDF5, str(opsim), str(h5)])
+    memory = int(words[0]) / 1024
     same = file_sha256(opsim) == file_sha256(h5)
     theirs: tuple[float, float] | tuple[None, None] = (None, None)
     if peer:
         target = str(folder / "peer_millions.h5")
-        _, peak, output = cost([peer, "-c", PEER_TO_HDF5, str(opsim), target])
-        theirs = (float(output), peak)
+        output = cost([peer, "-c", PEER_TO_HDF5, str(opsim), target])[1]
+        theirs = (float(output[0]), int(output[1]) / 1024)
     size = f"{n_visits:,} visits to visits.h5"
     is_fast = show(f"{size}, CPU with start-up", "s", cpu, 15.0, theirs[0])
     is_small = show(f"{size}, peak memory", "MB", memory, 500.0, theirs[1])
