@@ -7,6 +7,7 @@ conditions. It runs from a virtual environment of its own, whose path is in
 """
 
 import os
+import pwd
 import secrets
 import socket
 import subprocess
@@ -81,9 +82,10 @@ class SwiftServer:
         self.url = f"http://127.0.0.1:{self._proxy}"
 
     def _default(self, port: int) -> str:
+        account = pwd.getpwuid(os.getuid()).pw_name
         return (
             f"[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {port}\nworkers = 0\n"
-            f"swift_dir = {self._folder}\nuser = root\nlog_address = /dev/null\n"
+            f"swift_dir = {self._folder}\nuser = {account}\nlog_address = /dev/null\n"
         )
 
     def _configure(self) -> None:

@@ -101,6 +101,16 @@ UNSAFE = {
 class TestNames:
     """Names that may be part of a place."""
 
+    def test_all_safe_characters_are_stored_everywhere(
+        self, store: DataStore, source: Path
+    ) -> None:
+        place = store.location("simonyi", NIGHT, UUID_A, "é☃ a:b~'&+@,=!.h5")
+
+        store.put(source, place)
+
+        assert [found.url for found in store.list_objects()] == [place]
+        assert content(store, place) == source.read_bytes()
+
     @pytest.mark.parametrize(("name", "message"), UNSAFE.items(), ids=ascii)
     def test_unsafe_names_are_refused(self, name: str, message: str) -> None:
         store = DataStore("/base")
@@ -116,8 +126,9 @@ class TestNames:
         "name", ["visits.h5", "a b.txt", "é☃.db", "x" * 200, "a:b", "~a", "a'b", "a&b"]
     )
     def test_other_names_are_stored_and_listed(
-        self, store: DataStore, source: Path, name: str
+        self, tmp_path: Path, source: Path, name: str
     ) -> None:
+        store = DataStore(tmp_path / "store")
         place = store.location("simonyi", NIGHT, UUID_A, name)
 
         store.put(source, place)
