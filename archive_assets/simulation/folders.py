@@ -4,8 +4,9 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archive_assets.simulation.base import SimulationRequest
@@ -26,6 +27,8 @@ REWARDS_FILE = "rewards.h5"
 LOG_FILE = "simulation.log"
 
 _PREFIX = ".running-"
+_NEW_PREFIX = ".new"
+_NEW_FOR_S = 3600
 _LOCK_FILE = ".lock"
 
 
@@ -52,18 +55,26 @@ def running_folder(work_folder: Path, name: str) -> Iterator[Path]:
     try:
         work_folder.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(work_folder)
-        folder.mkdir(mode=0o700)
+        lock = _make_locked(folder)
     except OSError as error:
         raise WorkFolderError(
             f"cannot write to the work folder {work_folder}: {error.strerror}"
         ) from error
-    lock = os.open(folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
     finally:
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_locked(folder: Path) -> int:
+    """Make a folder that has its name only once its lock is held; return the lock."""
+    fresh = folder.with_name(f"{_NEW_PREFIX}{folder.name}")
+    fresh.mkdir(mode=0o700)
+    lock = os.open(fresh / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    fresh.rename(folder)
+    return lock
 
 
 def publish(folder: Path, keep: tuple[str, ...]) -> Path:
@@ -83,6 +94,11 @@ def sweep_leftovers(work_folder: Path) -> list[Path]:
         if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
+    for folder in work_folder.glob(f"{_NEW_PREFIX}{_PREFIX}*"):
+        with suppress(FileNotFoundError):  # it has its name by now
+            if time.time() - folder.stat().st_mtime > _NEW_FOR_S:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
     return removed
 
 

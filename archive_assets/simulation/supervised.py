@@ -1,7 +1,8 @@
-"""Run a program that ends when we are orphaned: ``supervised.py PROGRAM...``.
+"""Run a program that ends when we are orphaned: ``supervised.py PID PROGRAM...``.
 
-A program of its own that needs the standard library only, started by its path. It ends
-as the program does: with its exit code, or by its signal.
+PID is the process that waits for us. A program of its own that needs the standard
+library only, started by its path. It ends as the other does: with its exit code, or by
+its signal.
 """
 
 import os
@@ -14,9 +15,8 @@ __all__ = ["main"]
 _POLL_S = 0.25
 
 
-def main(command: list[str]) -> int:
+def main(parent: int, command: list[str]) -> int:
     """Run a command in our process group, which is killed when we are orphaned."""
-    parent = os.getppid()
     process = subprocess.Popen(command)  # noqa: S603 - the caller's own list, no shell
     while True:
         try:
@@ -31,4 +31,4 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

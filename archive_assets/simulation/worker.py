@@ -1,6 +1,7 @@
-"""The process of one simulation: ``python -m archive_assets.simulation.worker FOLDER``.
+"""The process of one simulation: ``python -m archive_assets.simulation.worker``.
 
-It reads the job in the folder, works in it, and leaves a report or an error there.
+Its arguments are a folder and the process that waits for it. It reads the job in the
+folder, works in it, and leaves a report or an error there.
 """
 
 import os
@@ -27,10 +28,10 @@ _KIB = 1024
 
 
 def main() -> int:
-    """Run the job of the folder that is the only argument; return the exit code."""
-    (argument,) = sys.argv[1:]
-    folder = Path(argument)
-    _end_with_parent()
+    """Run the job of the folder in the arguments; return the exit code."""
+    name, parent = sys.argv[1:]
+    folder = Path(name)
+    _end_with(int(parent))
     try:
         job = Job.read(folder)
         _run(job, folder)
@@ -90,9 +91,8 @@ def _peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """End this process when the one that started it is gone, however it went."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -95,7 +95,7 @@ class ExternalCommandDriver:
             if shutil.which(command[0], path=os.environ.get("PATH")) is None:
                 raise SimulationFailedError(f"there is no program {command[0]}")
             end = run_program(
-                [*_SUPERVISOR, *command],
+                [*_SUPERVISOR, str(os.getpid()), *command],
                 folder=folder,
                 log_path=folder / LOG_FILE,
                 environ={**os.environ, "RUBIN_SIM_DATA_DIR": str(request.site_data)},

@@ -43,6 +43,8 @@ from archive_assets.simulation.provenance import provenance
 __all__ = ["RubinSchedulerDriver"]
 
 
+_WORKER = (sys.executable, "-m", "archive_assets.simulation.worker")
+
 # errors of the worker that are raised here as what they are
 _KINDS = {
     kind.__name__: kind
@@ -94,7 +96,7 @@ class RubinSchedulerDriver:
         ):
             Job(request=request, script=config.script).write(folder)
             end = run_program(
-                [sys.executable, "-m", "archive_assets.simulation.worker", str(folder)],
+                [*_WORKER, str(folder), str(os.getpid())],
                 folder=folder,
                 log_path=folder / LOG_FILE,
                 environ=_environment(request),

@@ -1,6 +1,7 @@
 import sqlite3
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from archive_assets.simulation.errors import (
     SimulationTimeoutError,
     WorkFolderError,
 )
+from archive_assets.simulation.folders import running_folder
 
 Make = Callable[..., SimulationRequest]
 
@@ -251,3 +253,15 @@ def test_a_parent_that_does_not_fit_is_refused_at_once(
 
     with pytest.raises(ParentVisitsError, match=match):
         simulate(request_of(tmp_path, parent=parent))
+
+
+def test_runs_that_begin_together_do_not_sweep_each_other(tmp_path: Path) -> None:
+    def run(k: int) -> bool:
+        with running_folder(tmp_path, f"run-{k}") as folder:
+            (folder / "opsim.db").touch()
+            return (folder / ".lock").exists()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(run, range(200)))
+
+    assert list(tmp_path.iterdir()) == []

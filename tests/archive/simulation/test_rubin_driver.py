@@ -22,7 +22,6 @@ from archive_assets.simulation import (
     simulate,
 )
 from archive_assets.simulation.errors import (
-    SchedulerConfigError,
     SimulationKilledError,
     SimulationTimeoutError,
 )
@@ -134,7 +133,7 @@ simulate(
         variant=Variant(name="nominal", label="Nominal"),
         site_data=Path(sys.argv[1]), work_folder=Path(sys.argv[2]),
     ),
-    on_progress=lambda _: print("running", flush=True),
+    is_cancelled=lambda: print("running", flush=True),
 )
 """
 
@@ -202,18 +201,3 @@ def get_scheduler():
     survey = simple_greedy_survey(nside=32, bandname="z", survey_start=60846.5)
     return 32, CoreScheduler([[survey]], nside=32)
 """
-
-
-def test_a_script_that_raises_is_told(
-    request_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PRENIGHT_CONFIG_PLACES", str(tmp_path))
-    (tmp_path / "config.py").write_text("raise RuntimeError('no filters')")
-    request = request_of(
-        tmp_path / "work", scheduler=ScriptFile(path=tmp_path / "config.py")
-    )
-
-    with pytest.raises(SchedulerConfigError, match="raised RuntimeError: no filters"):
-        simulate(request)
-
-    assert list((tmp_path / "work").iterdir()) == []
