@@ -327,7 +327,7 @@ class ObjectTables:
         if self._config.object_last_replace:
             with timings.step("DiaObjectLast insert") as step:
                 step.n_rows = len(rows)
-                self._replace_last(last, rows, is_known, visit.time)
+                self._replace_last(last, rows, is_known, visit)
                 self._append_last(last, rows.take(~is_known))
             return
         ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"][is_known])
@@ -346,18 +346,19 @@ class ObjectTables:
         last: Table,
         rows: Catalog,
         is_known: NDArray[np.bool_],
-        time: np.datetime64,
+        visit: PreparedVisit,
     ) -> None:
         ids = rows["diaObjectId"][is_known]
         if not len(ids):
             return
         nullable = [c.name for c in last.columns if c.nullable]
         blank = [n for n in self._filled.filled(last, nullable) if n not in rows]
-        if self._layout.nightly is None:
+        # of a tile not: the versions of the time are those of all tiles so far
+        if self._layout.nightly is None and visit.key.n_tiles == 1:
             own = {VISIT_TIME, "validityEnd"}  # one is set, the other is derived
             columns = [n for n in (*rows.names, *blank) if n not in own]
             n_updated = self._database.update_from(
-                last, self._layout.objects, columns, time=time, ids=ids
+                last, self._layout.objects, columns, time=visit.time, ids=ids
             )
             if n_updated == len(ids):
                 return
