@@ -7,21 +7,26 @@ if the process dies between, `vseqarchive gc` finds them as orphans.
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Protocol, Unpack
 from uuid import UUID, uuid4
 
-import numpy as np
 from sqlalchemy import Connection
 from typing_extensions import override
 
 from archive_assets.datastore import DataStore, StoredObject
 from archive_assets.errors import ArchiveError
+from archive_assets.incoming import (
+    VISITS_NAME,
+    as_hdf5,
+    n_visits,
+    needed_columns,
+    window,
+)
 from archive_assets.metadata import annotations, sequences
 from archive_assets.metadata.details import Day, Details, checked_details
 from archive_assets.metadata.environments import insert_environment
@@ -37,21 +42,14 @@ from archive_assets.metadata.values import (
     checked_text,
     checked_time,
 )
-from archive_assets.visits.columns import Batch
-from archive_assets.visits.convert import opsim_to_hdf5
 from archive_assets.visits.digest import HASH_ALGORITHM
 from archive_assets.visits.night_statistics import NightStatistics, night_statistics
-from archive_assets.visits.nights import TIME_COLUMNS, date_of_mjd, night_mjds
 from archive_assets.visits.visit_files import (
     file_sha256,
-    is_sqlite,
-    iterate_visits,
 )
 
 __all__ = ["VISITS_NAME", "ArchivedSequence", "KeyConflictError",
            "archive_visit_sequence"]  # fmt: skip
-
-VISITS_NAME = "visits.h5"
 
 
 class HasTransactions(Protocol):
@@ -146,7 +144,8 @@ def archive_visit_sequence(
         visits where they are: only their metadata are recorded.
     visits
         Opsim (SQLite) file, stored as HDF5; or an HDF5 file with the key
-        ``observations``, stored as it is. The stored name is ``visits.h5``.
+        ``observations``, stored as it is unless it holds pickles (pandas' fixed
+        format): then it is written anew. The stored name is ``visits.h5``.
     label, telescope, tags
         As people will look for it.
     kind
@@ -189,9 +188,9 @@ def archive_visit_sequence(
     asked = checked_nights(first_day_obs, last_day_obs)
     created = checked_time(creation_time) or datetime.now(UTC)
     uuid = uuid4()
-    with _as_hdf5(Path(visits)) as path:
-        batch = _needed_columns(path, stats_columns)
-        first, last = _window(batch, *asked)
+    with as_hdf5(Path(visits)) as path:
+        batch = needed_columns(path, stats_columns)
+        first, last = window(batch, *asked)
         new = NewSequence(
             kind=kind,
             label=checked_text(label, "the label"),
@@ -216,26 +215,11 @@ def archive_visit_sequence(
             author=None if author is None else checked_text(author, "the author"),
             environment=conda_env,
             statistics=night_statistics(batch, stats_columns)
-            if stats_columns and _n_visits(batch)
+            if stats_columns and n_visits(batch)
             else (),
         )
         plan = _with_key(plan, idempotency_key)
         return _archived_before(vsarch, plan) or _store(vsarch, store, plan)
-
-
-def _n_visits(batch: Batch) -> int:
-    return max(map(len, batch.values()), default=0)
-
-
-def _window(
-    batch: Batch, first: date | None, last: date | None
-) -> tuple[date | None, date | None]:
-    """Return the window of nights; where none is given, that of the visits."""
-    if _n_visits(batch) and (first is None or last is None):
-        nights = night_mjds(batch)
-        first = first or date_of_mjd(int(nights.min()))
-        last = last or date_of_mjd(int(nights.max()))
-    return checked_nights(first, last)
 
 
 def _with_key(plan: _Plan, key: str | None) -> _Plan:
@@ -244,33 +228,6 @@ def _with_key(plan: _Plan, key: str | None) -> _Plan:
         key = _content_key(plan)
     key = checked_text(key, "the idempotency key")
     return replace(plan, sequence=replace(plan.sequence, idempotency_key=key))
-
-
-@contextmanager
-def _as_hdf5(visits: Path) -> Iterator[Path]:
-    """Yield the visits as an HDF5 file, converted to a temporary one if need be."""
-    if not is_sqlite(visits):
-        yield visits
-        return
-    with tempfile.TemporaryDirectory(prefix="vseqarchive-") as folder:
-        converted = Path(folder) / VISITS_NAME
-        opsim_to_hdf5(visits, converted)
-        yield converted
-
-
-def _needed_columns(visits: Path, stats_columns: Sequence[str]) -> Batch:
-    """Read the column that tells the night and those of the statistics."""
-    present = next(iter(iterate_visits(visits)), {})
-    times = [name for name in TIME_COLUMNS if name in present][:1]
-    for name in stats_columns:
-        if name not in present:
-            raise InvalidValueError(
-                f"the visits have no column {name!r} for statistics; "
-                f"they have {', '.join(present)}"
-            )
-    wanted = list(dict.fromkeys([*times, *stats_columns]))
-    pieces = list(iterate_visits(visits, columns=wanted))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in wanted}
 
 
 def _checked_files(

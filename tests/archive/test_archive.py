@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import h5py
 import numpy as np
 import pandas as pd
 import psycopg
@@ -258,3 +259,24 @@ def test_other_kinds_are_archived_too(
     assert described["kind"] == kind
     assert described["first_day_obs"] == "2026-11-01"
     assert described["daily_id"] is None
+
+
+@pytest.mark.filterwarnings("ignore:\nyour performance may suffer")
+def test_a_file_with_pickles_is_stored_without_them(
+    vsarch: Archive, store: DataStore, opsim: Path, tmp_path: Path
+) -> None:
+    with sqlite3.connect(opsim) as connection:
+        frame = pd.read_sql("SELECT * FROM observations", connection)
+    connection.close()
+    old = tmp_path / "old.h5"
+    frame.to_hdf(old, key="observations", format="fixed")
+    ours = add(vsarch, store, opsim)
+
+    done = add(vsarch, store, old, label="from a fixed file")
+
+    stored = store.get(done.url)
+    pd.testing.assert_frame_equal(read_visits(stored), read_visits(store.get(ours.url)))
+    with h5py.File(stored) as file:
+        assert "table" in file["observations"]
+    hashes = {vsarch.describe(one.uuid)["visitseq_sha256"] for one in (ours, done)}
+    assert len(hashes) == 1
