@@ -158,6 +158,9 @@ class Database(Protocol):
     def count_by(self, table: Table, column: str) -> Mapping[int, int]:
         """Return the number of rows for each value of an integer column."""
 
+    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
+        """Return how many rows are not NULL in each of some columns, in one scan."""
+
     def lock(self, table: Table) -> None:
         """Keep other writers off a table until the transaction ends."""
 

@@ -337,6 +337,16 @@ class DbapiDatabase(Database, ABC):
             return dict(self._execute(self._tables.compile(statement)).fetchall())
 
     @override
+    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
+        if not columns:
+            return []
+        made = self._tables[table]
+        counts = [sa.func.count(made.c[table.column(n).sql_name]) for n in columns]
+        with self._translated(table.name):
+            text = self._tables.compile(sa.select(*counts))
+            return list(self._execute(text).fetchone())
+
+    @override
     def lock(self, table: Table) -> None:
         """Do nothing: a writing transaction of SQLite is alone anyway."""
 

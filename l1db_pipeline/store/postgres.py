@@ -383,6 +383,19 @@ class PostgresDatabase(Database):
         return dict(self._run(query, table=table.name).fetchall())
 
     @override
+    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
+        if not columns:
+            return []
+        counts = [
+            sql.SQL("count({})").format(_value(column))
+            for column in _columns(table, columns)
+        ]
+        query = sql.SQL("SELECT {} FROM {} AS t").format(
+            sql.SQL(", ").join(counts), self._name(table)
+        )
+        return list(self._run(query, table=table.name).fetchone() or ())
+
+    @override
     def lock(self, table: Table) -> None:
         query = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
         self._run(query.format(self._name(table)), table=table.name)

@@ -34,6 +34,7 @@ from l1db_pipeline.store.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.layout import HOME_PIXEL, OWN_COLUMNS, VISIT_ID, Layout
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.objects import ObjectTables
+from l1db_pipeline.store.rows import add_empty_columns
 
 __all__ = ["Verifier"]
 
@@ -61,6 +62,7 @@ class Verifier:
         self._objects = objects
         self._histories = histories
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
+        self._empty: dict[str, set[str]] = {}
         self.bad_pixels: dict[str, set[int]] = {h.table.name: set() for h in histories}
 
     def findings(self) -> Iterator[Finding]:
@@ -81,7 +83,10 @@ class Verifier:
         yield from self._check_ledger()
 
     def _read_all(self, table: Table, part: SkyPart) -> Catalog:
-        return self._database.select(table, table.names, [part.condition])
+        """Return all columns; those without any value are not asked for."""
+        names = [n for n in table.names if n not in self._empty[table.name]]
+        rows = self._database.select(table, names, [part.condition])
+        return add_empty_columns(table, rows, table.names)
 
     def _read_versions(self, part: SkyPart) -> Catalog:
         tables = self._objects.version_tables
@@ -103,13 +108,20 @@ class Verifier:
         if self._layout.last is not None:
             tables.append(self._layout.last)
         for table in tables:
-            for column in table.columns:
-                if not column.nullable or (table.name, column.name, 0) in known:
-                    continue
-                if self._database.maximum(table, column.name) is not None:
+            unregistered = [
+                column.name
+                for column in table.columns
+                if column.nullable and (table.name, column.name, 0) not in known
+            ]
+            counts = self._database.count_values(table, unregistered)
+            self._empty[table.name] = {
+                name for name, n in zip(unregistered, counts, strict=True) if not n
+            }
+            for name, n_values in zip(unregistered, counts, strict=True):
+                if n_values:
                     yield Finding(
                         invariant="filled",
-                        where=f"{table.name}.{column.name}",
+                        where=f"{table.name}.{name}",
                         detail="holds values, but is registered as empty",
                     )
 

@@ -175,6 +175,11 @@ def _extra_forced(store: SqlL1Store) -> None:
     store._database.append(table, row)
 
 
+def _value_in_an_empty_column(store: SqlL1Store) -> None:
+    where = [Condition("diaSourceId", Op.EQUAL, 1_000_003)]
+    store._database.set_value(store.layout.sources, "psChi2", 2.0, where)
+
+
 FAULTS: dict[str, tuple[Plant, set[str]]] = {
     "a deleted source": (_delete_source, {"ledger counts"}),
     "a changed flux": (_change_flux, {"ledger digest"}),
@@ -186,6 +191,7 @@ FAULTS: dict[str, tuple[Plant, set[str]]] = {
     "a wrong HTM id": (_wrong_trixel, {"position"}),
     "a second current version": (_second_current, {"validity", "current"}),
     "a gap between versions": (_gap, {"validity"}),
+    "a value in a column registered as empty": (_value_in_an_empty_column, {"filled"}),
     "a forced source too many": (_extra_forced, {"ledger counts"}),
 }
 
