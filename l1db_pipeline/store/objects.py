@@ -20,7 +20,7 @@ from lsst.sphgeom import Region
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.htm import home_pixel, radec_to_xyz
 from l1db_pipeline.id_set import IdSet
 from l1db_pipeline.pixelization import htm_ranges, in_region
@@ -245,7 +245,8 @@ class ObjectTables:
             with timings.step("DiaObject truncate") as step:
                 rows, step.n_rows = self._close(rows, visit.time, is_late=is_late)
         target = self._layout.nightly or self._layout.objects
-        if is_late or self._layout.nightly is not None:
+        is_keyed_by_place = self._config.dia_object_index is ObjectIndex.HTM20_ID_IOV
+        if is_late or is_keyed_by_place or self._layout.nightly is not None:
             self._refuse_same_time(visit, rows)
         with timings.step(f"{target.name} insert") as step:
             step.n_rows = len(rows)
@@ -258,7 +259,7 @@ class ObjectTables:
             self._store_last(self._layout.last, rows, visit, timings)
 
     def _refuse_same_time(self, visit: PreparedVisit, rows: Catalog) -> None:
-        """Look where no key does: the nightly table, and for late visits all."""
+        """Look where no key does: nightly table, other places, late visits."""
         ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"])
         start = Condition("validityStart", Op.EQUAL, visit.time)
         ledger = self._layout.ledger

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from contracts.l1db_options import Options, empty_store
 from contracts.l1db_sky import by, field, key, records, visit_time
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from l1db_pipeline.catalog import Catalog
@@ -109,9 +109,15 @@ def _answers(store: L1Store) -> list[object]:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@example(
+    sequence=[
+        Visit(1, 14, frozenset({1, 2}), moved=False, then=""),
+        Visit(4, 14, frozenset({2, 3}), moved=True, then=""),
+    ]
 )
 @given(sequence=st.lists(visits, max_size=6))
 def test_a_database_answers_as_the_reference_does(
