@@ -252,7 +252,9 @@ def _draw_lead(
         return
     moments = np.linspace(every.min(), every.max(), 300)
     made = {
-        name: np.searchsorted(np.sort(v["observationStartMJD"].to_numpy()), moments)
+        name: np.searchsorted(
+            np.sort(v["observationStartMJD"].to_numpy()), moments, side="right"
+        )
         for name, v in sequences.items()
     }
     nominal, *others = sequences
