@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import TracebackType
@@ -205,18 +206,25 @@ class TileWorkers:
                 raise WorkerError
 
     def _prepare(self, todo: Sequence[str]) -> list[Reply]:
-        """Give tiles to whichever worker is free."""
-        waiting = list(reversed(todo))
+        """Give each worker its part of the tiles, then what others have left.
+
+        A worker gets the same part in each visit: its store remembers objects.
+        """
+        n = len(self._workers)
+        ends = [len(todo) * place // n for place in range(n + 1)]
+        parts = [list(todo[i:j]) for i, j in pairwise(ends)]
         busy: list[tuple[_Worker, str]] = []
         replies: list[Reply] = []
-        free = list(self._workers)
-        while waiting or busy:
-            while waiting and free:
-                worker, tile = free.pop(), waiting.pop()
+        free = list(range(n))
+        while any(parts) or busy:
+            while free and any(parts):
+                place = free.pop()
+                part = parts[place] or max(parts, key=len)
+                worker, tile = self._workers[place], part.pop(0)
                 busy.append((worker, tile))
                 _send(worker, ("prepare", tile))
             if not busy:  # every worker died
-                replies += [Reply(tile, None, _DIED, ()) for tile in waiting]
+                replies += [Reply(t, None, _DIED, ()) for part in parts for t in part]
                 break
             ready = wait([worker.pipe for worker, _ in busy])
             for worker, tile in [pair for pair in busy if pair[0].pipe in ready]:
@@ -224,7 +232,7 @@ class TileWorkers:
                 reply = _receive(worker, tile)
                 replies.append(reply)
                 if reply.error != _DIED:
-                    free.append(worker)
+                    free.append(self._workers.index(worker))
                 if not reply.error:
                     worker.held.append(tile)
         return replies
