@@ -11,10 +11,16 @@ from typing_extensions import override
 
 from archive_assets.datastore import DataStore
 from archive_assets.errors import ArchiveError
+from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import visits_object_sha256
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
-__all__ = ["ArchivedVisits", "NoArchivedVisitsError", "newest_visits_file"]
+__all__ = [
+    "ArchivedVisits",
+    "NoArchivedVisitsError",
+    "newest_sequence",
+    "newest_visits_file",
+]
 
 _ANY_AGE_DAYS = 36_500
 
@@ -42,6 +48,16 @@ class ArchivedVisits:
 
     visitseq_uuid: UUID
     path: Path
+
+
+def newest_sequence(
+    archive: VisitSequenceArchiveMetadata, telescope: str, tags: Sequence[str]
+) -> UUID | None:
+    """Return the newest sequence with visits and all tags, `None` if there is none."""
+    found = archive.search(
+        SearchCriteria(telescope=telescope, tags=tags, with_visits=True, limit=1)
+    )
+    return None if found.empty else UUID(str(found.iloc[0]["visitseq_uuid"]))
 
 
 @contextmanager

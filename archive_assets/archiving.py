@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from archive_assets.archive import ArchivedSequence, archive_visit_sequence
 from archive_assets.datastore import DataStore
@@ -15,7 +16,12 @@ from archive_assets.simulation.provenance import environment_json, package_versi
 from archive_assets.visits.content_hash import file_sha256
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
-__all__ = ["SYNTHETIC_TAG", "archive_finished", "environment_of"]
+__all__ = [
+    "SYNTHETIC_TAG",
+    "archive_finished",
+    "environment_of",
+    "missing_statistics",
+]
 
 SYNTHETIC_TAG = "synthetic_site_data"
 _PROVENANCE_FILE = "provenance.json"
@@ -136,3 +142,18 @@ def _comments(finished: FinishedSimulation) -> list[str]:
     if finished.n_visits == 0:
         comments.append("no visits were possible: the sequence is empty on purpose")
     return comments
+
+
+def missing_statistics(
+    vsarch: VisitSequenceArchiveMetadata,
+    uuid: UUID,
+    finished: FinishedSimulation,
+    variant: Variant,
+) -> list[str]:
+    """Return the columns whose nightly statistics the archive should have and lacks."""
+    if finished.n_visits == 0:
+        return []
+    present = set(vsarch.query_nightly_stats(uuid)["value_name"])
+    return [
+        f"no statistics of {name}" for name in variant.statistics if name not in present
+    ]

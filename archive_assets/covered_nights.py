@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from archive_assets.metadata.prenight_json import load_index
+from archive_assets.prenightindex import prenight_index_path
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
-__all__ = ["covered_nights"]
+__all__ = ["covered_nights", "missing_nominal"]
 
 _ANY_AGE_DAYS = 36_500
 
@@ -32,3 +34,27 @@ def covered_nights(
         begun = found.loc[found["first_day_obs"] == day_obs, "last_day_obs"]
         last = max([last, *begun])
     return [day_obs + timedelta(days=n) for n in range((last - day_obs).days + 1)]
+
+
+def missing_nominal(
+    index_base: str, day_obs: date, telescope: str, tags: Sequence[str]
+) -> list[str]:
+    """Return why the published index of a night has no nominal simulation, if so.
+
+    Parameters
+    ----------
+    index_base
+        Where the index is published.
+    day_obs, telescope
+        Which index.
+    tags
+        What a nominal simulation has.
+    """
+    location = prenight_index_path(day_obs, telescope, index_base)
+    try:
+        index = load_index(location.read(), location.geturl()).frame
+    except FileNotFoundError:
+        return [f"there is no index at {location.geturl()}"]
+    if any(set(tags) <= set(found) for found in index["tags"]):
+        return []
+    return [f"none of its {len(index)} simulations is tagged {', '.join(tags)}"]

@@ -1,8 +1,17 @@
 """The code location of the visit sequence archive and the visit simulations."""
 
+import os
+
 import dagster as dg
 
 from archive_assets.defs.automation import schedules, sensors
+from archive_assets.defs.care import (
+    archive_verification,
+    existing_sequences,
+    gc_job,
+    observe_job,
+    services_answer,
+)
 from archive_assets.defs.environment import scheduler_environment
 from archive_assets.defs.executors import executor
 from archive_assets.defs.index import index_assets
@@ -36,6 +45,7 @@ def environment_resources() -> dict[str, object]:
         "simulations": SimulationsResource(
             work_folder=dg.EnvVar("SIMULATIONS_DIR"),
             site_data_folder=dg.EnvVar("RUBIN_SIM_DATA_DIR"),
+            command=os.environ.get("SIMULATION_COMMAND", ""),
         ),
     }
 
@@ -48,8 +58,11 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             *simulation_assets,
             *sequence_assets,
             *index_assets,
+            archive_verification,
+            existing_sequences,
         ],
-        jobs=jobs,
+        asset_checks=[services_answer],
+        jobs=[*jobs, gc_job, observe_job],
         schedules=schedules,
         sensors=sensors,
         resources=resources,

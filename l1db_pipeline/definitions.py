@@ -6,6 +6,7 @@ from archive_assets.definitions import environment_resources as archive_resource
 from archive_assets.defs.executors import executor
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.automation import sensors
+from l1db_pipeline.defs.checks import checks
 from l1db_pipeline.defs.comparison import schema_comparison
 from l1db_pipeline.defs.jobs import jobs
 from l1db_pipeline.defs.night_visits import night_visits
@@ -48,6 +49,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             timing_report,
             schema_comparison,
         ],
+        asset_checks=checks,
         jobs=jobs,
         sensors=sensors,
         resources=resources,

@@ -7,7 +7,7 @@ from pathlib import Path
 from l1db_pipeline.generators import catalog_size, sphere_blocks
 from l1db_pipeline.sources import write_sources
 
-__all__ = ["SOURCES_FILE", "SourcesRecipe", "keep_sources"]
+__all__ = ["SOURCES_FILE", "SourcesRecipe", "keep_sources", "kept_recipe"]
 
 SOURCES_FILE = "variable_sources.npy"
 
@@ -52,3 +52,11 @@ def keep_sources(folder: Path, recipe: SourcesRecipe) -> tuple[Path, bool]:
     write_sources(path, recipe.n_sources, blocks)
     made_of.write_text(wanted)
     return path, True
+
+
+def kept_recipe(folder: Path) -> SourcesRecipe | None:
+    """Return what the folder's file was made of, `None` if there is none."""
+    made_of = (folder / SOURCES_FILE).with_suffix(".json")
+    if not made_of.is_file():
+        return None
+    return SourcesRecipe(**json.loads(made_of.read_text()))

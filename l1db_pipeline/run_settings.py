@@ -17,6 +17,7 @@ from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.visit import MatchMode, VisitOptions
 
 __all__ = [
+    "NOISE_SETTING",
     "SETTING_NAMES",
     "RunSettings",
     "SettingsConflictError",
@@ -106,6 +107,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "open_angle_deg": float,
     "fill": lambda text: text == "1",
 }
+NOISE_SETTING = _PREFIX + "n_noise"
 SETTING_NAMES = tuple(_PREFIX + name for name in _PARSERS)
 """Names of the settings in the database."""
 

@@ -6,7 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from archive_assets.defs.following import is_followed, materialized_since
+from archive_assets.defs.following import (
+    by_partition,
+    is_followed,
+    materialized_since,
+    run_key,
+)
 from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from archive_assets.status import NightStatus, publish_status
@@ -24,13 +29,19 @@ def _tonight(now: datetime) -> str:
 
 @dg.schedule(
     job=simulate_job,
-    cron_schedule="55 6 * * *",  # the original's hour at the site's batch machine
-    execution_timezone="America/Los_Angeles",
+    # the original's hour at the site's batch machine
+    cron_schedule=os.environ.get("NIGHTLY_CRON", "55 6 * * *"),
+    execution_timezone=os.environ.get("NIGHTLY_TIMEZONE", "America/Los_Angeles"),
     description="Simulate every variant of tonight; its toggle is the gate.",
 )
-def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for tonight's simulations."""
+def nightly(
+    context: dg.ScheduleEvaluationContext,
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for tonight's simulations, once: a run that failed is retried by Dagster."""
     night = _tonight(context.scheduled_execution_time)
+    asked = dg.RunsFilter(job_name=simulate_job.name, tags={"dagster/partition": night})
+    if context.instance.get_runs_count(asked):
+        return dg.SkipReason(f"the simulations of {night} were asked for before")
     return dg.RunRequest(run_key=f"simulate:{night}", partition_key=night)
 
 
@@ -44,14 +55,18 @@ def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the archiving of each finished simulation."""
     archived = {simulation_key(plan): archived_key(plan) for plan in plans()}
     events, cursor = materialized_since(context.instance, archived, context.cursor)
-    requests = [
-        dg.RunRequest(
-            run_key=event.run_key("archive"),
-            partition_key=event.partition,
-            asset_selection=[archived[event.asset_key]],
-        )
+    new = [
+        event
         for event in events
         if not is_followed(context.instance, event, archived[event.asset_key])
+    ]
+    requests = [
+        dg.RunRequest(
+            run_key=run_key("archive", of_night),
+            partition_key=night,
+            asset_selection=[archived[event.asset_key] for event in of_night],
+        )
+        for night, of_night in by_partition(new).items()
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 
@@ -67,13 +82,14 @@ def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     events, cursor = materialized_since(
         context.instance, [archived_key(plan) for plan in plans()], context.cursor
     )
-    requests = [
-        dg.RunRequest(
-            run_key=event.run_key("prenight_index"),
-            partition_key=event.partition,
-        )
+    new = [
+        event
         for event in events
         if not is_followed(context.instance, event, _INDEX_KEY)
+    ]
+    requests = [
+        dg.RunRequest(run_key=run_key("prenight_index", of_night), partition_key=night)
+        for night, of_night in by_partition(new).items()
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 

@@ -7,12 +7,18 @@ idempotent anyway.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
-__all__ = ["Materialized", "is_followed", "materialized_since"]
+__all__ = [
+    "Materialized",
+    "by_partition",
+    "is_followed",
+    "materialized_since",
+    "run_key",
+]
 
 _EVENTS_PER_TICK = 25  # an asset: a lost cursor catches up in several short ticks
 
@@ -25,10 +31,6 @@ class Materialized:
     partition: str
     storage_id: int
     event: dg.AssetMaterialization | None
-
-    def run_key(self, job: str) -> str:
-        """Return the key under which a job follows this event, once."""
-        return f"{job}:{self.asset_key.to_user_string()}:{self.storage_id}"
 
     def number(self, name: str, default: int = 0) -> int:
         """Return a whole number of the event's metadata."""
@@ -44,6 +46,20 @@ class Materialized:
             if isinstance(value, dg.TextMetadataValue | dg.UrlMetadataValue)
             else default
         )
+
+
+def run_key(job: str, events: Sequence[Materialized]) -> str:
+    """Return the key under which a job follows events of one partition, once."""
+    latest = max(events, key=lambda event: event.storage_id)
+    return f"{job}:{latest.asset_key.to_user_string()}:{latest.storage_id}"
+
+
+def by_partition(events: Iterable[Materialized]) -> dict[str, list[Materialized]]:
+    """Return the events of each partition: one run follows them together."""
+    found: dict[str, list[Materialized]] = {}
+    for event in events:
+        found.setdefault(event.partition, []).append(event)
+    return found
 
 
 def _positions(cursor: str | None) -> dict[str, int]:

@@ -1,11 +1,12 @@
 """The pre-night index and the nightly statistics of a night."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
-from archive_assets.covered_nights import covered_nights
-from archive_assets.defs.names import archived_key, plans
+from archive_assets.covered_nights import covered_nights, missing_nominal
+from archive_assets.defs.checks import check_result
+from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
@@ -16,6 +17,7 @@ from archive_assets.prenightindex import TELESCOPES, write_prenight_index
 __all__ = ["index_assets"]
 
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+_NOMINAL = "lists_nominal"
 _SEQUENCES = [archived_key(plan) for plan in plans()]
 
 
@@ -33,15 +35,26 @@ _SEQUENCES = [archived_key(plan) for plan in plans()]
         "JSON list of all simulations of a night, one a telescope; also for the later "
         "nights that the night's simulations cover."
     ),
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
+    check_specs=[
+        dg.AssetCheckSpec(
+            _NOMINAL,
+            asset=["archive", "prenight_index"],
+            description="The published index of the night lists a nominal simulation.",
+        )
+    ],
 )
 def prenight_index(
     context: dg.AssetExecutionContext,
     archive_metadata: ArchiveMetadataResource,
     prenight_index_store: PrenightIndexResource,
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Publish the index of each night that the night's simulations cover."""
     night = date.fromisoformat(context.partition_key)
     urls = []
+    nominal = NOMINAL.telescope.value, NOMINAL.variant.tags
     with archive_metadata.open() as archive:
         for covered in covered_nights(archive, night, TELESCOPES):
             for telescope in TELESCOPES:
@@ -50,10 +63,12 @@ def prenight_index(
                 )
                 urls.append(url)
                 context.log.info("published %s", url)
+    missing = missing_nominal(prenight_index_store.url, night, *nominal)
     return dg.MaterializeResult(
         metadata={
             f"url_{number}": dg.MetadataValue.url(u) for number, u in enumerate(urls)
-        }
+        },
+        check_results=[check_result(_NOMINAL, missing)],
     )
 
 

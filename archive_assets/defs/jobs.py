@@ -11,22 +11,38 @@ __all__ = [
     "prenight_index_job",
     "prenight_job",
     "simulate_job",
+    "verify_job",
 ]
 
 _SIMULATIONS = dg.AssetSelection.groups("simulation")
 _SEQUENCES = dg.AssetSelection.key_prefixes("archived_visit_sequences")
-_INDEX = dg.AssetSelection.assets(
-    ["archive", "prenight_index"], ["archive", "nightly_statistics"]
+# tried by `verify` alone, not with each index
+_SERVICES = dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey(["archive", "prenight_index"]), "services_answer")
 )
+_INDEX = (
+    dg.AssetSelection.assets(
+        ["archive", "prenight_index"], ["archive", "nightly_statistics"]
+    )
+    - _SERVICES
+)
+
+
+def _deadline(*, hours: int) -> dict[str, str]:
+    """Return the tag after which run monitoring ends a run that hangs."""
+    return {"dagster/max_runtime": str(hours * 3600)}
+
 
 simulate_job = dg.define_asset_job(
     "simulate",
     _SIMULATIONS,
+    tags=_deadline(hours=5),  # tonight's visits are needed tonight
     description="Every variant of a night, two at a time; sensors archive them.",
 )
 prenight_job = dg.define_asset_job(
     "prenight",
     _SIMULATIONS | _SEQUENCES | _INDEX,
+    tags=_deadline(hours=6),
     description="A whole night in one run: simulated, archived, indexed.",
 )
 nominal_night_job = dg.define_asset_job(
@@ -35,17 +51,25 @@ nominal_night_job = dg.define_asset_job(
         "scheduler_environment", simulation_key(NOMINAL), archived_key(NOMINAL)
     )
     | _INDEX,
+    tags=_deadline(hours=2),
     description="The nominal variant of a night: simulated, archived, indexed.",
 )
 archive_job = dg.define_asset_job(
     "archive",
     _SEQUENCES,
+    tags=_deadline(hours=1),
     description="Archive the finished simulations of a night.",
 )
 prenight_index_job = dg.define_asset_job(
     "prenight_index",
     _INDEX,
+    tags=_deadline(hours=1),
     description="Publish the pre-night index and collect the nightly statistics.",
+)
+verify_job = dg.define_asset_job(
+    "verify",
+    dg.AssetSelection.assets(["archive", "archive_verification"]) | _SERVICES,
+    description="Verify the whole archive, and try the services that it needs.",
 )
 jobs = [
     simulate_job,
@@ -53,4 +77,5 @@ jobs = [
     nominal_night_job,
     archive_job,
     prenight_index_job,
+    verify_job,
 ]

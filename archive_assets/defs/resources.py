@@ -1,5 +1,6 @@
 """What the archive's assets reach: metadata, object store, index, work folder."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,19 @@ class SimulationsResource(dg.ConfigurableResource[Path]):
         default=True,
         description="Make synthetic site data for a night that no file covers.",
     )
+
+    command: str = Field(
+        default="",
+        description=(
+            "Program of the site's own that simulates instead of rubin_scheduler, "
+            "such as `run_sim {day_obs} {n_nights} {opsim}`; no shell."
+        ),
+    )
+
+    @property
+    def command_words(self) -> tuple[str, ...]:
+        """Program and arguments."""
+        return tuple(shlex.split(self.command))
 
     @property
     def work(self) -> Path:

@@ -1,10 +1,12 @@
 """Archived visit sequences: a simulation's objects and its metadata, as one act."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
 
-from archive_assets.archiving import archive_finished
+from archive_assets.archiving import archive_finished, missing_statistics
+from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import Plan, archived_key, plans, simulation_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.resources import (
@@ -13,9 +15,12 @@ from archive_assets.defs.resources import (
     SimulationsResource,
 )
 from archive_assets.simulation.outbox import finished_simulation
+from archive_assets.verify import verify_archive
 
 __all__ = ["sequence_assets"]
 
+_HASH = "hashes_hold"
+_STATISTICS = "statistics_present"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
 
 
@@ -37,13 +42,26 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         op_tags={"dagster/priority": str(-plan.order)},
+        check_specs=[
+            dg.AssetCheckSpec(
+                _HASH,
+                asset=archived_key(plan),
+                blocking=True,
+                description="Every object, read back, has the hash that is recorded.",
+            ),
+            dg.AssetCheckSpec(
+                _STATISTICS,
+                asset=archived_key(plan),
+                description="The statistics that the variant asks for are there.",
+            ),
+        ],
     )
     def archived(
         context: dg.AssetExecutionContext,
         archive_metadata: ArchiveMetadataResource,
         data_store: DataStoreResource,
         simulations: SimulationsResource,
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         finished = finished_simulation(
             simulations.work,
             plan.telescope.value,
@@ -51,12 +69,21 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
             plan.variant.name,
         )
         with archive_metadata.open() as vsarch:
-            archived = archive_finished(
-                vsarch, data_store.open(), finished, plan.variant
-            )
+            store = data_store.open()
+            archived = archive_finished(vsarch, store, finished, plan.variant)
+            report = verify_archive(vsarch, store, uuids=[archived.uuid])
+            missing = missing_statistics(vsarch, archived.uuid, finished, plan.variant)
+        intact = check_result(
+            _HASH,
+            [f"{p.kind}: {p.detail}" for p in report.problems],
+            metadata={"objects": report.n_objects, "bytes": report.n_bytes},
+        )
+        yield intact
+        yield check_result(_STATISTICS, missing, severity=dg.AssetCheckSeverity.WARN)
+        refuse(intact)
         said = "was archived before" if archived.already_archived else "is archived"
         context.log.info("%s %s", archived.uuid, said)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "visitseq_uuid": str(archived.uuid),
                 "visitseq_url": dg.MetadataValue.url(archived.url),

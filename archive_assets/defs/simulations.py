@@ -1,19 +1,24 @@
 """Visit simulations: one asset a variant, one partition a night."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
+from archive_assets.defs.checks import check_result, column_schema, refuse
 from archive_assets.defs.names import Plan, plans, simulation_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.resources import SimulationsResource
 from archive_assets.simulation.once import NightlySimulation, simulate_into_outbox
+from archive_assets.visits.opsim import read_opsim
+from archive_assets.visits.sanity import visits_problems
 
 __all__ = ["SimulationConfig", "simulation_assets"]
 
+_SANE = "visits_are_sane"
 _OWNERS = ["team:survey-scheduling"]
 _RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 
@@ -53,12 +58,23 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=["scheduler_environment"],
         op_tags={"dagster/priority": str(-plan.order)},
+        check_specs=[
+            dg.AssetCheckSpec(
+                _SANE,
+                asset=simulation_key(plan),
+                blocking=True,
+                description=(
+                    "Visits are finite, in order, inside the nights, bands known; "
+                    "else they are not archived."
+                ),
+            )
+        ],
     )
     def simulation(
         context: dg.AssetExecutionContext,
         config: SimulationConfig,
         simulations: SimulationsResource,
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         night = date.fromisoformat(context.partition_key)
         work = NightlySimulation(
             first_day_obs=night,
@@ -70,6 +86,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             seed=config.seed,
             opsim_file=Path(config.opsim_file) if config.opsim_file else None,
             again=config.again,
+            command=simulations.command_words,
             synthesize=simulations.synthesize,
             report=context.log.info,
         )
@@ -84,7 +101,15 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             night,
             f"{site_data} site data",
         )
-        return dg.MaterializeResult(
+        visits = read_opsim(finished.opsim_path)
+        sane = check_result(
+            _SANE,
+            visits_problems(visits, finished.first_day_obs, finished.last_day_obs),
+            metadata={"visits": finished.n_visits},
+        )
+        yield sane
+        refuse(sane)
+        yield dg.MaterializeResult(
             metadata={
                 "visits": finished.n_visits,
                 "is_new": is_new,
@@ -93,6 +118,9 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
                 "peak_memory_MB": finished.peak_memory_bytes / 1e6,
                 "site_data": site_data,
                 "opsim_file": dg.MetadataValue.path(finished.opsim_path),
+                "dagster/column_schema": column_schema(
+                    {str(name): str(kind) for name, kind in visits.dtypes.items()}
+                ),
                 **pictures,
             },
             data_version=dg.DataVersion(finished.request_digest or "unknown"),

@@ -1,14 +1,17 @@
 """One variant of a night, simulated into the outbox; a second call finds it there."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from archive_assets.simulation import (
+    ExternalCommandDriver,
     OpsimFileDriver,
     Progress,
+    SimulationDriver,
     SimulationRequest,
     Telescope,
     Variant,
@@ -21,7 +24,8 @@ from archive_assets.simulation.outbox import (
 )
 from archive_assets.simulation.provenance import request_digest
 from archive_assets.simulation.site_data import SiteDataError, check_site_data
-from archive_assets.visits.opsim import check_opsim
+from archive_assets.visits.nights import mjd_of_date
+from archive_assets.visits.opsim import check_opsim, read_opsim
 
 __all__ = ["NightlySimulation", "ensure_site_data", "simulate_into_outbox"]
 
@@ -41,6 +45,8 @@ class NightlySimulation:
     seed: int = 42
     opsim_file: Path | None = None
     """Visits that someone else simulated, instead of a run of the scheduler."""
+    command: tuple[str, ...] = ()
+    """A program of the site's own instead of the scheduler."""
     again: bool = False
     """Simulate even if the same request is finished already."""
     synthesize: bool = True
@@ -58,6 +64,10 @@ class NightlySimulation:
             work_folder=self.outbox / "work",
             seed=self.seed,
         )
+
+    def driver(self) -> SimulationDriver | None:
+        """Return who simulates, `None` for rubin_scheduler."""
+        return ExternalCommandDriver(self.command) if self.command else None
 
 
 def ensure_site_data(
@@ -106,7 +116,7 @@ def simulate_into_outbox(work: NightlySimulation) -> tuple[FinishedSimulation, b
     digest = request_digest(request, None)
     if found is not None and found.request_digest == digest and not work.again:
         return found, False
-    result = simulate(request, on_progress=_progress_lines(work.report))
+    result = simulate(request, work.driver(), on_progress=_progress_lines(work.report))
     return keep_finished(work.outbox, request, result, work.n_nights), True
 
 
@@ -115,7 +125,16 @@ def _from_file(
 ) -> FinishedSimulation:
     check_opsim(path)
     result = simulate(request, OpsimFileDriver(opsim_path=path))
-    return keep_finished(work.outbox, request, result, work.n_nights)
+    n_nights = max(work.n_nights, _n_nights_of(path, work.first_day_obs))
+    return keep_finished(work.outbox, request, result, n_nights)
+
+
+def _n_nights_of(path: Path, first_day_obs: date) -> int:
+    """Return how many nights from the first one a file's visits cover."""
+    mjd = read_opsim(path, columns=["observationStartMJD"])["observationStartMJD"]
+    if mjd.empty:
+        return 0
+    return math.floor(float(mjd.max()) - 0.5) - mjd_of_date(first_day_obs) + 1
 
 
 def _progress_lines(report: Callable[[str], None]) -> Callable[[Progress], None]:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from archive_assets.defs.automation import SENSOR_INTERVAL_S
-from archive_assets.defs.following import is_followed, materialized_since
+from archive_assets.defs.following import is_followed, materialized_since, run_key
 from archive_assets.defs.names import NOMINAL, archived_key
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
@@ -30,7 +30,7 @@ def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     )
     requests = [
         dg.RunRequest(
-            run_key=event.run_key("night_visits"), partition_key=event.partition
+            run_key=run_key("night_visits", [event]), partition_key=event.partition
         )
         for event in events
         if not is_followed(context.instance, event, _NIGHT_VISITS)
@@ -51,7 +51,7 @@ def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     )
     requests = [
         dg.RunRequest(
-            run_key=event.run_key("ap_prototype"),
+            run_key=run_key("ap_prototype", [event]),
             tags={
                 "dagster/asset_partition_range_start": event.text("first_visit"),
                 "dagster/asset_partition_range_end": event.text("last_visit"),

@@ -10,45 +10,64 @@ __all__ = [
     "schema_comparison_job",
     "set_up_job",
     "timing_report_job",
+    "verify_l1db_job",
 ]
 
 # one writer at a time: the run queue holds further runs back
 _WRITER = {"l1db/writer": "true"}
+# run monitoring ends a run that hangs: all visits of a night fit between two nights
+_DAY = {"dagster/max_runtime": str(20 * 3600)}
+_HOUR = {"dagster/max_runtime": "3600"}
+# run by `verify_l1db` alone: they read the whole database
+_WHOLE_CHECKS = dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey(["l1db", "write_batches"]), "store_is_consistent"),
+    dg.AssetCheckKey(dg.AssetKey(["l1db", "schema"]), "database_answers"),
+)
 
 set_up_job = dg.define_asset_job(
     "set_up",
-    dg.AssetSelection.assets(["l1db", "variable_sources"], ["l1db", "schema"]),
+    dg.AssetSelection.assets(["l1db", "variable_sources"], ["l1db", "schema"])
+    - _WHOLE_CHECKS,
     description="Make the variable sources and the tables of the L1 database.",
 )
 night_visits_job = dg.define_asset_job(
     "night_visits",
     dg.AssetSelection.assets(
         ["l1db", "variable_sources"], ["l1db", "schema"], ["l1db", "night_visits"]
-    ),
+    )
+    - _WHOLE_CHECKS,
+    tags=_HOUR,
     description="Register the visits of an archived night as partitions.",
 )
 ap_prototype_job = dg.define_asset_job(
     "ap_prototype",
-    dg.AssetSelection.assets(["l1db", "write_batches"]),
-    tags=_WRITER,
+    dg.AssetSelection.assets(["l1db", "write_batches"]) - _WHOLE_CHECKS,
+    tags=_WRITER | _DAY,
     executor_def=dg.in_process_executor,  # one step: no process of its own
     description="The AP prototype over one visit, or a range of visits in one run.",
 )
 nightly_job = dg.define_asset_job(
     "nightly",
     dg.AssetSelection.assets(["l1db", "nightly_merge"]),
-    tags=_WRITER,
+    tags=_WRITER | _HOUR,
     description="Merge the nightly table of the L1 database.",
 )
 timing_report_job = dg.define_asset_job(
     "timing_report",
     dg.AssetSelection.assets(["l1db", "timing_report"]),
+    tags=_HOUR,
     description="Write the page on timing and growth of the L1 database.",
 )
 schema_comparison_job = dg.define_asset_job(
     "schema_comparison",
     dg.AssetSelection.assets(["l1db", "schema_comparison"]),
     description="Run the same visits through a list of configurations, side by side.",
+)
+verify_l1db_job = dg.define_asset_job(
+    "verify_l1db",
+    _WHOLE_CHECKS,
+    tags=_WRITER,  # no visit is stored meanwhile
+    description="Check every invariant of the L1 database; reads all of it.",
 )
 jobs = [
     set_up_job,
@@ -57,4 +76,5 @@ jobs = [
     nightly_job,
     timing_report_job,
     schema_comparison_job,
+    verify_l1db_job,
 ]

@@ -1,19 +1,34 @@
 """What the visits cost: timing and growth of the L1 database, as pictures."""
 
 import dagster as dg
+from pydantic import Field
 
+from archive_assets.defs.checks import check_result
 from l1db_pipeline.ap_proto import pointings_of
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
-from l1db_pipeline.defs.resources import L1dbResource, ReportsResource
+from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from l1db_pipeline.growth_limits import growth_ranges, rows_outside, slow_visits
+from l1db_pipeline.kept_sources import kept_recipe
 from l1db_pipeline.report import plots
 from l1db_pipeline.report.report import write_report
 from l1db_pipeline.report.runs import Run, read_store
-from l1db_pipeline.run_settings import SETTING_NAMES
+from l1db_pipeline.run_settings import NOISE_SETTING, SETTING_NAMES
 from l1db_pipeline.store.base import L1Store
 
-__all__ = ["timing_report"]
+__all__ = ["ReportConfig", "timing_report"]
+
+_GROWTH = "growth_within_model"
+_IN_TIME = "visits_in_time"
+
+
+class ReportConfig(dg.Config):
+    """What counts as slow."""
+
+    most_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="Wall time that a visit may take, s."
+    )
 
 
 def _read_run(store: L1Store, url: str) -> Run:
@@ -39,16 +54,40 @@ def _read_run(store: L1Store, url: str) -> Run:
     code_version="1",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     description="Time by step, rows and bytes by table, sky coverage, as a page.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            _GROWTH,
+            asset=["l1db", "timing_report"],
+            description="The tables have the rows that the load model allows.",
+        ),
+        dg.AssetCheckSpec(
+            _IN_TIME,
+            asset=["l1db", "timing_report"],
+            description="Nine visits in ten take less than the threshold.",
+        ),
+    ],
 )
 def timing_report(
-    context: dg.AssetExecutionContext, l1db: L1dbResource, reports: ReportsResource
-) -> dg.MaterializeResult[None]:
+    context: dg.AssetExecutionContext,
+    config: ReportConfig,
+    l1db: L1dbResource,
+    reports: ReportsResource,
+    sources: SourcesResource,
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Write the report page of the visits so far, and show its main figures."""
     with l1db.open() as store:
         run = _read_run(store, l1db.url)
+        n_noise = int(store.get_setting(NOISE_SETTING) or 0)
         counts, sizes = store.row_counts(), store.table_bytes()
     page = write_report(reports.path / "l1db", [run])
     context.log.info("report: %s", page)
+    recipe = kept_recipe(sources.path)
+    ranges = growth_ranges(
+        len(run.visits),
+        n_variables=recipe.counts_per_fov if recipe else 0,
+        n_noise=n_noise,
+    )
+    slow = slow_visits(run.visits["visit_real"].to_numpy(), config.most_seconds)
     return dg.MaterializeResult(
         metadata={
             "page": dg.MetadataValue.path(page),
@@ -70,5 +109,9 @@ def timing_report(
             ),
             "picture/steps": figure_picture(plots.steps_figure(run), "steps"),
             "picture/coverage": figure_picture(plots.coverage_figure(run), "coverage"),
-        }
+        },
+        check_results=[
+            check_result(_GROWTH, rows_outside(ranges, counts)),
+            check_result(_IN_TIME, slow, severity=dg.AssetCheckSeverity.WARN),
+        ],
     )

@@ -1,7 +1,9 @@
 """Every schedule and sensor, evaluated twice: a tick that repeats asks for no more."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -131,27 +133,50 @@ def test_a_night_without_visits_starts_no_prototype(
     assert not _tick("visits_registered", instance, None)[0]
 
 
-def test_the_schedule_asks_once_for_the_night_of_the_site() -> None:
-    schedule = archive.defs.resolve_schedule_def("nightly")
-    # before 12:00 UTC the night is still that of the 10th
-    when = datetime(2026, 10, 11, 11, 59, tzinfo=UTC)
-    asked = []
-    for _ in range(2):
-        context = dg.build_schedule_context(
-            scheduled_execution_time=when,
-            repository_def=archive.defs.get_repository_def(),
-        )
-        asked += schedule.evaluate_tick(context).run_requests or ()
-
-    assert {request.partition_key for request in asked} == {"2026-10-10"}
-    assert len({request.run_key for request in asked}) == 1
+def _schedule_tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    # before 12:00 UTC the night is still that of the day before
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=datetime(2026, 10, 11, 11, 59, tzinfo=UTC),
+        repository_def=archive.defs.get_repository_def(),
+    )
+    tick = archive.defs.resolve_schedule_def("nightly").evaluate_tick(context)
+    return list(tick.run_requests or ())
 
 
-def test_each_variant_has_its_own_followers(instance: dg.DagsterInstance) -> None:
+@pytest.fixture
+def stored_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in files: a schedule opens its own view of it."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
+
+
+def test_the_schedule_asks_once_for_the_night_of_the_site(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    first, repeated = (_schedule_tick(stored_instance) for _ in range(2))
+
+    assert [request.partition_key for request in first] == [NIGHT]
+    assert [r.run_key for r in repeated] == [first[0].run_key]
+
+
+def test_the_schedule_leaves_a_night_alone_that_was_asked_for(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    stored_instance.add_run(
+        dg.DagsterRun(job_name="simulate", tags={"dagster/partition": NIGHT})
+    )
+
+    assert not _schedule_tick(stored_instance)
+
+
+def test_variants_that_end_together_are_archived_by_one_run(
+    instance: dg.DagsterInstance,
+) -> None:
     for plan in plans():
         _report(instance, simulation_key(plan))
 
     requests, _ = _tick("simulation_finished", instance, None)
 
-    assert len(requests) == len(plans())
-    assert len({request.run_key for request in requests}) == len(plans())
+    assert len(requests) == 1
+    assert set(requests[0].asset_selection or ()) == {archived_key(p) for p in plans()}

@@ -11,10 +11,13 @@ LOCATIONS = {"archive_assets": archive.defs, "l1db_pipeline": l1db.defs}
 JOBS = {
     "archive_assets": {
         "archive",
+        "gc",
         "nominal_night",
+        "observe",
         "prenight",
         "prenight_index",
         "simulate",
+        "verify",
     },
     "l1db_pipeline": {
         "ap_prototype",
@@ -23,6 +26,7 @@ JOBS = {
         "schema_comparison",
         "set_up",
         "timing_report",
+        "verify_l1db",
     },
 }
 

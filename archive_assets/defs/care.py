@@ -1,0 +1,218 @@
+"""Care of the archive: verified, cleared of garbage, its services tried."""
+
+import json
+from datetime import date, timedelta
+from uuid import UUID
+
+import dagster as dg
+from pydantic import Field
+
+from archive_assets.archived_visits import newest_sequence
+from archive_assets.collection import collect_garbage
+from archive_assets.defs.checks import check_result
+from archive_assets.defs.names import NOMINAL, archived_key, plans
+from archive_assets.defs.resources import (
+    ArchiveMetadataResource,
+    DataStoreResource,
+    PrenightIndexResource,
+    SimulationsResource,
+)
+from archive_assets.doctor import examine
+from archive_assets.errors import ArchiveError
+from archive_assets.simulation.outbox import remove_older
+from archive_assets.verify import verify_archive
+
+__all__ = [
+    "GarbageConfig",
+    "VerificationConfig",
+    "archive_verification",
+    "existing_sequences",
+    "gc_job",
+    "observe_job",
+    "services_answer",
+]
+
+_SOUND = "archive_is_sound"
+_SEQUENCES = [archived_key(plan) for plan in plans()]
+
+
+class VerificationConfig(dg.Config):
+    """What to verify."""
+
+    sequences: list[str] = Field(
+        default_factory=list, description="UUIDs; the whole archive if empty."
+    )
+    repair: bool = Field(
+        default=False, description="Mend what loses nothing: hashes, indexes."
+    )
+
+
+@dg.asset(
+    key_prefix="archive",
+    deps=_SEQUENCES,
+    group_name="archive",
+    kinds={"postgresql", "hdf5"},
+    owners=["team:survey-scheduling"],
+    code_version="1",
+    pool="archive",
+    description="Every object against its hash, rows and indexes against each other.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            _SOUND,
+            asset=["archive", "archive_verification"],
+            description="No object is missing, cut short or changed; no row dangles.",
+        )
+    ],
+)
+def archive_verification(
+    config: VerificationConfig,
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
+    prenight_index_store: PrenightIndexResource,
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
+    """Compare all that the archive knows with what is there."""
+    with archive_metadata.open() as archive:
+        report = verify_archive(
+            archive,
+            data_store.open(),
+            uuids=[UUID(text) for text in config.sequences],
+            index_base=prenight_index_store.url,
+            repair=config.repair,
+        )
+    rows = [
+        {"kind": p.kind, "subject": p.subject, "detail": p.detail}
+        for p in report.problems
+    ]
+    left = [
+        f"{p.kind}: {p.subject}, {p.detail}"
+        for p in report.problems
+        if not p.is_repaired
+    ]
+    columns = dg.TableSchema([dg.TableColumn(n) for n in ("kind", "subject", "detail")])
+    return dg.MaterializeResult(
+        metadata={
+            "objects": report.n_objects,
+            "MB": report.n_bytes / 1e6,
+            "indexes": report.n_indexes,
+            "problems": len(report.problems),
+            "found": dg.MetadataValue.table(
+                [dg.TableRecord(row) for row in rows[:200]], columns
+            ),
+        },
+        check_results=[check_result(_SOUND, left)],
+    )
+
+
+class GarbageConfig(dg.Config):
+    """What may go, and whether it goes."""
+
+    apply: bool = Field(
+        default=False, description="Remove it; else only list what would go."
+    )
+    trash_days: int = Field(
+        default=30, ge=1, le=3650, description="Days in the trash before removal."
+    )
+    orphan_days: int = Field(
+        default=7, ge=1, le=3650, description="Days before an object of nobody goes."
+    )
+    simulation_days: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description="Days for which finished simulations are kept on this machine.",
+    )
+
+
+@dg.op(pool="archive", description="List what nobody can reach any more, or remove it.")
+def collect(
+    context: dg.OpExecutionContext,
+    config: GarbageConfig,
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
+    simulations: SimulationsResource,
+) -> None:
+    """Collect the garbage of the archive and of the simulations' folder."""
+    with archive_metadata.open() as archive:
+        done = collect_garbage(
+            archive,
+            data_store.open(),
+            trash_days=config.trash_days,
+            orphan_days=config.orphan_days,
+            apply=config.apply,
+        )
+    before = date.today() - timedelta(days=config.simulation_days)  # noqa: DTZ011 - a day more or less does not matter
+    folders = remove_older(simulations.work, before, dry_run=not config.apply)
+    context.add_output_metadata(
+        {
+            "removed": config.apply,
+            "sequences": len(done.sequences),
+            "objects_of_nobody": len(done.orphans),
+            "MB": done.n_bytes / 1e6,
+            "simulation_folders": [str(folder) for folder in folders],
+            "list": dg.MetadataValue.json(json.loads(json.dumps(done.as_json()))),
+        }
+    )
+
+
+@dg.job(
+    name="gc",
+    description="Remove what nobody can reach any more; a dry run unless `apply`.",
+)
+def gc_job() -> None:
+    """Collect garbage."""
+    collect()
+
+
+@dg.asset_check(
+    asset=["archive", "prenight_index"],
+    name="services_answer",
+    description="Database, schema, rights, object store and index of the archive.",
+)
+def services_answer(
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
+    prenight_index_store: PrenightIndexResource,
+) -> dg.AssetCheckResult:
+    """Try all that the archive reaches."""
+    try:
+        with archive_metadata.open() as archive:
+            found = list(examine(archive, data_store.open(), prenight_index_store.url))
+        problems = [f"{f.subject}: {f.detail}" for f in found if not f.is_well]
+    except (ArchiveError, OSError) as error:
+        problems = [str(error)]
+    return check_result("services_answer", problems)
+
+
+existing_sequences = dg.AssetSpec(
+    ["archive", "existing_sequences"],
+    group_name="archive",
+    kinds={"postgresql", "hdf5"},
+    owners=["team:survey-scheduling"],
+    code_version="1",
+    description=(
+        "The newest nominal sequence of the archive, whoever archived it: observed by "
+        "the job `observe`, never made here."
+    ),
+)
+
+
+@dg.op(description="Look up the newest nominal sequence.")
+def observe_newest(
+    context: dg.OpExecutionContext, archive_metadata: ArchiveMetadataResource
+) -> None:
+    """Observe the newest nominal sequence."""
+    with archive_metadata.open() as archive:
+        newest = newest_sequence(archive, NOMINAL.telescope.value, NOMINAL.variant.tags)
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=existing_sequences.key,
+            metadata={"visitseq_uuid": str(newest)},
+            tags={"dagster/data_version": str(newest)},
+        )
+    )
+
+
+@dg.job(name="observe", description="Observe the sequences that others archived.")
+def observe_job() -> None:
+    """Observe the archive."""
+    observe_newest()

@@ -1,0 +1,52 @@
+"""Results of checks, from lists of problems that the cores found."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+__all__ = ["check_result", "column_schema", "refuse"]
+
+_SHOWN = 20
+
+
+def check_result(
+    name: str,
+    problems: Sequence[str],
+    *,
+    metadata: Mapping[str, float] | None = None,
+    asset_key: dg.AssetKey | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    """Return a check's result: passed if there are no problems."""
+    return dg.AssetCheckResult(
+        passed=not problems,
+        check_name=name,
+        asset_key=asset_key,
+        severity=severity,
+        description="; ".join(problems[:_SHOWN]) or None,
+        metadata={"problems": list(problems[:_SHOWN]), **(metadata or {})},
+    )
+
+
+def column_schema(types: Mapping[str, str]) -> dg.TableSchema:
+    """Return the columns of a table by their names and types."""
+    return dg.TableSchema(
+        [dg.TableColumn(str(name), str(kind)) for name, kind in types.items()]
+    )
+
+
+def refuse(result: dg.AssetCheckResult) -> None:
+    """Fail the step, without a retry, if a check that guards what follows failed.
+
+    The asset is then not materialized, so that no sensor follows it either.
+
+    Raises
+    ------
+    dagster.Failure
+        With the check's problems.
+    """
+    if not result.passed:
+        raise dg.Failure(
+            description=f"{result.check_name}: {result.description}",
+            allow_retries=False,
+        )
