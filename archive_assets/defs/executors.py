@@ -38,7 +38,7 @@ def executor(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
 
 def _dask_executor() -> dg.ExecutorDefinition:
     try:
-        from dagster_dask import dask_executor  # noqa: PLC0415 - an optional extra
+        from dagster_dask import dask_executor
     except ImportError as error:
         raise ExecutorError(
             "DAGSTER_EXECUTOR=dask needs dagster-dask: "

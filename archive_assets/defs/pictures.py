@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from archive_assets.simulation.night_report import write_night_report
 from archive_assets.visits.opsim import read_opsim
 
 __all__ = ["night_pictures", "picture"]
@@ -27,6 +26,8 @@ def night_pictures(
     folder: Path, opsim_path: Path, name: str, night: date, note: str
 ) -> dict[str, dg.MetadataValue]:
     """Return the pictures of a simulated night by name; none without visits."""
+    from archive_assets.simulation.night_report import write_night_report
+
     visits = read_opsim(opsim_path)
     if visits.empty:
         return {}

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from l1db_pipeline.comparison.bakeoff import CandidateResult, run_bakeoff
 from l1db_pipeline.comparison.plan import read_plan
-from l1db_pipeline.comparison.report import write_comparison
 from l1db_pipeline.defs.resources import ReportsResource
 
 __all__ = ["schema_comparison"]
@@ -41,6 +40,8 @@ def schema_comparison(
     reports: ReportsResource,
 ) -> dg.MaterializeResult[None]:
     """Run the plan and write the page that sets the candidates side by side."""
+    from l1db_pipeline.comparison.report import write_comparison
+
     plan = read_plan(Path(config.plan_file))
     folder = reports.path / "comparison"
 

@@ -11,8 +11,6 @@ from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesR
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from l1db_pipeline.growth_limits import growth_ranges, rows_outside, slow_visits
 from l1db_pipeline.kept_sources import kept_recipe
-from l1db_pipeline.report import plots
-from l1db_pipeline.report.report import write_report
 from l1db_pipeline.report.runs import Run, read_store
 from l1db_pipeline.run_settings import NOISE_SETTING, SETTING_NAMES
 from l1db_pipeline.store.base import L1Store
@@ -75,6 +73,9 @@ def timing_report(
     sources: SourcesResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Write the report page of the visits so far, and show its main figures."""
+    from l1db_pipeline.report import plots
+    from l1db_pipeline.report.report import write_report
+
     with l1db.open() as store:
         run = _read_run(store, l1db.url)
         n_noise = int(store.get_setting(NOISE_SETTING) or 0)
