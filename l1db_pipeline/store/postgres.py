@@ -15,8 +15,6 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 from sqlalchemy import make_url
 from typing_extensions import override
 
@@ -33,10 +31,15 @@ from l1db_pipeline.store.errors import (
     StoreClosedError,
 )
 from l1db_pipeline.store.layout import VISIT_TIME
-from l1db_pipeline.store.pgbinary import (
-    copy_payload,
-    decode_array,
-    encode_int8_array,
+from l1db_pipeline.store.pgbinary import copy_payload, decode_array
+from l1db_pipeline.store.pgsql import (
+    Int8Array,
+    Int8ArrayDumper,
+    column_name,
+    columns_of,
+    name_list,
+    python_value,
+    where_clause,
 )
 from l1db_pipeline.store.tabular import from_tuples, to_python
 
@@ -52,22 +55,6 @@ _SESSION = (
 _READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
 _FULL = (pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections)
 _STAGE = "l1_stage"
-
-
-class _Int8Array:
-    """An int64 array that goes to the server as a binary ``bigint[]``."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values, dtype=np.int64)
-
-
-class _Int8ArrayDumper(Dumper):
-    oid = 1016
-    format = Format.BINARY
-
-    @override
-    def dump(self, obj: _Int8Array) -> bytes:
-        return encode_int8_array(obj.values)
 
 
 class PostgresDatabase(Database):
@@ -102,7 +89,7 @@ class PostgresDatabase(Database):
         options |= {name: str(value) for name, value in parts.query.items()}
         with self._translated():
             self._connection = psycopg.connect(**options, autocommit=True)
-            self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
+            self._connection.adapters.register_dumper(Int8Array, Int8ArrayDumper)
             self._connection.execute(_SESSION)
         self._cursor = self._connection.cursor(binary=True)
 
@@ -195,7 +182,7 @@ class PostgresDatabase(Database):
 
     @override
     def append(self, table: Table, rows: Catalog) -> None:
-        self._copy(self._name(table), _columns(table, rows.names), rows, table.name)
+        self._copy(self._name(table), columns_of(table, rows.names), rows, table.name)
 
     def _copy(
         self,
@@ -205,7 +192,7 @@ class PostgresDatabase(Database):
         table: str,
     ) -> None:
         query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-            target, _names(columns)
+            target, name_list(columns)
         )
         with self._translated(table), self._cursor.copy(query) as copy:
             for block in copy_payload(columns, rows):
@@ -214,14 +201,14 @@ class PostgresDatabase(Database):
     def _stage(self, table: Table, rows: Catalog) -> sql.Identifier:
         """Copy rows to a temporary table that ends with the transaction."""
         stage = sql.Identifier("pg_temp", f"{_STAGE}_{table.name}")
-        columns = _columns(table, rows.names)
+        columns = columns_of(table, rows.names)
         self._run(sql.SQL("DROP TABLE IF EXISTS {}").format(stage))
         self._run(
             sql.SQL(
                 "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
             ).format(
                 sql.Identifier(f"{_STAGE}_{table.name}"),
-                _names(columns),
+                name_list(columns),
                 self._name(table),
             )
         )
@@ -230,12 +217,12 @@ class PostgresDatabase(Database):
 
     @override
     def add_if_absent(self, table: Table, rows: Catalog) -> int:
-        columns = _columns(table, rows.names)
+        columns = columns_of(table, rows.names)
         added = 0
         query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING")
         query_text = query.format(
             self._name(table),
-            _names(columns),
+            name_list(columns),
             sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
         )
         for row in to_python(columns, rows):
@@ -248,12 +235,12 @@ class PostgresDatabase(Database):
     ) -> None:
         if not len(rows):
             return
-        columns = _columns(table, rows.names)
+        columns = columns_of(table, rows.names)
         stage = self._stage(table, rows)
         changed = [c for c in columns if c.name not in table.primary_key]
         assignments = [
             sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column.sql_name))
-            for column in (*changed, *_columns(table, blank))
+            for column in (*changed, *columns_of(table, blank))
         ]
         newest = sql.Identifier(table.column(newest_by).sql_name)
         query = sql.SQL(
@@ -262,9 +249,9 @@ class PostgresDatabase(Database):
             "WHERE t.{newest} <= EXCLUDED.{newest}"
         ).format(
             table=self._name(table),
-            names=_names(columns),
+            names=name_list(columns),
             stage=stage,
-            key=_names(_columns(table, table.primary_key)),
+            key=name_list(columns_of(table, table.primary_key)),
             assignments=sql.SQL(", ").join(assignments),
             newest=newest,
         )
@@ -301,7 +288,7 @@ class PostgresDatabase(Database):
             key=sql.Identifier(table.column("diaObjectId").sql_name),
             source_key=sql.Identifier(source.column("diaObjectId").sql_name),
         )
-        value = _python(source.column("validityStart"), time)
+        value = python_value(source.column("validityStart"), time)
         return self._run(query, [value], table.name).rowcount
 
     @override
@@ -324,16 +311,19 @@ class PostgresDatabase(Database):
         *,
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
-        wanted = _columns(table, columns)
+        wanted = columns_of(table, columns)
         source, values = self._from(table, where)
         if any(column.numpy_dtype.hasobject for column in wanted):
-            query = sql.SQL("SELECT {} {}").format(_names(wanted), source)
+            query = sql.SQL("SELECT {} {}").format(name_list(wanted), source)
             return from_tuples(wanted, self._run(query, values, table.name).fetchall())
         masked = [c for c in wanted if c.nullable and c.name not in null_free]
         aggregates = [
-            *(sql.SQL("array_send(array_agg({}))").format(_value(c)) for c in wanted),
             *(
-                sql.SQL("array_send(array_agg({} IS NULL))").format(_value(c))
+                sql.SQL("array_send(array_agg({}))").format(column_name(c))
+                for c in wanted
+            ),
+            *(
+                sql.SQL("array_send(array_agg({} IS NULL))").format(column_name(c))
                 for c in masked
             ),
         ]
@@ -345,7 +335,7 @@ class PostgresDatabase(Database):
 
     @override
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        condition, values = _where(table, where)
+        condition, values = where_clause(table, where)
         query = sql.SQL("DELETE FROM {} AS t {}").format(self._name(table), condition)
         return self._run(query, values, table.name).rowcount
 
@@ -353,11 +343,11 @@ class PostgresDatabase(Database):
     def set_value(
         self, table: Table, column: str, value: Any, where: Sequence[Condition]
     ) -> int:
-        condition, values = _where(table, where)
+        condition, values = where_clause(table, where)
         query = sql.SQL("UPDATE {} AS t SET {} = %s {}").format(
-            self._name(table), _value(table.column(column), alias=False), condition
+            self._name(table), column_name(table.column(column), alias=False), condition
         )
-        typed = _python(table.column(column), value)
+        typed = python_value(table.column(column), value)
         return self._run(query, [typed, *values], table.name).rowcount
 
     @override
@@ -365,7 +355,7 @@ class PostgresDatabase(Database):
         query = sql.SQL(
             "WITH moved AS (DELETE FROM {0} RETURNING {2}) "
             "INSERT INTO {1} ({2}) SELECT {2} FROM moved"
-        ).format(self._name(source), self._name(target), _names(source.columns))
+        ).format(self._name(source), self._name(target), name_list(source.columns))
         return self._run(query, table=target.name).rowcount
 
     @override
@@ -378,7 +368,7 @@ class PostgresDatabase(Database):
     @override
     def count_by(self, table: Table, column: str) -> Mapping[int, int]:
         query = sql.SQL("SELECT {0}, count(*) FROM {1} AS t GROUP BY {0}").format(
-            _value(table.column(column)), self._name(table)
+            column_name(table.column(column)), self._name(table)
         )
         return dict(self._run(query, table=table.name).fetchall())
 
@@ -387,8 +377,8 @@ class PostgresDatabase(Database):
         if not columns:
             return []
         counts = [
-            sql.SQL("count({})").format(_value(column))
-            for column in _columns(table, columns)
+            sql.SQL("count({})").format(column_name(column))
+            for column in columns_of(table, columns)
         ]
         query = sql.SQL("SELECT {} FROM {} AS t").format(
             sql.SQL(", ").join(counts), self._name(table)
@@ -414,7 +404,7 @@ class PostgresDatabase(Database):
         wanted = table.column(column)
         row = self._run(
             sql.SQL("SELECT max({}) FROM {} AS t").format(
-                _value(wanted), self._name(table)
+                column_name(wanted), self._name(table)
             ),
             table=table.name,
         ).fetchone()
@@ -431,7 +421,7 @@ class PostgresDatabase(Database):
     ) -> list[str]:
         source, values = self._from(table, where)
         query = sql.SQL("EXPLAIN SELECT {} {}").format(
-            _names(_columns(table, columns)), source
+            name_list(columns_of(table, columns)), source
         )
         return [row[0] for row in self._run(query, values, table.name).fetchall()]
 
@@ -450,56 +440,11 @@ class PostgresDatabase(Database):
                 continue
             source = sql.SQL(
                 "{} JOIN unnest(%s, %s) AS r(low, high) ON {} >= low AND {} < high"
-            ).format(source, *[_value(table.column(condition.column))] * 2)
-            values += [_Int8Array(condition.value[:, 0]),
-                       _Int8Array(condition.value[:, 1])]  # fmt: skip
-        clause, more = _where(table, plain)
+            ).format(source, *[column_name(table.column(condition.column))] * 2)
+            values += [Int8Array(condition.value[:, 0]),
+                       Int8Array(condition.value[:, 1])]  # fmt: skip
+        clause, more = where_clause(table, plain)
         return sql.SQL("{} {}").format(source, clause), values + more
-
-
-def _where(
-    table: Table, where: Sequence[Condition]
-) -> tuple[sql.SQL | sql.Composed, list[Any]]:
-    parts: list[sql.Composable] = []
-    values: list[Any] = []
-    for condition in where:
-        column = table.column(condition.column)
-        name = _value(column)
-        match condition.op:
-            case Op.IS_NULL:
-                parts.append(sql.SQL("{} IS NULL").format(name))
-            case Op.ONE_OF:
-                parts.append(sql.SQL("{} = ANY(%s)").format(name))
-                values.append(_Int8Array(condition.value))
-            case Op.IN_RANGES:
-                raise NotImplementedError("ranges select rows, they do not change them")
-            case _:
-                operator = sql.SQL(condition.op.value)
-                parts.append(sql.SQL("{} {} %s").format(name, operator))
-                values.append(_python(column, condition.value))
-    if not parts:
-        return sql.SQL(""), values
-    return sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(parts)), values
-
-
-def _python(column: Column, value: Any) -> Any:
-    if value is None:
-        return None
-    array = np.asarray([value], dtype=column.numpy_dtype)
-    return next(iter(to_python([column], Catalog({column.name: array}))))[0]
-
-
-def _columns(table: Table, names: Sequence[str]) -> list[Column]:
-    return [table.column(name) for name in names]
-
-
-def _names(columns: Sequence[Column]) -> sql.Composable:
-    return sql.SQL(", ").join(sql.Identifier(column.sql_name) for column in columns)
-
-
-def _value(column: Column, *, alias: bool = True) -> sql.Composable:
-    parts = ("t", column.sql_name) if alias else (column.sql_name,)
-    return sql.Identifier(*parts)
 
 
 def _decode(
