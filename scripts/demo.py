@@ -93,6 +93,13 @@ class Runner:
                 if found := SHOWN.search(line):
                     text = found.group(2) or found.group(3)
                     print(f"  {time.monotonic() - start:6.1f} s  {text}", flush=True)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        print(
+            f"  {time.monotonic() - start:6.1f} s  CPU "
+            f"{usage.ru_utime + usage.ru_stime:.1f} s, "
+            f"peak memory {usage.ru_maxrss / 1024:.0f} MB"
+        )
         if process.returncode:
             tail = log.read_text(errors="replace").splitlines()[-15:]
             sys.exit("\n".join([*tail, f"Error: job {job} failed, see {log}"]))
