@@ -9,7 +9,7 @@ READY := .venv/.ready
 # what a step of the recipes below reads; variables set beforehand win
 ENV = eval "$$($(BIN)/l1db-services env)"
 
-.PHONY: help demo test ui check lint types bench peers clean distclean services stop lock
+.PHONY: help browser demo test ui check lint types bench peers clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,7 +42,10 @@ ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 	@$(ENV) && $(BIN)/dagster dev -w workspace.yaml -p $(or $(PORT),3000)
 
 test: $(READY) ## all tests, against a real embedded PostgreSQL
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+
+browser: $(READY) ## a night by itself in a real daemon, web server and Chromium
+	@$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(READY) ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

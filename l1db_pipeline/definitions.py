@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from archive_assets.definitions import environment_resources as archive_resources
 from archive_assets.defs.executors import executor
+from archive_assets.defs.resources import environment_resources as archive_resources
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.automation import sensors
 from l1db_pipeline.defs.checks import checks

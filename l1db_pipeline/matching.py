@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 __all__ = ["match_positions"]
 
@@ -64,6 +63,9 @@ def _pairs(
     radius_arcsec: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return rows of sources and objects within the radius, and their distances."""
+    # half a second to load, and only matching by position needs it
+    from scipy.spatial import KDTree  # noqa: PLC0415
+
     chord = 2 * math.sin(math.radians(radius_arcsec / 3600) / 2)
     trees = [
         KDTree(xyz, balanced_tree=False, compact_nodes=False)

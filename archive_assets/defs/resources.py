@@ -1,5 +1,6 @@
 """What the archive's assets reach: metadata, object store, index, work folder."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ import dagster as dg
 from pydantic import Field
 
 from archive_assets.datastore import DataStore
-from archive_assets.metadata.schema import create_if_missing
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "DataStoreResource",
     "PrenightIndexResource",
     "SimulationsResource",
+    "environment_resources",
 ]
 
 
@@ -50,6 +51,8 @@ class ArchiveMetadataResource(dg.ConfigurableResource[VisitSequenceArchiveMetada
         )
         with archive:
             if self.create_schema:
+                from archive_assets.metadata.schema import create_if_missing
+
                 create_if_missing(archive.database)
             yield archive
 
@@ -102,3 +105,25 @@ class SimulationsResource(dg.ConfigurableResource[Path]):
     def site_data(self) -> Path:
         """Folder of the scheduler's site data."""
         return Path(self.site_data_folder)
+
+
+def environment_resources() -> dict[str, object]:
+    """Return the resources as the environment describes them."""
+    return {
+        "archive_metadata": ArchiveMetadataResource(
+            host=dg.EnvVar("VSARCHIVE_PGHOST"),
+            port=dg.EnvVar("VSARCHIVE_PGPORT"),
+            database=dg.EnvVar("VSARCHIVE_PGDATABASE"),
+            user=dg.EnvVar("VSARCHIVE_PGUSER"),
+            schema_name=dg.EnvVar("VSARCHIVE_PGSCHEMA"),
+        ),
+        "data_store": DataStoreResource(url=dg.EnvVar("ARCHIVE_URL")),
+        "prenight_index_store": PrenightIndexResource(
+            url=dg.EnvVar("PRENIGHT_INDEX_URL")
+        ),
+        "simulations": SimulationsResource(
+            work_folder=dg.EnvVar("SIMULATIONS_DIR"),
+            site_data_folder=dg.EnvVar("RUBIN_SIM_DATA_DIR"),
+            command=os.environ.get("SIMULATION_COMMAND", ""),
+        ),
+    }

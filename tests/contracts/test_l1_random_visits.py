@@ -107,9 +107,11 @@ def _answers(store: L1Store) -> list[object]:
     ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @settings(
-    max_examples=5,
+    max_examples=1,
+    derandomize=True,  # the same examples at each run; raise both to search for more
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -5,7 +5,6 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -125,6 +124,8 @@ def _sky_problem(files: list[SkyFile], sunset: float, sunrise: float) -> str | N
     if chosen[-1].mjd_right < sunrise:
         return f"{chosen[-1].path.name} ends before sunrise"
     try:
+        import h5py  # noqa: PLC0415 - slow to load, and only this check needs it
+
         with h5py.File(chosen[-1].path) as file:
             mjd: NDArray[np.float64] = file["mjds"][:]
             step_days = float(np.max(file["timestep_max"][:]))
