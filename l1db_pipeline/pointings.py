@@ -27,6 +27,7 @@ __all__ = [
 DAY_START_HOUR = 6
 DAY_END_HOUR = 20
 """No visit from 06:00 to 19:59:59 UTC, the day of the original's calendar."""
+_NIGHT = timedelta(hours=24 - DAY_END_HOUR + DAY_START_HOUR)
 _POINTING_STREAM = 100  # simulate_visit uses the streams below
 
 
@@ -48,12 +49,15 @@ def next_night_time(time: datetime, interval: timedelta) -> datetime:
     Raises
     ------
     ValueError
-        If the time is naive or the interval is not positive.
+        If the time is naive, or the interval not positive or longer than a night.
     """
     if time.utcoffset() is None:
         raise ValueError(f"{time.isoformat()} is naive: give a time zone")
-    if interval <= timedelta(0):
-        raise ValueError(f"interval between visits must be positive, not {interval}")
+    if not timedelta(0) < interval <= _NIGHT:
+        raise ValueError(
+            f"interval between visits must be positive and at most {_NIGHT}, the "
+            f"length of a night, not {interval}"
+        )
     time = time.astimezone(UTC)
     while DAY_START_HOUR <= time.hour < DAY_END_HOUR:
         dusk = time.replace(hour=DAY_END_HOUR, minute=0, second=0, microsecond=0)
@@ -95,7 +99,7 @@ def random_pointings(
     Raises
     ------
     ValueError
-        If the time is naive or the interval is not positive.
+        If the time is naive, or the interval not positive or longer than a night.
     """
     for visit_id, time in enumerate(visit_times(start, interval_s), first_visit_id):
         sequence = SeedSequence([seed, visit_id], spawn_key=(_POINTING_STREAM,))
