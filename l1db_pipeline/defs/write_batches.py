@@ -44,7 +44,11 @@ class WriteBatchesConfig(dg.Config):
             deps=[
                 ["l1db", "variable_sources"],
                 ["l1db", "schema"],
-                archived_key(NOMINAL),
+                # a visit needs one night of it; no mapping that the web server
+                # can evaluate knows which
+                dg.AssetDep(
+                    archived_key(NOMINAL), partition_mapping=dg.AllPartitionMapping()
+                ),
             ],
             group_name="l1db",
             kinds={"postgresql", "python"},

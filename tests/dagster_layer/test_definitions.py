@@ -1,5 +1,10 @@
 """Both code locations load, and say what an operator needs to know."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -7,6 +12,7 @@ from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
 from l1db_pipeline import definitions as l1db
 
+ROOT = Path(__file__).resolve().parents[2]
 LOCATIONS = {"archive_assets": archive.defs, "l1db_pipeline": l1db.defs}
 JOBS = {
     "archive_assets": {
@@ -47,6 +53,18 @@ def test_every_job_resolves(location: str) -> None:
     }
 
     assert found == JOBS[location]
+
+
+def test_the_locations_are_valid_together(tmp_path: Path) -> None:
+    # an edge between partitions of two locations is validated by nothing else
+    workspace = str(ROOT / "workspace.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", workspace],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "DAGSTER_HOME": ""},
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
