@@ -22,7 +22,7 @@ import numpy as np
 from _workload import Costs, VisitInput, Workload
 
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.services import EmbeddedPostgres
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 

@@ -27,7 +27,7 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.visits.content_hash import file_sha256
 from archive_assets.visits.convert import opsim_to_hdf5
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from l1db_pipeline.services import EmbeddedPostgres
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
 
 VISITS_OF_NIGHT = 800
 SCHEMA = "vsmd_bench"

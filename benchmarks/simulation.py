@@ -24,7 +24,7 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.simulation.site_data.synthesize import synthesize_site_data
 from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from l1db_pipeline.services import EmbeddedPostgres
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
 
 NIGHT = date(2026, 1, 1)
 

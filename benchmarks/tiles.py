@@ -21,11 +21,11 @@ import psutil
 
 from l1db_pipeline.ap_proto import Division, run_visits
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
 from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.run_command import simulator
 from l1db_pipeline.run_settings import RunSettings
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.services import EmbeddedPostgres
 from l1db_pipeline.sources import SourceCatalog
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.tile_workers import TileWorkers

