@@ -5,7 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import pandas as pd
@@ -34,9 +34,19 @@ NIGHT = "2026-12-01"
 
 
 class Original:
-    """The original, in its own interpreter, on the same archive."""
+    """The original, in an interpreter of its own, on the same archive."""
 
     def __init__(self, connect: dict[str, str], folder: Path) -> None:
+        self._errors = folder / "errors"
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [PYTHON, DRIVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "PYTHONPATH": "", "VSARCHIVE_PGSCHEMA": "test"},
+            )
         self.config: dict[str, Any] = {
             "connect": {
                 "database": connect["dbname"], "host": connect["host"],
@@ -48,16 +58,21 @@ class Original:
         }  # fmt: skip
 
     def run(self, step: str, **more: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [PYTHON, DRIVER, step, json.dumps(self.config | more)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": "", "VSARCHIVE_PGSCHEMA": "test"},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([step, self.config | more]), file=self._process.stdin)
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, self._errors.read_text()[-3000:]
+        result: dict[str, Any] = json.loads(line)
         return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._process:  # closes its input, which ends it
+            pass
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +86,20 @@ def story(
         connection.execute("CREATE DATABASE original")
     parts = {k: str(v) for k, v in conninfo_to_dict(postgres_dsn).items()}
     connect = {**parts, "dbname": "original"}
-    original = Original(connect, folder)
+    with Original(connect, folder) as original:
+        told = tell(original, connect, folder)
+    yield told
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("DROP DATABASE original WITH (FORCE)")
+
+
+def tell(original: Original, connect: dict[str, str], folder: Path) -> dict[str, Any]:
     filled = original.run("fill")
-    told: dict[str, Any] = {"filled": filled, "signatures": original.run("signatures")}
+    told: dict[str, Any] = {
+        "filled": filled,
+        "signatures": original.run("signatures"),
+        "names": original.run("names"),
+    }
     store = DataStore(original.config["store"])
     with Archive(connect, "test") as archive:
         told["before"] = read(archive, filled)
@@ -109,9 +135,7 @@ def story(
         told["last"] = verify(archive, original, repair=True)
         told["described"] = archive.describe(ours.uuid)
         told["third"] = archive.describe(UUID(told["extended"]["third"]))
-    yield told
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("DROP DATABASE original WITH (FORCE)")
+    return told
 
 
 def read(archive: Archive, filled: dict[str, Any]) -> dict[str, Any]:
@@ -217,9 +241,10 @@ def test_their_index_is_read_with_our_types(
     assert index.attrs["generated"] is None
 
 
-def test_the_recorded_signatures_are_those_of_the_original(
-    story: dict[str, Any],
+@pytest.mark.parametrize("what", ["signatures", "names"])
+def test_what_is_recorded_of_the_original_is_so(
+    story: dict[str, Any], what: str
 ) -> None:
-    recorded = json.loads((DRIVER.parent / "signatures.json").read_text())
+    recorded = json.loads((DRIVER.parent / f"{what}.json").read_text())
 
-    assert story["signatures"] == recorded
+    assert story[what] == recorded

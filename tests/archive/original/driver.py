@@ -1,10 +1,12 @@
-# ruff: noqa: ANN001, ANN003, ANN201, PLC0415, T201 - a program of another interpreter
+# ruff: noqa: ANN001, ANN003, ANN201, T201 - a program of another interpreter
 """Run inside the original's virtual environment: fill, read or extend an archive.
 
-It runs in another interpreter, whose types are not checked here.
-Called as ``python driver.py STEP CONFIG_JSON``; prints one JSON object.
+It runs in another interpreter, whose types are not checked here. Each line of its
+input is ``[STEP, CONFIG]`` in JSON, each line of its output the result; one process
+takes all steps, because the original's imports take longer than they.
 """
 
+import inspect
 import io
 import json
 import sys
@@ -19,7 +21,16 @@ warnings.simplefilter("ignore")
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from astropy.time import Time  # noqa: E402
-from rubin_sim.sim_archive import prenightindex, vseqarchive  # noqa: E402
+from rubin_sim.sim_archive import (  # noqa: E402
+    make_snapshot,
+    prenight,
+    prenightindex,
+    prototype,
+    sim_archive,
+    util,
+    vseqarchive,
+    vseqmetadata,
+)
 from rubin_sim.sim_archive.vseqmetadata import (  # noqa: E402
     VisitSequenceArchiveMetadata,
 )
@@ -147,14 +158,10 @@ def extend(archive, config):
 
 
 def signatures(archive, config):
-    import inspect
-
-    from rubin_sim.sim_archive import sim_archive, util
-
     del archive, config
     found = {}
-    for owner in (VisitSequenceArchiveMetadata, prenightindex, sim_archive,
-                  vseqarchive, util):  # fmt: skip
+    for owner in (VisitSequenceArchiveMetadata, make_snapshot, prenight, prenightindex,
+                  prototype, sim_archive, vseqarchive, util):  # fmt: skip
         for name, value in vars(owner).items():
             home = owner.__module__ if inspect.isclass(owner) else owner.__name__
             is_own = getattr(value, "__module__", "") == home
@@ -170,10 +177,23 @@ def signatures(archive, config):
     return found
 
 
-if __name__ == "__main__":
-    step, config = sys.argv[1], json.loads(sys.argv[2])
+def names(archive, config):
+    del archive, config
+    modules = (make_snapshot, prenight, prenightindex, prototype, sim_archive,
+               vseqarchive, vseqmetadata)  # fmt: skip
+    return {module.__name__.split(".")[-1]: module.__all__ for module in modules}
+
+
+def run(step, config):
     archive = VisitSequenceArchiveMetadata(config["connect"], config["schema"])
-    out = io.StringIO()
-    with redirect_stdout(out):
-        result = globals()[step](archive, config)
-    print(json.dumps(result, default=str))
+    try:
+        with redirect_stdout(io.StringIO()):
+            return globals()[step](archive, config)
+    finally:
+        # it loses connections within transactions, whose locks stop an upgrade
+        archive.pg_pool.closeall()
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(run(*json.loads(line)), default=str), flush=True)
