@@ -26,7 +26,10 @@ from archive_assets.prototype_cache import (
 )
 from archive_assets.prototype_export import export_simulation
 from archive_assets.prototype_layout import PrototypeError
-from archive_assets.sim_archive import NoMatchingSimulationsFoundError
+from archive_assets.sim_archive import (
+    NoMatchingSimulationsFoundError,
+    make_sim_data_dir,
+)
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
@@ -34,18 +37,22 @@ __all__ = [
     "NoMatchingSimulationsFoundError",
     "PrototypeError",
     "check_opsim_archive_resource",
+    "compile_sim_archive_metadata_cli",
     "compile_sim_metadata",
     "export_sim_to_prototype_sim_archive",
     "fetch_obsloctap_visits",
     "fetch_sim_for_nights",
     "fetch_sim_stats_for_night",
     "find_latest_prenight_sim_for_nights",
+    "make_sim_archive_cli",
+    "make_sim_archive_dir",
     "read_archived_sim_metadata",
     "read_sim_metadata_from_hdf",
     "transfer_archive_dir",
     "verify_compiled_sim_metadata",
 ]
 
+make_sim_archive_dir = make_sim_data_dir
 CACHE_NAME = "compiled_metadata_cache.h5"
 _DEPRECATED = (
     "the prototype simulation archive is deprecated: "
@@ -344,7 +351,7 @@ def fetch_sim_for_nights(
     which_sim
         URL of an opsim file, or arguments of `find_latest_prenight_sim_for_nights`.
     get_sim_data_kwargs
-        ``dbcols``, ``table_name`` and ``stackers``.
+        ``sqlconstraint``, ``dbcols``, ``table_name`` and ``stackers``.
 
     Raises
     ------
@@ -456,3 +463,32 @@ def export_sim_to_prototype_sim_archive(
     """
     today = datetime.now(UTC).date()
     return export_simulation(archive_metadata, sim_uuid, proto_sim_archive_url, today)
+
+
+@deprecated(_DEPRECATED)
+def make_sim_archive_cli(*args: str) -> ResourcePath:
+    """Run the command ``archive_sim`` and return where it put the simulation.
+
+    Parameters
+    ----------
+    *args
+        Its arguments; those of the process if there are none.
+    """
+    from archive_assets.cli.archive_sim import main  # noqa: PLC0415 - a cycle
+
+    place: ResourcePath = main(args=list(args) or None, standalone_mode=False)
+    return place
+
+
+@deprecated(_DEPRECATED)
+def compile_sim_archive_metadata_cli(*args: str) -> None:
+    """Run the command ``compile_sim_archive_metadata_resource``.
+
+    Parameters
+    ----------
+    *args
+        Its arguments; those of the process if there are none.
+    """
+    from archive_assets.cli.compile_metadata import main  # noqa: PLC0415 - a cycle
+
+    main(args=list(args) or None, standalone_mode=False)

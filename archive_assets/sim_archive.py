@@ -25,6 +25,8 @@ from archive_assets.prenightindex import (
 )
 from archive_assets.sim_data import drive_sim, make_sim_data_dir
 from archive_assets.util import DayObs, dayobs_to_date
+from archive_assets.visits.columns import VisitsFileError
+from archive_assets.visits.constraint import matching_visits
 from archive_assets.visits.hdf5 import read_visits
 from archive_assets.visits.nights import date_of_mjd, night_column, night_mjds
 from archive_assets.visits.opsim import read_opsim
@@ -47,6 +49,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 _SITE_ZONE = ZoneInfo("America/Santiago")
+_OPTIONS = {"dbcols", "sqlconstraint", "stackers", "table_name"}
 _OBSLOCTAP_COLUMNS = (
     "observationStartMJD",
     "fieldRA",
@@ -146,7 +149,8 @@ def fetch_sim_for_nights(
     stackers
         Run on the visits, in order; left as they are.
     get_sim_data_kwargs
-        For opsim files: ``dbcols``, ``table_name`` and ``stackers``.
+        ``sqlconstraint``, ``dbcols``, ``table_name`` and ``stackers``, as
+        ``rubin_sim.maf.get_sim_data`` takes them.
 
     Raises
     ------
@@ -154,6 +158,8 @@ def fetch_sim_for_nights(
         If no simulation matches.
     NoVisitsArchivedError
         If its visits are not archived.
+    ConstraintError
+        If the ``sqlconstraint`` cannot be used.
     """
     first = today_day_obs() if first_day_obs is None else dayobs_to_date(first_day_obs)
     last = first if last_day_obs is None else dayobs_to_date(last_day_obs)
@@ -189,19 +195,32 @@ def _load(
 ) -> pd.DataFrame:
     table = options.get("table_name") or "observations"
     columns = options.get("dbcols")
-    if unknown := set(options) - {"table_name", "dbcols", "stackers"}:
+    constraint = options.get("sqlconstraint") or ""
+    if unknown := set(options) - _OPTIONS:
         raise NotImplementedError(f"get_sim_data_kwargs cannot have {unknown}")
-    store = DataStore(Path.cwd())
-    path = store.get(ResourcePath(url))
-    if not is_sqlite(path):
-        return read_visits(
-            path, table=table, columns=columns, first_day_obs=first, last_day_obs=last
+    path = DataStore(Path.cwd()).get(ResourcePath(url))
+    if is_sqlite(path):
+        visits = _of_nights(read_opsim(path, table), first, last)
+    else:
+        visits = read_visits(
+            path,
+            table=table,
+            columns=None if constraint else columns,
+            first_day_obs=first,
+            last_day_obs=last,
         )
-    visits = read_opsim(path, table)
+    visits = matching_visits(visits, constraint)
+    if columns is None:
+        return visits
+    if absent := [name for name in columns if name not in visits]:
+        raise VisitsFileError(url, f"has no column {', '.join(map(repr, absent))}")
+    return visits[list(columns)]
+
+
+def _of_nights(visits: pd.DataFrame, first: date, last: date) -> pd.DataFrame:
     nights = night_mjds({name: visits[name].to_numpy() for name in _times(visits)})
     wanted = (nights >= _mjd(first)) & (nights <= _mjd(last))
-    chosen = visits.loc[wanted].reset_index(drop=True)
-    return chosen if columns is None else chosen[list(columns)]
+    return visits.loc[wanted].reset_index(drop=True)
 
 
 def _times(visits: pd.DataFrame) -> list[str]:

@@ -4,7 +4,6 @@ The names are those of the original's module; its commands are in
 `archive_assets.cli.vseqarchive`.
 """
 
-import importlib
 import tempfile
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
@@ -301,7 +300,10 @@ def get_visits(
 
 def __getattr__(name: str) -> object:
     # the original's module holds its commands, too; ours load only when asked for
-    if name == "vseqarchive":
-        return importlib.import_module("archive_assets.cli.vseqarchive").main
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    from archive_assets.cli.vseqarchive import command_named, main  # noqa: PLC0415 - as above
+
+    found = main if name == "vseqarchive" else command_named(name)
+    if found is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return found

@@ -39,7 +39,7 @@ def main(  # noqa: PLR0917 click passes them by name
     tags: tuple[str, ...],
     telescope: str,
     **files: str | None,
-) -> None:
+) -> object:
     """Add the simulation in OPSIM to the prototype archive, and print its URL.
 
     The prototype archive is deprecated: `vseqarchive add` is its successor.
@@ -58,7 +58,9 @@ def main(  # noqa: PLR0917 click passes them by name
             files={kind: path for kind, path in files.items() if path is not None},
         )
         today = datetime.now(UTC).date()
-        click.echo(transfer_folder(folder, archive_base_uri, today).geturl())
+        place = transfer_folder(folder, archive_base_uri, today)
+    click.echo(place.geturl())
+    return place
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from archive_assets.cli.vseqarchive_connection import ArchiveAddress
 
-__all__ = ["main"]
+__all__ = ["command_named", "main"]
 
 _MODULES = {
     "record": (
@@ -27,6 +27,16 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
+def command_named(name: str) -> click.Command | None:
+    """Return a command by its name or that of its function; None if there is none."""
+    name = name.replace("_", "-")
+    if name not in _HOME:
+        return None
+    module = importlib.import_module(f"archive_assets.cli.vseqarchive_{_HOME[name]}")
+    command: click.Command = getattr(module, name.replace("-", "_"))
+    return command
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are named."""
 
@@ -36,13 +46,7 @@ class _LazyGroup(click.Group):
 
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _HOME:
-            return None
-        module = importlib.import_module(
-            f"archive_assets.cli.vseqarchive_{_HOME[cmd_name]}"
-        )
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
+        return command_named(cmd_name) if cmd_name in _HOME else None
 
 
 @click.group(cls=_LazyGroup)

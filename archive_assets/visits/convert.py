@@ -23,7 +23,7 @@ from archive_assets.visits.opsim_file import (
     quote_identifier,
 )
 
-__all__ = ["hdf5_to_opsim", "opsim_to_hdf5"]
+__all__ = ["create_table", "hdf5_to_opsim", "opsim_to_hdf5", "rows_of"]
 
 _AFFINITIES = {"i": "INTEGER", "u": "INTEGER", "b": "INTEGER", "f": "REAL", "S": "TEXT"}
 
@@ -89,13 +89,18 @@ def _copy_table(connection: sqlite3.Connection, h5: str | Path, table: str) -> N
     insert = ""
     for batch in iterate_hdf5(h5, table):
         if not insert:
-            insert = _create_table(connection, table, batch)
-        rows = zip(*(_python_values(a) for a in batch.values()), strict=True)
-        connection.executemany(insert, rows)
+            insert = create_table(connection, table, batch)
+        connection.executemany(insert, rows_of(batch))
 
 
-def _create_table(connection: sqlite3.Connection, table: str, batch: Batch) -> str:
-    """Create a table for a batch; return the statement that fills it."""
+def create_table(connection: sqlite3.Connection, table: str, batch: Batch) -> str:
+    """Create a table for a batch; return the statement that fills it.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If names differ only in case, which SQLite does not tell apart.
+    """
     columns = ", ".join(
         f"{quote_identifier(name)} {_AFFINITIES.get(values.dtype.kind, 'TEXT')}"
         for name, values in batch.items()
@@ -106,6 +111,11 @@ def _create_table(connection: sqlite3.Connection, table: str, batch: Batch) -> s
         raise UnsupportedColumnError(table, f"cannot be created: {error}") from error
     marks = ", ".join("?" * len(batch))
     return f"INSERT INTO {quote_identifier(table)} VALUES ({marks})"  # noqa: S608 quoted
+
+
+def rows_of(batch: Batch) -> Iterator[tuple[object, ...]]:
+    """Return the rows of a batch as SQLite takes them."""
+    return zip(*(_python_values(values) for values in batch.values()), strict=True)
 
 
 def _python_values(values: NDArray[np.generic]) -> list[object]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from archive_assets import prenightindex, sim_archive, util, vseqarchive
+from archive_assets import prenightindex, vseqarchive
 from archive_assets.cli.vseqarchive import main
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.settings import connection_settings
@@ -24,9 +25,12 @@ from archive_assets.vseqmetadata import (
 )
 
 Archive = VisitSequenceArchiveMetadata
+PACKAGE = "archive_assets"
+RECORDED = Path(__file__).parent / "original"
 SIGNATURES: dict[str, list[list[Any]]] = json.loads(
-    (Path(__file__).parent / "original" / "signatures.json").read_text()
+    (RECORDED / "signatures.json").read_text()
 )
+NAMES: dict[str, list[str]] = json.loads((RECORDED / "names.json").read_text())
 COMMANDS = {
     name.removeprefix("command "): words
     for name, words in SIGNATURES.items()
@@ -34,13 +38,6 @@ COMMANDS = {
 }
 FUNCTIONS = {
     name: words for name, words in SIGNATURES.items() if not name.startswith("command ")
-}
-OWNERS = {
-    "VisitSequenceArchiveMetadata": Archive,
-    "prenightindex": prenightindex,
-    "sim_archive": sim_archive,
-    "vseqarchive": vseqarchive,
-    "util": util,
 }
 
 # Row 1: names, types, defaults and order of columns
@@ -237,17 +234,36 @@ def test_the_urls_are_those_of_the_original() -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_takes_the_same_arguments_in_the_same_order(name: str) -> None:
-    owner, function = name.split(".")
-    mine = list(inspect.signature(getattr(OWNERS[owner], function)).parameters.values())
+    home, function = name.split(".")
+    owner = Archive if home == Archive.__name__ else import_module(f"{PACKAGE}.{home}")
+    mine = list(inspect.signature(getattr(owner, function)).parameters.values())
     names = [parameter.name for parameter in mine]
 
     for place, (parameter, kind, is_required) in enumerate(FUNCTIONS[name]):
         if "VAR" in kind:
+            assert str(mine[place].kind) == kind
             continue
         assert parameter in names
         assert names.index(parameter) == place
         if not is_required:
             assert mine[place].default is not inspect.Parameter.empty
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_a_module_has_the_public_names_of_the_original(module: str) -> None:
+    mine = import_module(f"{PACKAGE}.{module}")
+    package = import_module(PACKAGE)
+
+    assert [name for name in NAMES[module] if not hasattr(mine, name)] == []
+    if module != "prototype":  # which the original's package leaves out, too
+        for name in NAMES[module]:
+            assert getattr(package, name) is getattr(mine, name)
+
+
+def test_the_commands_are_objects_of_their_module() -> None:
+    for name, words in COMMANDS.items():
+        command = getattr(vseqarchive, name.replace("-", "_"))
+        assert [p.name for p in command.params][: len(words)] == [w[0] for w in words]
 
 
 # Row 6: hashes (and test_metadata_schema, tests/archive/visits)

@@ -15,6 +15,7 @@ from archive_assets import prototype, prototype_layout
 from archive_assets.datastore import UnsafeNameError
 from archive_assets.prototype import PrototypeError
 from archive_assets.prototype_folder import make_prototype_folder
+from archive_assets.sim_archive import make_sim_data_dir
 from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqarchive import VisitSequenceArchiveMetadata, add_file
 
@@ -392,6 +393,21 @@ def test_the_commands_add_and_compile(opsim: Path, base: str, cache: str) -> Non
     (metadata,) = prototype.read_sim_metadata_from_hdf(cache).values()
     assert metadata["tags"] == ["one", "two"]
     assert metadata["telescope"] == "auxtel"
+
+
+def test_the_commands_are_functions_too(
+    opsim: Path, base: str, cache: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = prototype.make_sim_archive_cli(
+        "by hand", str(opsim), "--archive_base_uri", base, "--tags", "one", "two"
+    )
+    prototype.compile_sim_archive_metadata_cli("--archive_base_uri", base)
+
+    assert place.geturl() == f"{base}{TODAY}/1/"
+    assert capsys.readouterr().out.splitlines() == [place.geturl(), cache]
+    (metadata,) = prototype.read_sim_metadata_from_hdf(cache).values()
+    assert metadata["label"] == f"{TODAY}/1 by hand"
+    assert prototype.make_sim_archive_dir is make_sim_data_dir
 
 
 def test_a_command_says_what_is_wrong(tmp_path: Path, base: str) -> None:

@@ -20,7 +20,7 @@ from archive_assets.sim_archive import (
     fetch_sim_stats_for_night,
     find_latest_prenight_sim_for_nights,
 )
-from archive_assets.visits.hdf5 import write_visits
+from archive_assets.visits.hdf5 import hdf5_to_opsim, write_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 pytestmark = pytest.mark.postgresql
@@ -114,6 +114,29 @@ def test_the_visits_of_the_nights_are_fetched(
     assert len(one) == 4
     assert len(two) == 7
     pd.testing.assert_frame_equal(by_url, observations)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "db"])
+def test_a_constraint_and_columns_choose_visits(archived: str, suffix: str) -> None:
+    h5 = Path(archived.removeprefix("file://"))
+    path = h5.with_suffix(f".{suffix}")
+    if suffix == "db":
+        hdf5_to_opsim(h5, path)
+    options = {"sqlconstraint": "fieldRA > 100", "dbcols": ["band", "altitude"]}
+
+    found = fetch_sim_for_nights(
+        FIRST, "2026-12-02", str(path), get_sim_data_kwargs=options
+    )
+
+    assert found.shape == (3, 2)
+    with pytest.raises(ValueError, match="no such column: x"):
+        fetch_sim_for_nights(
+            FIRST, None, str(path), get_sim_data_kwargs={"sqlconstraint": "x > 1"}
+        )
+    with pytest.raises(ValueError, match="has no column 'x'"):
+        fetch_sim_for_nights(
+            FIRST, None, str(path), get_sim_data_kwargs=options | {"dbcols": ["x"]}
+        )
 
 
 class HourAngle:
