@@ -126,12 +126,12 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     from archive_assets.datastore import DataStore
     from archive_assets.prenight_archive import ArchiveKeeper
     from archive_assets.simulation import (
-        ExternalCommandDriver,
         Limits,
         ParentVisits,
         Telescope,
     )
     from archive_assets.simulation.config_script import scheduler_source
+    from archive_assets.simulation.drivers import ExternalCommandDriver
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
     from archive_assets.simulation.work import default_work_folder

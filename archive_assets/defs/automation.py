@@ -14,7 +14,6 @@ from archive_assets.defs.following import (
 )
 from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
-from archive_assets.status import NightStatus, publish_status
 
 __all__ = ["schedules", "sensors"]
 
@@ -101,6 +100,8 @@ def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Publish the status of nights whose nominal sequence was archived."""
+    from archive_assets.status import NightStatus, publish_status
+
     events, cursor = materialized_since(
         context.instance, [archived_key(NOMINAL)], context.cursor
     )
@@ -125,6 +126,8 @@ def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def night_failed(context: dg.RunFailureSensorContext) -> None:
     """Publish the failure of a night."""
+    from archive_assets.status import NightStatus, publish_status
+
     run = context.dagster_run
     for night in _nights_of(run):
         status = NightStatus(

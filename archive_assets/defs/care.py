@@ -7,8 +7,6 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.archived_visits import newest_sequence
-from archive_assets.collection import collect_garbage
 from archive_assets.defs.checks import check_result
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.resources import (
@@ -17,10 +15,7 @@ from archive_assets.defs.resources import (
     PrenightIndexResource,
     SimulationsResource,
 )
-from archive_assets.doctor import examine
 from archive_assets.errors import ArchiveError
-from archive_assets.simulation.outbox import remove_older
-from archive_assets.verify import verify_archive
 
 __all__ = [
     "GarbageConfig",
@@ -71,6 +66,8 @@ def archive_verification(
     prenight_index_store: PrenightIndexResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Compare all that the archive knows with what is there."""
+    from archive_assets.verify import verify_archive
+
     with archive_metadata.open() as archive:
         report = verify_archive(
             archive,
@@ -132,6 +129,9 @@ def collect(
     simulations: SimulationsResource,
 ) -> None:
     """Collect the garbage of the archive and of the simulations' folder."""
+    from archive_assets.collection import collect_garbage
+    from archive_assets.simulation.outbox import remove_older
+
     with archive_metadata.open() as archive:
         done = collect_garbage(
             archive,
@@ -174,6 +174,8 @@ def services_answer(
     prenight_index_store: PrenightIndexResource,
 ) -> dg.AssetCheckResult:
     """Try all that the archive reaches."""
+    from archive_assets.doctor import examine
+
     try:
         with archive_metadata.open() as archive:
             found = list(examine(archive, data_store.open(), prenight_index_store.url))
@@ -201,6 +203,8 @@ def observe_newest(
     context: dg.OpExecutionContext, archive_metadata: ArchiveMetadataResource
 ) -> None:
     """Observe the newest nominal sequence."""
+    from archive_assets.archived_visits import newest_sequence
+
     with archive_metadata.open() as archive:
         newest = newest_sequence(archive, NOMINAL.telescope.value, NOMINAL.variant.tags)
     context.log_event(

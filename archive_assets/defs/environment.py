@@ -7,7 +7,6 @@ import sys
 import dagster as dg
 
 from archive_assets.defs.names import plans
-from archive_assets.simulation.provenance import package_versions, scheduler_version
 from archive_assets.simulation.variants import variants_file
 
 __all__ = ["scheduler_environment"]
@@ -22,6 +21,11 @@ __all__ = ["scheduler_environment"]
 )
 def scheduler_environment() -> dg.MaterializeResult[None]:
     """Show what the simulations of this machine run with."""
+    from archive_assets.simulation.provenance import (
+        package_versions,
+        scheduler_version,
+    )
+
     packages = package_versions()
     digest = hashlib.sha256(json.dumps(packages).encode()).hexdigest()
     rows = [dg.TableRecord({"package": n, "version": v}) for n, v in packages.items()]

@@ -4,7 +4,6 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from archive_assets.covered_nights import covered_nights, missing_nominal
 from archive_assets.defs.checks import check_result
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.partitions import nights
@@ -12,7 +11,6 @@ from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
 )
-from archive_assets.prenightindex import TELESCOPES, write_prenight_index
 
 __all__ = ["index_assets"]
 
@@ -52,6 +50,9 @@ def prenight_index(
     prenight_index_store: PrenightIndexResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Publish the index of each night that the night's simulations cover."""
+    from archive_assets.covered_nights import covered_nights, missing_nominal
+    from archive_assets.prenightindex import TELESCOPES, write_prenight_index
+
     night = date.fromisoformat(context.partition_key)
     urls = []
     nominal = NOMINAL.telescope.value, NOMINAL.variant.tags

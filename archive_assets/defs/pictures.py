@@ -6,8 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from archive_assets.visits.opsim import read_opsim
-
 __all__ = ["night_pictures", "picture"]
 
 _MAX_BYTES = 400_000  # an event is a row of Dagster's database
@@ -27,6 +25,7 @@ def night_pictures(
 ) -> dict[str, dg.MetadataValue]:
     """Return the pictures of a simulated night by name; none without visits."""
     from archive_assets.simulation.night_report import write_night_report
+    from archive_assets.visits.opsim import read_opsim
 
     visits = read_opsim(opsim_path)
     if visits.empty:

@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.datastore import DataStore
-from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+if TYPE_CHECKING:
+    from archive_assets.datastore import DataStore
+    from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = [
     "ArchiveMetadataResource",
@@ -21,7 +23,7 @@ __all__ = [
 ]
 
 
-class ArchiveMetadataResource(dg.ConfigurableResource[VisitSequenceArchiveMetadata]):
+class ArchiveMetadataResource(dg.ConfigurableResource["VisitSequenceArchiveMetadata"]):
     """The PostgreSQL schema that holds the archive's metadata.
 
     No password: libpq finds it in ``~/.pgpass`` or ``PGPASSFILE``.
@@ -38,8 +40,10 @@ class ArchiveMetadataResource(dg.ConfigurableResource[VisitSequenceArchiveMetada
     )
 
     @contextmanager
-    def open(self) -> Iterator[VisitSequenceArchiveMetadata]:
+    def open(self) -> "Iterator[VisitSequenceArchiveMetadata]":
         """Open the archive's metadata and close its connections at the end."""
+        from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+
         archive = VisitSequenceArchiveMetadata(
             {
                 "host": self.host,
@@ -57,13 +61,15 @@ class ArchiveMetadataResource(dg.ConfigurableResource[VisitSequenceArchiveMetada
             yield archive
 
 
-class DataStoreResource(dg.ConfigurableResource[DataStore]):
+class DataStoreResource(dg.ConfigurableResource["DataStore"]):
     """The object store of visits and other files, any scheme of lsst.resources."""
 
     url: str = Field(description="Base URL, such as s3://bucket/vseq/ or file:///...")
 
-    def open(self) -> DataStore:
+    def open(self) -> "DataStore":
         """Return the store."""
+        from archive_assets.datastore import DataStore
+
         return DataStore(self.url)
 
 

@@ -5,7 +5,6 @@ from datetime import date
 
 import dagster as dg
 
-from archive_assets.archiving import archive_finished, missing_statistics
 from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import Plan, archived_key, plans, simulation_key
 from archive_assets.defs.partitions import nights
@@ -14,8 +13,6 @@ from archive_assets.defs.resources import (
     DataStoreResource,
     SimulationsResource,
 )
-from archive_assets.simulation.outbox import finished_simulation
-from archive_assets.verify import verify_archive
 
 __all__ = ["sequence_assets"]
 
@@ -62,6 +59,10 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         data_store: DataStoreResource,
         simulations: SimulationsResource,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        from archive_assets.archiving import archive_finished, missing_statistics
+        from archive_assets.simulation.outbox import finished_simulation
+        from archive_assets.verify import verify_archive
+
         finished = finished_simulation(
             simulations.work,
             plan.telescope.value,

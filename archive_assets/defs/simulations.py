@@ -12,9 +12,6 @@ from archive_assets.defs.names import Plan, plans, simulation_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.resources import SimulationsResource
-from archive_assets.simulation.once import NightlySimulation, simulate_into_outbox
-from archive_assets.visits.opsim import read_opsim
-from archive_assets.visits.sanity import visits_problems
 
 __all__ = ["SimulationConfig", "simulation_assets"]
 
@@ -75,6 +72,13 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         config: SimulationConfig,
         simulations: SimulationsResource,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        from archive_assets.simulation.once import (
+            NightlySimulation,
+            simulate_into_outbox,
+        )
+        from archive_assets.visits.opsim import read_opsim
+        from archive_assets.visits.sanity import visits_problems
+
         night = date.fromisoformat(context.partition_key)
         work = NightlySimulation(
             first_day_obs=night,

@@ -1,6 +1,7 @@
 """Simulations of visits: drivers that make a visits table, whoever keeps it.
 
-`simulate` runs one request; `archive_assets.simulation.variants` has the usual ones.
+`simulate` runs one request; `archive_assets.simulation.drivers` has who can run it,
+`archive_assets.simulation.variants` has the usual ones.
 """
 
 from collections.abc import Callable
@@ -23,23 +24,15 @@ from archive_assets.simulation.base import (
     Variant,
 )
 from archive_assets.simulation.config_script import ConfigPlaces
-from archive_assets.simulation.drivers import (
-    ExternalCommandDriver,
-    OpsimFileDriver,
-    RubinSchedulerDriver,
-)
 
 __all__ = [
     "AnomalousOverhead",
     "BuiltinScheduler",
     "ConfigPlaces",
-    "ExternalCommandDriver",
     "Limits",
     "ObservatoryOptions",
-    "OpsimFileDriver",
     "ParentVisits",
     "Progress",
-    "RubinSchedulerDriver",
     "SchedulerSource",
     "ScriptFile",
     "ScriptInRepository",
@@ -82,5 +75,9 @@ def simulate(
         With the reason; nothing is left in the work folder.
     """
     if driver is None:
+        from archive_assets.simulation.drivers import (  # noqa: PLC0415 - numpy, h5py
+            RubinSchedulerDriver,
+        )
+
         driver = RubinSchedulerDriver(places=ConfigPlaces.from_environment())
     return driver.simulate(request, on_progress=on_progress, is_cancelled=is_cancelled)

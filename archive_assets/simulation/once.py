@@ -8,8 +8,6 @@ from datetime import date
 from pathlib import Path
 
 from archive_assets.simulation import (
-    ExternalCommandDriver,
-    OpsimFileDriver,
     Progress,
     SimulationDriver,
     SimulationRequest,
@@ -17,6 +15,7 @@ from archive_assets.simulation import (
     Variant,
     simulate,
 )
+from archive_assets.simulation.drivers import ExternalCommandDriver, OpsimFileDriver
 from archive_assets.simulation.outbox import (
     FinishedSimulation,
     find_finished,

@@ -1,19 +1,21 @@
 """The visits of a night's newest nominal sequence, brought from the archive."""
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.archived_visits import newest_visits_file
 from archive_assets.defs.names import NOMINAL
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
-from l1db_pipeline.visits_table import VisitsTable, read_visits_table
+
+if TYPE_CHECKING:
+    from l1db_pipeline.visits_table import VisitsTable
 
 __all__ = ["ArchivedVisitsResource"]
 
 
-class ArchivedVisitsResource(dg.ConfigurableResource[VisitsTable]):
+class ArchivedVisitsResource(dg.ConfigurableResource["VisitsTable"]):
     """Where the visits that drive the AP prototype come from."""
 
     tags: list[str] = Field(
@@ -29,8 +31,11 @@ class ArchivedVisitsResource(dg.ConfigurableResource[VisitsTable]):
         archive_metadata: ArchiveMetadataResource,
         data_store: DataStoreResource,
         day_obs: date,
-    ) -> tuple[VisitsTable, str]:
+    ) -> "tuple[VisitsTable, str]":
         """Return the visits of the newest sequence of a night, and its UUID."""
+        from archive_assets.archived_visits import newest_visits_file
+        from l1db_pipeline.visits_table import read_visits_table
+
         with (
             archive_metadata.open() as archive,
             newest_visits_file(

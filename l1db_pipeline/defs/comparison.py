@@ -1,13 +1,15 @@
 """The schema comparison: the same visits through a list of configurations."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from l1db_pipeline.comparison.bakeoff import CandidateResult, run_bakeoff
-from l1db_pipeline.comparison.plan import read_plan
 from l1db_pipeline.defs.resources import ReportsResource
+
+if TYPE_CHECKING:
+    from l1db_pipeline.comparison.bakeoff import CandidateResult
 
 __all__ = ["schema_comparison"]
 
@@ -40,6 +42,8 @@ def schema_comparison(
     reports: ReportsResource,
 ) -> dg.MaterializeResult[None]:
     """Run the plan and write the page that sets the candidates side by side."""
+    from l1db_pipeline.comparison.bakeoff import run_bakeoff
+    from l1db_pipeline.comparison.plan import read_plan
     from l1db_pipeline.comparison.report import write_comparison
 
     plan = read_plan(Path(config.plan_file))
@@ -71,7 +75,7 @@ def schema_comparison(
     )
 
 
-def _row(result: CandidateResult) -> dg.TableRecord:
+def _row(result: "CandidateResult") -> dg.TableRecord:
     return dg.TableRecord(
         {
             "candidate": result.candidate.name,

@@ -14,7 +14,6 @@ from l1db_pipeline.defs.partitions import (
     keys_before,
     visit_key,
 )
-from l1db_pipeline.night_run import night_visit_ids
 
 __all__ = ["NightVisitsConfig", "night_visits"]
 
@@ -56,6 +55,8 @@ def night_visits(
     data_store: DataStoreResource,
 ) -> dg.MaterializeResult[None]:
     """Register the visits of a night, and prune those of old nights."""
+    from l1db_pipeline.night_run import night_visit_ids
+
     night = date.fromisoformat(context.partition_key)
     visits, uuid = archived_visits.read(archive_metadata, data_store, night)
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]

@@ -1,19 +1,19 @@
 """What the visits cost: timing and growth of the L1 database, as pictures."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
 from archive_assets.defs.checks import check_result
-from l1db_pipeline.ap_proto import pointings_of
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
-from l1db_pipeline.growth_limits import growth_ranges, rows_outside, slow_visits
-from l1db_pipeline.kept_sources import kept_recipe
-from l1db_pipeline.report.runs import Run, read_store
-from l1db_pipeline.run_settings import NOISE_SETTING, SETTING_NAMES
-from l1db_pipeline.store.base import L1Store
+
+if TYPE_CHECKING:
+    from l1db_pipeline.report.runs import Run
+    from l1db_pipeline.store.base import L1Store
 
 __all__ = ["ReportConfig", "timing_report"]
 
@@ -29,7 +29,11 @@ class ReportConfig(dg.Config):
     )
 
 
-def _read_run(store: L1Store, url: str) -> Run:
+def _read_run(store: "L1Store", url: str) -> "Run":
+    from l1db_pipeline.ap_proto import pointings_of
+    from l1db_pipeline.report.runs import read_store
+    from l1db_pipeline.run_settings import SETTING_NAMES
+
     run = read_store(
         store, name="l1db", source=safe_url(url), setting_names=SETTING_NAMES
     )
@@ -73,8 +77,15 @@ def timing_report(
     sources: SourcesResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Write the report page of the visits so far, and show its main figures."""
+    from l1db_pipeline.growth_limits import (
+        growth_ranges,
+        rows_outside,
+        slow_visits,
+    )
+    from l1db_pipeline.kept_sources import kept_recipe
     from l1db_pipeline.report import plots
     from l1db_pipeline.report.report import write_report
+    from l1db_pipeline.run_settings import NOISE_SETTING
 
     with l1db.open() as store:
         run = _read_run(store, l1db.url)

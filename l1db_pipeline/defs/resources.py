@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from l1db_pipeline.config import History, L1dbConfig, ObjectIndex, SourceSelect
-from l1db_pipeline.store.base import L1Store
-from l1db_pipeline.store.open import open_store
+
+if TYPE_CHECKING:
+    from l1db_pipeline.store.base import L1Store
 
 __all__ = ["L1dbResource", "ReportsResource", "SourcesResource"]
 
 
-class L1dbResource(dg.ConfigurableResource[L1Store]):
+class L1dbResource(dg.ConfigurableResource["L1Store"]):
     """The L1 database: where it is, and which schema it uses."""
 
     url: str = Field(description="SQLAlchemy URL, with its driver.")
@@ -62,8 +64,10 @@ class L1dbResource(dg.ConfigurableResource[L1Store]):
         )
 
     @contextmanager
-    def open(self) -> Iterator[L1Store]:
+    def open(self) -> "Iterator[L1Store]":
         """Open the store and close its connections at the end."""
+        from l1db_pipeline.store.open import open_store
+
         store = open_store(self.l1db_config())
         try:
             yield store

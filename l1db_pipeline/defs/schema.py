@@ -3,7 +3,6 @@
 import dagster as dg
 
 from l1db_pipeline.defs.resources import L1dbResource
-from l1db_pipeline.schema.load import load_schema
 
 __all__ = ["l1db_schema"]
 
@@ -19,6 +18,8 @@ __all__ = ["l1db_schema"]
 )
 def l1db_schema(l1db: L1dbResource) -> dg.MaterializeResult[None]:
     """Create every table that the configuration asks for."""
+    from l1db_pipeline.schema.load import load_schema
+
     with l1db.open() as store:
         store.create_schema()
         counts = store.row_counts()

@@ -4,7 +4,6 @@ import dagster as dg
 from pydantic import Field
 
 from l1db_pipeline.defs.resources import SourcesResource
-from l1db_pipeline.kept_sources import SourcesRecipe, keep_sources
 
 __all__ = ["SourcesConfig", "variable_sources"]
 
@@ -33,6 +32,8 @@ def variable_sources(
     context: dg.AssetExecutionContext, config: SourcesConfig, sources: SourcesResource
 ) -> dg.MaterializeResult[None]:
     """Make the file of sources, unless the same one is there."""
+    from l1db_pipeline.kept_sources import SourcesRecipe, keep_sources
+
     recipe = SourcesRecipe(
         counts_per_fov=config.counts_per_fov,
         hemisphere=config.hemisphere,

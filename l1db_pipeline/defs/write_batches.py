@@ -1,6 +1,7 @@
 """L1DB write batches: one partition a visit, one transaction a visit."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -10,10 +11,10 @@ from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreReso
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
-from l1db_pipeline.kept_sources import SOURCES_FILE
-from l1db_pipeline.night_run import NightRun
-from l1db_pipeline.store.base import L1Store
-from l1db_pipeline.visit import VisitSummary
+
+if TYPE_CHECKING:
+    from l1db_pipeline.store.base import L1Store
+    from l1db_pipeline.visit import VisitSummary
 
 __all__ = ["BATCHES_KEY", "WriteBatchesConfig", "l1db_write_batches"]
 
@@ -79,6 +80,9 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     data_store: DataStoreResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Run the AP prototype over visits; each is an event once it is stored."""
+    from l1db_pipeline.kept_sources import SOURCES_FILE
+    from l1db_pipeline.night_run import NightRun
+
     run = NightRun(
         config=l1db.l1db_config(),
         sources_file=sources.path / SOURCES_FILE,
@@ -99,7 +103,7 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
             _log_counts(context, store)
 
 
-def _event(summary: VisitSummary, visitseq_uuid: str) -> dg.AssetMaterialization:
+def _event(summary: "VisitSummary", visitseq_uuid: str) -> dg.AssetMaterialization:
     seconds = {
         f"seconds/{timing.step}": timing.real_s
         for timing in summary.steps
@@ -121,6 +125,6 @@ def _event(summary: VisitSummary, visitseq_uuid: str) -> dg.AssetMaterialization
     )
 
 
-def _log_counts(context: dg.AssetExecutionContext, store: L1Store) -> None:
+def _log_counts(context: dg.AssetExecutionContext, store: "L1Store") -> None:
     last = store.last_visit()
     context.log.info("last complete visit: %s", last.visit_id if last else "none")

@@ -55,6 +55,21 @@ def test_every_job_resolves(location: str) -> None:
     assert found == JOBS[location]
 
 
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_definitions_load_without_what_only_runs_need(location: str) -> None:
+    heavy = ("numpy", "pandas", "sqlalchemy", "h5py", "rubin_scheduler", "matplotlib")
+    code = (
+        f"import sys, {location}.definitions;"
+        f"print(sorted(sys.modules.keys() & {heavy}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "[]\n"
+
+
 def test_the_locations_are_valid_together(tmp_path: Path) -> None:
     # an edge between partitions of two locations is validated by nothing else
     workspace = str(ROOT / "workspace.yaml")

@@ -10,15 +10,14 @@ import psutil
 import pytest
 
 from archive_assets.simulation import (
-    ExternalCommandDriver,
     Limits,
-    OpsimFileDriver,
     ParentVisits,
     SimulationRequest,
     SimulationResult,
     Telescope,
     simulate,
 )
+from archive_assets.simulation.drivers import ExternalCommandDriver, OpsimFileDriver
 from archive_assets.simulation.errors import (
     ParentVisitsError,
     SimulationCancelledError,

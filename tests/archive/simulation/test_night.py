@@ -17,11 +17,11 @@ from archive_assets.errors import ArchiveError
 from archive_assets.prenight_archive import ArchiveKeeper
 from archive_assets.prenightindex import prenight_index_path
 from archive_assets.simulation import (
-    ExternalCommandDriver,
     ParentVisits,
     SimulationResult,
     Telescope,
 )
+from archive_assets.simulation.drivers import ExternalCommandDriver
 from archive_assets.simulation.errors import (
     ParentVisitsError,
     SimulationFailedError,
