@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from l1db_pipeline.shipped import shipped_file
 
 __all__ = [
     "DATABASES",
@@ -97,7 +98,5 @@ def _relax_event_log(server: EmbeddedPostgres) -> None:
 def _make_dagster_home(folder: Path) -> None:
     """Make Dagster's folder with the default instance, unless it has one."""
     folder.mkdir(parents=True, exist_ok=True)
-    package = Path(__file__).resolve().parent
-    for default in (package.parent / "dagster.yaml", package / "dagster.yaml"):
-        if default.is_file() and not (folder / "dagster.yaml").exists():
-            shutil.copyfile(default, folder / "dagster.yaml")
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(shipped_file("dagster.yaml"), folder / "dagster.yaml")

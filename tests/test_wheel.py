@@ -37,5 +37,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(names: set[str]) -> None:
     assert files <= names
 
 
-def test_the_default_instance_is_in_the_wheel(names: set[str]) -> None:
-    assert {"l1db_pipeline/dagster.yaml", "l1db_pipeline/workspace.yaml"} <= names
+def test_what_ships_beside_the_packages_is_in_the_wheel(names: set[str]) -> None:
+    beside = ["dagster.yaml", "workspace.yaml", *(ROOT / "cfg").iterdir()]
+
+    assert {f"l1db_pipeline/{(ROOT / b).relative_to(ROOT)}" for b in beside} <= names

@@ -25,8 +25,9 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
 
     PLAN is a YAML file: how many visits and sources, the databases, and a list of
     configurations, each a name, a database and options of the INI file's [l1db]
-    section; cfg/compare.yaml is an example. Each configuration gets tables of its
-    own, which are made anew: earlier ones of the same name are dropped.
+    section; cfg/compare.yaml and cfg/compare-backends.yaml are examples. Each
+    configuration gets tables of its own, which are made anew: earlier ones of the
+    same name are dropped.
 
     The report shows whether all of them hold the same science content, and their
     times, growth and sizes side by side. Exit code 1 if the content differs.

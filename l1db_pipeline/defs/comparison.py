@@ -18,8 +18,11 @@ class ComparisonConfig(dg.Config):
     """Which configurations take part, and with which visits."""
 
     plan_file: str = Field(
-        default="cfg/compare.yaml",
-        description="YAML plan, as for l1db-compare: visits and configurations.",
+        default="",
+        description=(
+            "YAML plan, as for l1db-compare: visits and configurations. "
+            "Empty takes the example that ships, cfg/compare.yaml."
+        ),
     )
 
 
@@ -45,8 +48,9 @@ def schema_comparison(
     from l1db_pipeline.comparison.bakeoff import run_bakeoff
     from l1db_pipeline.comparison.plan import read_plan
     from l1db_pipeline.comparison.report import write_comparison
+    from l1db_pipeline.shipped import shipped_file
 
-    plan = read_plan(Path(config.plan_file))
+    plan = read_plan(Path(config.plan_file or shipped_file("cfg/compare.yaml")))
     folder = reports.path / "comparison"
 
     def on_visit(n_done: int) -> None:

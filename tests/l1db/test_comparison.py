@@ -15,7 +15,7 @@ from l1db_pipeline.comparison.report import write_comparison
 TWO_ALIKE = """databases: {d: x}
 configurations: [{name: a-b, database: d}, {name: A_b, database: d}]
 """
-EXAMPLE = Path(__file__).parents[2] / "cfg" / "compare.yaml"
+EXAMPLES = sorted((Path(__file__).parents[2] / "cfg").glob("compare*.yaml"))
 SMALL = """
 visits: 5
 fields: 2
@@ -101,11 +101,17 @@ def test_postgresql_and_sqlite_hold_the_same(tmp_path: Path, database_url: str) 
     assert (tmp_path / "out" / "pg-last.cfg").stat().st_mode & 0o077 == 0
 
 
-def test_the_example_has_eight_configurations_or_more_on_both_backends() -> None:
-    plan = read_plan(EXAMPLE, {"L1DB_URL": "postgresql+psycopg://nowhere/l1db"})
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_has_eight_configurations_or_more(example: Path) -> None:
+    urls = {
+        "L1DB_URL": "postgresql+psycopg://nowhere/l1db",
+        "L1DB_MARIADB_URL": "mysql+pymysql://nowhere/l1db",
+    }
+
+    plan = read_plan(example, urls)
 
     assert len(plan.candidates) >= 8
-    assert {c.database for c in plan.candidates} == {"postgresql", "sqlite"}
+    assert {c.database for c in plan.candidates} == set(plan.databases)
 
 
 @pytest.mark.parametrize(
