@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.ap_proto import pointings_of, run_visits
 from l1db_pipeline.association import Detections, detections_of
-from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan
+from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
 from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.dia import DiaModel, simulate_visit
 from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
@@ -86,11 +86,14 @@ def run_bakeoff(
 
     Raises
     ------
+    PlanError
+        If two candidates have the same tables.
     L1dbError
         If a database cannot be reached or refuses a visit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     configs = [_config(plan, candidate, folder) for candidate in plan.candidates]
+    _check_apart(plan, configs)
     fields = rand_sphere_xyz(plan.fields, -1, plan.seed)
     catalog = _variable_sources(plan, fields)
     settings = RunSettings(
@@ -138,8 +141,11 @@ def _config(plan: ComparisonPlan, candidate: Candidate, folder: Path) -> L1dbCon
         "{name}", candidate.name
     )
     options = {"read_sources_months": "12", "read_forced_sources_months": "12"}
+    own = "cmp_" + candidate.name.lower().replace("-", "_")
     if url.startswith("postgresql"):
-        options["namespace"] = "cmp_" + candidate.name.lower().replace("-", "_")
+        options["namespace"] = own
+    else:
+        options["prefix"] = f"{own}_"
     options |= candidate.options
     lines = ["[database]", f"url = {url}", "[l1db]"]
     lines += [f"{name} = {value}" for name, value in options.items()]
@@ -147,6 +153,18 @@ def _config(plan: ComparisonPlan, candidate: Candidate, folder: Path) -> L1dbCon
     path.touch(mode=0o600)  # a URL may hold a password
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return L1dbConfig.from_ini(path)
+
+
+def _check_apart(plan: ComparisonPlan, configs: list[L1dbConfig]) -> None:
+    places: dict[tuple[str, str, str], str] = {}
+    for candidate, config in zip(plan.candidates, configs, strict=True):
+        place = config.url, config.namespace, config.prefix
+        other = places.setdefault(place, candidate.name)
+        if other != candidate.name:
+            raise PlanError(
+                f"{other} and {candidate.name} have the same tables: give one of them "
+                "a database, a namespace or a prefix of its own"
+            )
 
 
 def _variable_sources(

@@ -101,6 +101,39 @@ def test_postgresql_and_sqlite_hold_the_same(tmp_path: Path, database_url: str) 
     assert (tmp_path / "out" / "pg-last.cfg").stat().st_mode & 0o077 == 0
 
 
+def test_candidates_with_the_same_tables_are_refused(tmp_path: Path) -> None:
+    alike = [f"{{name: {name}, database: sqlite, prefix: mine_}}" for name in "ab"]
+    head = SMALL.replace("{name}.db", "one.db")
+    plan = read_plan(plan_file(tmp_path, alike, head), {"TEST_URL": "unused"})
+
+    with pytest.raises(PlanError, match="a and b have the same tables"):
+        run_bakeoff(plan, tmp_path)
+
+
+@pytest.mark.mariadb
+def test_candidates_on_mariadb_have_tables_of_their_own(
+    mariadb_url: str, tmp_path: Path
+) -> None:
+    plan = read_plan(
+        plan_file(
+            tmp_path,
+            [
+                f"{{name: rows, database: mariadb, {LAST}, history: rows}}",
+                f"{{name: packed, database: mariadb, {LAST}, history: packed}}",
+            ],
+            SMALL.replace("postgresql: ", "mariadb: "),
+        ),
+        {"TEST_URL": mariadb_url},
+    )
+
+    done = run_bakeoff(plan, tmp_path / "out")
+
+    assert done.differing == {}
+    assert [result.row_counts["DiaSource"] > 200 for result in done.results] == [
+        True
+    ] * 2
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_has_eight_configurations_or_more(example: Path) -> None:
     urls = {
