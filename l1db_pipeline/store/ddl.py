@@ -115,7 +115,13 @@ class Tables:
 
     def _make(self, table: Table) -> sa.Table:
         columns = [
-            sa.Column(column.sql_name, self._type(column), nullable=column.nullable)
+            # every id is given; MariaDB would take a 0 for a wish to be given one
+            sa.Column(
+                column.sql_name,
+                self._type(column),
+                nullable=column.nullable,
+                autoincrement=False,
+            )
             for column in table.columns
         ]
         sql_names = {column.name: column.sql_name for column in table.columns}

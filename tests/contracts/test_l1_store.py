@@ -22,6 +22,15 @@ def test_stored_objects_are_read_as_current(store: L1Store) -> None:
     assert found["diaObjectId"].tolist() == IDS.tolist()
 
 
+def test_any_id_may_be_zero(store: L1Store) -> None:
+    store.store_visit(key(0), records(0, [0]))
+    store.store_visit(key(1), records(1, [0]))
+
+    assert store.read_objects(field())["diaObjectId"].tolist() == [0]
+    assert store.light_curve(0).sources["ccdVisitId"].tolist() == [0, 1]
+    assert store.verify() == []
+
+
 def test_an_update_leaves_one_current_version(store: L1Store) -> None:
     store.store_visit(key(1), records(1, IDS))
     store.store_visit(key(2), records(2, IDS[:20]))
