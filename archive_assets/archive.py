@@ -30,7 +30,11 @@ from archive_assets.incoming import (
 from archive_assets.metadata import annotations, sequences
 from archive_assets.metadata.details import Day, Details, checked_details
 from archive_assets.metadata.environments import insert_environment
-from archive_assets.metadata.errors import DuplicateEntryError, InvalidValueError
+from archive_assets.metadata.errors import (
+    DuplicateEntryError,
+    InvalidValueError,
+    UnknownSequenceError,
+)
 from archive_assets.metadata.files import RegisteredFile, insert_file
 from archive_assets.metadata.sequences import NewSequence
 from archive_assets.metadata.statistics_rows import insert_rows
@@ -289,12 +293,16 @@ def _store(
 ) -> ArchivedSequence:
     """Store the objects, then record them; remove them if that fails."""
     stored: dict[str, StoredObject] = {}
+    is_committing = False
     try:
         if store is not None:
             _put_all(store, plan, stored)
         with vsarch.transaction() as connection:
             _record(connection, plan, stored)
+            is_committing = True
     except BaseException as error:
+        if is_committing and _may_be_known(vsarch, plan.uuid):
+            raise
         if store is not None:
             _remove_all(store, stored)
         before = None
@@ -305,6 +313,18 @@ def _store(
         return before
     url = stored["visits"].url.geturl() if stored else ""
     return ArchivedSequence(plan.uuid, url, already_archived=False)
+
+
+def _may_be_known(vsarch: HasTransactions, uuid: UUID) -> bool:
+    """Tell whether a commit that failed may have come through nonetheless."""
+    try:
+        with vsarch.transaction() as connection:
+            sequences.check_sequences(connection, uuid)
+    except UnknownSequenceError:
+        return False
+    except ArchiveError:
+        return True  # nobody can tell; if not, gc finds the objects as orphans
+    return True
 
 
 def _put_all(store: DataStore, plan: _Plan, stored: dict[str, StoredObject]) -> None:

@@ -36,6 +36,7 @@ from archive_assets.store_transfer import (
 )
 
 __all__ = [
+    "STAGED_PREFIX",
     "DataStore",
     "HashMismatchError",
     "NaiveTimeError",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 TRASH = ".trash"
-_STAGED_PREFIX = ".staged-"
+STAGED_PREFIX = ".staged-"
 _NIGHT_ZONE = timezone(timedelta(hours=-12))
 
 
@@ -211,7 +212,7 @@ class DataStore:
     def _put_staged(
         self, source: str | Path, target: ResourcePath, sha256: bytes, *, replace: bool
     ) -> None:
-        name = f"{_STAGED_PREFIX}{secrets.token_hex(8)}-{target.basename()}"
+        name = f"{STAGED_PREFIX}{secrets.token_hex(8)}-{target.basename()}"
         staged = target.updatedFile(name)
         try:
             stage(source, staged)
@@ -265,7 +266,7 @@ class DataStore:
         target = self._download_path(source) if to is None else Path(to)
         if target.exists():
             raise ObjectExistsError(target, "exists")
-        partial = target.with_name(f"{_STAGED_PREFIX}{secrets.token_hex(8)}")
+        partial = target.with_name(f"{STAGED_PREFIX}{secrets.token_hex(8)}")
         try:
             with store_errors(target), partial.open("xb") as stream:
                 sha256, _ = hash_object(source, stream)
@@ -291,8 +292,9 @@ class DataStore:
         StoreError
             If the store cannot tell.
         """
-        with store_errors(url):
-            return bool(ResourcePath(url).exists())
+        source = ResourcePath(url)
+        with store_errors(source):
+            return bool(source.exists())
 
     def info(self, url: ResourcePath | str) -> StoredObject:
         """Return size and hash of an object, both of its content as it is read now.
@@ -335,13 +337,13 @@ class DataStore:
     def list_trash(self) -> Iterator[StoredObject]:
         """List objects in the trash, without their hashes."""
         for url in self._walk(self.base.join(TRASH, forceDirectory=True)):
-            if not url.basename().startswith(_STAGED_PREFIX):
+            if not url.basename().startswith(STAGED_PREFIX):
                 yield self._sized(url)
 
     def list_staged(self) -> Iterator[StoredObject]:
         """List what interrupted writers left behind, and what is being written."""
         for url in self._walk(self.base):
-            if url.basename().startswith(_STAGED_PREFIX):
+            if url.basename().startswith(STAGED_PREFIX):
                 yield self._sized(url)
 
     def _sized(self, url: ResourcePath) -> StoredObject:

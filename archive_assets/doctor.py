@@ -120,6 +120,8 @@ def _rights(vsarch: VisitSequenceArchiveMetadata) -> tuple[bool, str]:
 
 def _store(store: DataStore, *, write: bool) -> tuple[bool, str]:
     url = store.base.geturl()
+    if not store.exists(store.base.root_uri()):
+        return False, f"there is no {store.base.root_uri().geturl()}"
     if not write:
         there = store.exists(store.base)
         return True, f"{url} is there" if there else f"{url} is empty or not made yet"

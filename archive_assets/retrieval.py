@@ -12,12 +12,10 @@ from archive_assets.metadata.errors import MissingFileError
 from archive_assets.metadata.files import registered_file, visits_object
 from archive_assets.util import FileAlreadyThereError, hdf5_to_opsimdb
 from archive_assets.visits.visit_files import is_sqlite
-from archive_assets.vseqarchive import get_visits
+from archive_assets.vseqarchive import SQLITE_EXTENSIONS, get_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
-__all__ = ["SQLITE_SUFFIXES", "read_sequence", "retrieve_file"]
-
-SQLITE_SUFFIXES = {".db", ".sqlite", ".sqlite3", ".db3"}
+__all__ = ["read_sequence", "retrieve_file"]
 
 
 def retrieve_file(
@@ -50,7 +48,7 @@ def retrieve_file(
     source = ResourcePath(file.url)
     store = DataStore(source.dirname())
     sha256 = file.sha256 or None
-    wants_opsim = destination.suffix.lower() in SQLITE_SUFFIXES
+    wants_opsim = destination.suffix.lower() in SQLITE_EXTENSIONS
     if file_type != "visits" or not wants_opsim:
         store.get(source, sha256, destination)
         return [f"Copied {source.geturl()} to {ResourcePath(destination).geturl()}"]

@@ -220,7 +220,7 @@ def drive_sim(  # noqa: PLR0917 - the original's order
         with lzma.open(before, "wb") as stream:
             pickle.dump(scheduler, stream)
         results = tuple(sim_runner(observatory, scheduler, **kwargs))
-        keeps = bool(scheduler.keep_rewards)
+        keeps = bool(kwargs["record_rewards"])
         make_sim_data_dir(
             results[2],
             reward_df=results[3] if keeps else None,

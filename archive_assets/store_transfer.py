@@ -19,6 +19,7 @@ from lsst.resources import ResourcePath
 from typing_extensions import override
 
 from archive_assets.errors import ArchiveError
+from archive_assets.store_endpoint import EndpointAwayError, check_endpoint
 
 __all__ = [
     "HashMismatchError",
@@ -76,8 +77,12 @@ class HashMismatchError(StoreError):
 
 @contextmanager
 def store_errors(url: object) -> Iterator[None]:
-    """Turn what file systems, HTTP and S3 clients raise into `StoreError`."""
+    """Turn what file systems, HTTP and S3 clients raise into `StoreError`.
+
+    A server of S3 that does not answer is found out before anything is asked of it.
+    """
     try:
+        check_endpoint(url)
         yield
     except StoreError:
         raise
@@ -87,6 +92,8 @@ def store_errors(url: object) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         kind = ObjectNotFoundError if code in _ABSENT else StoreError
         raise kind(url, f"S3 answers {code or error}") from error
+    except EndpointAwayError as error:
+        raise StoreError(url, str(error)) from error
     except (BotoCoreError, OSError, NotImplementedError, RuntimeError) as error:
         raise StoreError(url, f"{type(error).__name__}: {error}") from error
 

@@ -15,17 +15,9 @@ import numpy as np
 import pandas as pd
 from lsst.resources import ResourcePath
 
-from archive_assets.datastore import (
-    DataStore,
-    ObjectNotFoundError,
-    StoredObject,
-    check_name,
-)
-from archive_assets.metadata.errors import DuplicateFileError, MissingFileError
-from archive_assets.metadata.files import RegisteredFile, insert_file
-from archive_assets.metadata.sequences import set_visits_object
+from archive_assets.datastore import DataStore, check_name
+from archive_assets.file_addition import add_object
 from archive_assets.prenightindex import PRENIGHT_INDEX_URL
-from archive_assets.store_transfer import hash_local, hash_object
 from archive_assets.visits.convert import opsim_to_hdf5
 from archive_assets.visits.frames import frame_of_batches
 from archive_assets.visits.hdf5 import read_visits
@@ -156,84 +148,13 @@ def add_file(  # noqa: PLR0917 the original's order
         If an opsim file cannot be converted.
     """
     check_name(file_type, "file type")
-    if file_type == "visits" and Path(origin).suffix.lower() in SQLITE_EXTENSIONS:
-        with tempfile.TemporaryDirectory() as folder:
-            visits = Path(folder) / "visits.h5"
-            opsim_to_hdf5(origin, visits)
-            return add_file(vsarch, uuid, visits, "visits", archive_base, update)
-    sha256, _ = hash_local(origin)
-    known = _known_url(vsarch, uuid, file_type)
-    if known is not None:
-        if _known_sha256(vsarch, uuid, file_type, known) == sha256:
-            return ResourcePath(known)
-        if not update:
-            raise DuplicateFileError(uuid, file_type)
     store = DataStore(archive_base)
-    location = _free_location(vsarch, store, uuid, Path(origin), file_type)
-    was_there = store.exists(location)
-    stored = store.put(origin, location, replace=was_there)
-    try:
-        _register(vsarch, uuid, file_type, stored, sha256)
-    except BaseException:
-        if not was_there:  # nobody knows of it
-            store.delete(location)
-        raise
-    return location
-
-
-def _known_url(
-    vsarch: VisitSequenceArchiveMetadata, uuid: UUID, file_type: str
-) -> str | None:
-    try:
-        return vsarch.get_file_url(uuid, file_type)
-    except MissingFileError:
-        return None
-
-
-def _known_sha256(
-    vsarch: VisitSequenceArchiveMetadata, uuid: UUID, file_type: str, url: str
-) -> bytes | None:
-    if file_type != "visits":
-        return vsarch.get_file_sha256(uuid, file_type)
-    try:
-        return hash_object(ResourcePath(url))[0]
-    except ObjectNotFoundError:
-        return None
-
-
-def _free_location(
-    vsarch: VisitSequenceArchiveMetadata,
-    store: DataStore,
-    uuid: UUID,
-    origin: Path,
-    file_type: str,
-) -> ResourcePath:
-    """Choose a place that no file of another type has."""
-    row = vsarch.get_visitseq_metadata(uuid)
-    created = pd.Timestamp(row["creation_time"]).to_pydatetime()
-    folder = store.folder(row["telescope"], created, uuid)
-    place = folder.join(check_name(origin.name, "file name"), forceDirectory=False)
-    if not store.exists(place) or place.geturl() == _known_url(vsarch, uuid, file_type):
-        return place
-    # nobody else uses this name, so what may be there is of this type, or left over
-    name = f"{origin.stem}.{file_type}{origin.suffix}"
-    return folder.join(check_name(name, "file name"), forceDirectory=False)
-
-
-def _register(
-    vsarch: VisitSequenceArchiveMetadata,
-    uuid: UUID,
-    file_type: str,
-    stored: StoredObject,
-    sha256: bytes,
-) -> None:
-    url, size = stored.url.geturl(), stored.size
-    with vsarch.transaction() as connection:
-        if file_type == "visits":
-            set_visits_object(connection, uuid, url, sha256, size)
-        else:
-            file = RegisteredFile(url, sha256, size)
-            insert_file(connection, uuid, file_type, file, update=True)
+    if file_type != "visits" or Path(origin).suffix.lower() not in SQLITE_EXTENSIONS:
+        return add_object(vsarch, store, uuid, Path(origin), file_type, update=update)
+    with tempfile.TemporaryDirectory() as folder:
+        visits = Path(folder) / "visits.h5"
+        opsim_to_hdf5(origin, visits)
+        return add_object(vsarch, store, uuid, visits, file_type, update=update)
 
 
 def get_visits(

@@ -13,7 +13,8 @@ from archive_assets.metadata.errors import (
 )
 from archive_assets.metadata.sequences import check_sequences
 
-__all__ = ["RegisteredFile", "insert_file", "registered_file", "visits_object"]
+__all__ = ["RegisteredFile", "insert_file", "registered_file",
+           "registered_objects", "visits_object"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,20 @@ def visits_object(connection: Connection, uuid: UUID) -> RegisteredFile:
     if row is None:
         raise UnknownSequenceError(uuid)
     return RegisteredFile(row[0], bytes(row[1] or b""), row[2])
+
+
+def registered_objects(connection: Connection, uuid: UUID) -> dict[str, RegisteredFile]:
+    """Return the visits and files of a sequence, by type; visits if they have a URL."""
+    visits = visits_object(connection, uuid)
+    rows = connection.execute(
+        text(
+            "SELECT file_type, file_url, file_sha256, file_size FROM files "
+            "WHERE visitseq_uuid = :uuid"
+        ),
+        {"uuid": uuid},
+    ).all()
+    found = {row[0]: RegisteredFile(row[1], bytes(row[2]), row[3]) for row in rows}
+    return found if visits.url is None else {**found, "visits": visits}
 
 
 _INSERT = (

@@ -203,6 +203,32 @@ def check_sequences(connection: Connection, *uuids: object) -> None:
         kind_of(connection, uuid)
 
 
+def lock_sequence(connection: Connection, uuid: UUID) -> tuple[str, datetime]:
+    """Make other writers of a sequence's files wait until the transaction ends.
+
+    Returns
+    -------
+    telescope, creation_time
+        Of the sequence.
+
+    Raises
+    ------
+    UnknownSequenceError
+        If it is not in the archive.
+    """
+    row = connection.execute(
+        text(
+            "SELECT telescope, COALESCE(creation_time, now()) FROM visitseq "
+            "JOIN visitseq_registry USING (visitseq_uuid) "
+            "WHERE visitseq_uuid = :uuid FOR UPDATE OF visitseq_registry"
+        ),
+        {"uuid": uuid},
+    ).first()
+    if row is None:
+        raise UnknownSequenceError(uuid)
+    return row[0], row[1]
+
+
 def get_url(connection: Connection, uuid: UUID) -> str | None:
     """Return the URL of the visits; None if they are not archived.
 

@@ -14,6 +14,7 @@ __all__ = [
     "VSARCHIVE_PGUSER",
     "ConnectionSettings",
     "connection_settings",
+    "seconds",
 ]
 
 VSARCHIVE_PGDATABASE = "opsim_log"
@@ -91,11 +92,11 @@ def connection_settings(
             connect[name] = value
     connect.setdefault(
         "connect_timeout",
-        int(_seconds(environ, "VSARCHIVE_CONNECT_TIMEOUT_S", _CONNECT_TIMEOUT_S)),
+        int(seconds(environ, "VSARCHIVE_CONNECT_TIMEOUT_S", _CONNECT_TIMEOUT_S)),
     )
     statement_timeout_s = connect.pop("statement_timeout_s", None)
     if statement_timeout_s is None:
-        statement_timeout_s = _seconds(
+        statement_timeout_s = seconds(
             environ, "VSARCHIVE_STATEMENT_TIMEOUT_S", _STATEMENT_TIMEOUT_S
         )
     if "port" in connect and not str(connect["port"]).isdigit():
@@ -111,7 +112,14 @@ def connection_settings(
     )
 
 
-def _seconds(environ: Mapping[str, str], variable: str, default: float) -> float:
+def seconds(environ: Mapping[str, str], variable: str, default: float) -> float:
+    """Return what a variable of the environment says, or the default.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is not a number.
+    """
     text = environ.get(variable)
     if not text:
         return default

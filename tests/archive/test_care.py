@@ -173,6 +173,23 @@ def test_a_stale_index_is_named_and_published_anew(
     assert "is no pre-night index" in verify().problems[0].detail
 
 
+def test_an_index_of_the_original_is_compared_by_its_simulations(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report], index_base: str
+) -> None:
+    location = prenight_index_path(TODAY, "simonyi", index_base)
+    records = json.loads(location.read())
+    theirs = {key: dict(list(row.items())[:18]) for key, row in records.items()}
+
+    location.write(json.dumps(theirs).encode())
+    assert verify().is_sound
+    location.write(b"{}")
+    assert "other simulations" in verify().problems[0].detail
+    vsarch.untag(uuid, "prenight")
+    assert verify().is_sound
+    location.write(json.dumps(theirs).encode())
+    assert "other simulations" in verify().problems[0].detail
+
+
 def test_garbage_is_shown_before_it_goes(
     vsarch: Archive, store: DataStore, uuid: UUID, tmp_path: Path
 ) -> None:

@@ -162,6 +162,23 @@ def test_an_error_of_the_database_is_no_reason_to_read_the_index(
         get_prenight_index(NIGHT, schema="elsewhere", prenight_index_path=str(tmp_path))
 
 
+def test_an_index_of_the_original_has_no_age(
+    filled: Archive, reachable: dict[str, Any], tmp_path: Path
+) -> None:
+    location = Path(
+        write_prenight_index(filled, NIGHT, "simonyi", str(tmp_path))[len("file://") :]
+    )
+    records = json.loads(location.read_text())
+    theirs = {uuid: dict(list(row.items())[:18]) for uuid, row in records.items()}
+    location.write_text(json.dumps(theirs, indent=4).replace("/", "\\/"))
+
+    index = get_prenight_index(NIGHT, prenight_index_path=str(tmp_path), **reachable)
+
+    assert_frame_equal(index, get_prenight_index(NIGHT))
+    assert index.attrs["source"] == location.as_uri()
+    assert index.attrs["age"] is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"a": {}}', '{"a"', '{"x": 1}'])
 def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
     path = prenight_index_path(NIGHT, "simonyi", str(tmp_path))

@@ -1,5 +1,8 @@
 """The original's commands, one after the other, with the real scheduler."""
 
+import lzma
+import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,9 @@ from archive_assets.make_snapshot import (
     make_ideal_model_observatory_cli,
     make_scheduler_snapshot_cli,
 )
-from archive_assets.prenight import run_prenight_sim_cli
+from archive_assets.prenight import compute_sim_start_and_end, run_prenight_sim_cli
+from archive_assets.prototype_layout import check_files
+from archive_assets.sim_archive import drive_sim
 from archive_assets.simulation.errors import (
     SchedulerConfigError,
     SimulationRangeError,
@@ -20,6 +25,7 @@ from archive_assets.simulation.errors import (
     WorkFolderError,
 )
 from archive_assets.simulation.snapshot_run import SnapshotRun, run_from_snapshots
+from archive_assets.simulation.snapshots import load_snapshot
 from archive_assets.visits.opsim import read_opsim
 
 pytestmark = pytest.mark.scheduler
@@ -87,6 +93,39 @@ def test_a_night_is_simulated_from_snapshots(
     assert described["tags"] == ["ideal", "nominal"]
     assert described["telescope"] == "simonyi"
     assert set(described["files"]) >= {"observations", "rewards", "scheduler"}
+
+
+@pytest.mark.parametrize("has_rewards", [True, False])
+def test_a_simulation_is_driven_by_hand(
+    snapshots: tuple[Path, Path], tmp_path: Path, has_rewards: bool
+) -> None:
+    scheduler, observatory = map(load_snapshot, snapshots)
+    start_mjd, _ = compute_sim_start_and_end(20260101, 1, delay=420)
+    observatory.mjd = start_mjd
+    scheduler.keep_rewards = True
+    notebook = tmp_path / "by_hand.ipynb"
+    notebook.write_text("{}")
+
+    *results, folder = drive_sim(
+        observatory, scheduler, label="By hand", tags=["test"], notebook=str(notebook),
+        opsim_metadata={"telescope": "simonyi"}, record_rewards=has_rewards,
+        sim_start_mjd=start_mjd, sim_duration=0.02, verbose=False,
+        start_result_size=100,
+    )  # fmt: skip
+
+    visits = read_opsim(folder.join("opsim.db").ospath)
+    described = yaml.safe_load(folder.join("sim_metadata.yaml").read())
+    assert len(results) == (5 if has_rewards else 3)
+    assert len(visits) == len(results[2]) > 2
+    assert described["label"] == "By hand"
+    assert described["tags"] == ["test"]
+    assert described["simulated_dates"]["first"] == "2026-01-01"
+    assert ("rewards" in described["files"]) is has_rewards
+    assert set(check_files(folder).values()) == {True}
+    before = folder.join(described["files"]["scheduler"]["name"])
+    with lzma.open(before.ospath) as stream:
+        assert type(pickle.load(stream)).__name__ == "CoreScheduler"
+    shutil.rmtree(folder.ospath)
 
 
 def test_results_are_not_added_to_other_files(
