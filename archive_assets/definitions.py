@@ -10,6 +10,8 @@ from archive_assets.defs.care import (
     observe_job,
     services_answer,
 )
+from archive_assets.defs.comparison import night_comparison
+from archive_assets.defs.completed import completed_assets
 from archive_assets.defs.environment import scheduler_environment
 from archive_assets.defs.executors import executor
 from archive_assets.defs.index import index_assets
@@ -26,9 +28,11 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             scheduler_environment,
+            *completed_assets,
             *simulation_assets,
             *sequence_assets,
             *index_assets,
+            night_comparison,
             archive_verification,
             existing_sequences,
         ],

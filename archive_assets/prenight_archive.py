@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from archive_assets.archive import archive_visit_sequence
 from archive_assets.archiving import archive_finished
+from archive_assets.completed_visits import archive_completed
 from archive_assets.datastore import DataStore
 from archive_assets.prenightindex import write_prenight_index
 from archive_assets.simulation.base import (
@@ -14,7 +14,6 @@ from archive_assets.simulation.base import (
     SimulationResult,
 )
 from archive_assets.simulation.outbox import FinishedSimulation
-from archive_assets.visits.content_hash import file_sha256
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = ["ArchiveKeeper"]
@@ -43,19 +42,7 @@ class ArchiveKeeper:
 
     def keep_parent(self, parent: ParentVisits) -> UUID:
         """Archive the completed visits; the same ones are archived only once."""
-        digest = file_sha256(parent.path).hex()
-        return archive_visit_sequence(
-            vsarch=self.vsarch,
-            store=self.store,
-            visits=parent.path,
-            label=f"Completed visits through {parent.last_day_obs}",
-            telescope=str(parent.telescope),
-            kind="completed",
-            last_day_obs=parent.last_day_obs,
-            stats_columns=(),
-            idempotency_key=f"completed:{parent.telescope}:{digest}",
-            query=f"visits of {parent.path.name} through {parent.last_day_obs}",
-        ).uuid
+        return archive_completed(self.vsarch, self.store, parent).uuid
 
     def keep(self, request: SimulationRequest, result: SimulationResult) -> UUID:
         """Archive a simulation with its rewards, statistics and provenance.

@@ -15,7 +15,12 @@ from archive_assets.visits.hdf5 import read_visits
 from archive_assets.visits.opsim import read_opsim
 from archive_assets.visits.visit_files import is_sqlite
 
-__all__ = ["NoSimulationsError", "archived_sequences", "read_sequences"]
+__all__ = [
+    "NoSimulationsError",
+    "archived_sequences",
+    "newest_sequences",
+    "read_sequences",
+]
 
 _NOMINAL_TAGS = {"nominal", "ideal"}
 
@@ -60,6 +65,14 @@ def archived_sequences(
         raise NoSimulationsError(
             f"no simulation of {telescope} for the night {day_obs} is archived"
         )
+    return newest_sequences(index)
+
+
+def newest_sequences(index: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], str]:
+    """Return the visits of an index's newest simulation of each variant, and a note.
+
+    As `archived_sequences`; nothing of an index without visits.
+    """
     newest: dict[str, Any] = {}
     for _, row in index.sort_values("creation_time").iterrows():
         if row["visitseq_url"]:

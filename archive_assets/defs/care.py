@@ -5,9 +5,10 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from archive_assets.defs.checks import check_result
+from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
@@ -15,6 +16,7 @@ from archive_assets.defs.resources import (
     PrenightIndexResource,
     SimulationsResource,
 )
+from archive_assets.defs.tables import columns_schema, table
 from archive_assets.errors import ArchiveError
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "services_answer",
 ]
 
+_PROBLEM_COLUMNS = dict.fromkeys(("kind", "subject", "detail"), "string")
 _SOUND = "archive_is_sound"
 _SEQUENCES = [archived_key(plan) for plan in plans()]
 
@@ -41,6 +44,13 @@ class VerificationConfig(dg.Config):
         default=False, description="Mend what loses nothing: hashes, indexes."
     )
 
+    @field_validator("sequences")
+    @classmethod
+    def _are_uuids(cls, sequences: list[str]) -> list[str]:
+        for text in sequences:
+            UUID(text)
+        return sequences
+
 
 @dg.asset(
     key_prefix="archive",
@@ -50,6 +60,8 @@ class VerificationConfig(dg.Config):
     owners=["team:survey-scheduling"],
     code_version="1",
     pool="archive",
+    metadata={"dagster/column_schema": columns_schema(_PROBLEM_COLUMNS)},
+    config_schema=form_schema(VerificationConfig),
     description="Every object against its hash, rows and indexes against each other.",
     check_specs=[
         dg.AssetCheckSpec(
@@ -60,7 +72,7 @@ class VerificationConfig(dg.Config):
     ],
 )
 def archive_verification(
-    config: VerificationConfig,
+    context: dg.AssetExecutionContext,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
     prenight_index_store: PrenightIndexResource,
@@ -68,6 +80,7 @@ def archive_verification(
     """Compare all that the archive knows with what is there."""
     from archive_assets.verify import verify_archive
 
+    config = form_of(context, VerificationConfig)
     with archive_metadata.open() as archive:
         report = verify_archive(
             archive,
@@ -85,16 +98,13 @@ def archive_verification(
         for p in report.problems
         if not p.is_repaired
     ]
-    columns = dg.TableSchema([dg.TableColumn(n) for n in ("kind", "subject", "detail")])
     return dg.MaterializeResult(
         metadata={
             "objects": report.n_objects,
             "MB": report.n_bytes / 1e6,
             "indexes": report.n_indexes,
             "problems": len(report.problems),
-            "found": dg.MetadataValue.table(
-                [dg.TableRecord(row) for row in rows[:200]], columns
-            ),
+            "found": table(rows, _PROBLEM_COLUMNS),
         },
         check_results=[check_result(_SOUND, left)],
     )
@@ -120,10 +130,13 @@ class GarbageConfig(dg.Config):
     )
 
 
-@dg.op(pool="archive", description="List what nobody can reach any more, or remove it.")
+@dg.op(
+    pool="archive",
+    config_schema=form_schema(GarbageConfig),
+    description="List what nobody can reach any more, or remove it.",
+)
 def collect(
     context: dg.OpExecutionContext,
-    config: GarbageConfig,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
     simulations: SimulationsResource,
@@ -132,6 +145,7 @@ def collect(
     from archive_assets.collection import collect_garbage
     from archive_assets.simulation.outbox import remove_older
 
+    config = form_of(context, GarbageConfig)
     with archive_metadata.open() as archive:
         done = collect_garbage(
             archive,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-__all__ = ["check_result", "column_schema", "refuse"]
+__all__ = ["check_result", "refuse"]
 
 _SHOWN = 20
 
@@ -25,13 +25,6 @@ def check_result(
         severity=severity,
         description="; ".join(problems[:_SHOWN]) or None,
         metadata={"problems": list(problems[:_SHOWN]), **(metadata or {})},
-    )
-
-
-def column_schema(types: Mapping[str, str]) -> dg.TableSchema:
-    """Return the columns of a table by their names and types."""
-    return dg.TableSchema(
-        [dg.TableColumn(str(name), str(kind)) for name, kind in types.items()]
     )
 
 

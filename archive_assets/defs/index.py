@@ -1,6 +1,7 @@
 """The pre-night index and the nightly statistics of a night."""
 
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,6 +12,10 @@ from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
 )
+from archive_assets.defs.tables import columns_schema, frame_schema, frame_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["index_assets"]
 
@@ -51,6 +56,7 @@ def prenight_index(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Publish the index of each night that the night's simulations cover."""
     from archive_assets.covered_nights import covered_nights, missing_nominal
+    from archive_assets.metadata.prenight_json import COLUMNS
     from archive_assets.prenightindex import TELESCOPES, write_prenight_index
 
     night = date.fromisoformat(context.partition_key)
@@ -67,7 +73,9 @@ def prenight_index(
     missing = missing_nominal(prenight_index_store.url, night, *nominal)
     return dg.MaterializeResult(
         metadata={
-            f"url_{number}": dg.MetadataValue.url(u) for number, u in enumerate(urls)
+            "indexes": len(urls),
+            "dagster/column_schema": columns_schema(COLUMNS),
+            **{f"url_{n}": dg.MetadataValue.url(url) for n, url in enumerate(urls)},
         },
         check_results=[check_result(_NOMINAL, missing)],
     )
@@ -94,19 +102,20 @@ def nightly_statistics(
             date.fromisoformat(context.partition_key),
             date.fromisoformat(context.partition_key),
         )
-    shown = found.head(200).astype(str).to_dict("records")
     return dg.MaterializeResult(
         metadata={
             "rows": len(found),
-            "statistics": dg.MetadataValue.table(
-                [
-                    dg.TableRecord({str(k): str(v) for k, v in row.items()})
-                    for row in shown
-                ],
-                dg.TableSchema([dg.TableColumn(str(name)) for name in found.columns]),
-            ),
+            "statistics": frame_table(found),
+            "dagster/column_schema": frame_schema(found),
+            **_trends(found),
         }
     )
+
+
+def _trends(found: "pd.DataFrame") -> dict[str, float]:
+    """Return the median of each quantity, as numbers that the UI plots by night."""
+    by_name = found.groupby("value_name")["median"].median()
+    return {f"median/{name}": float(value) for name, value in by_name.dropna().items()}
 
 
 index_assets = [prenight_index, nightly_statistics]

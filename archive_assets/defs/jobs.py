@@ -2,7 +2,12 @@
 
 import dagster as dg
 
-from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
+from archive_assets.defs.names import (
+    NOMINAL,
+    archived_key,
+    completed_key,
+    simulation_key,
+)
 
 __all__ = [
     "archive_job",
@@ -22,7 +27,9 @@ _SERVICES = dg.AssetSelection.checks(
 )
 _INDEX = (
     dg.AssetSelection.assets(
-        ["archive", "prenight_index"], ["archive", "nightly_statistics"]
+        ["archive", "prenight_index"],
+        ["archive", "nightly_statistics"],
+        ["archive", "night_comparison"],
     )
     - _SERVICES
 )
@@ -48,7 +55,10 @@ prenight_job = dg.define_asset_job(
 nominal_night_job = dg.define_asset_job(
     "nominal_night",
     dg.AssetSelection.assets(
-        "scheduler_environment", simulation_key(NOMINAL), archived_key(NOMINAL)
+        "scheduler_environment",
+        completed_key(NOMINAL.telescope),
+        simulation_key(NOMINAL),
+        archived_key(NOMINAL),
     )
     | _INDEX,
     tags=_deadline(hours=2),

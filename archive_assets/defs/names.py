@@ -7,7 +7,15 @@ import dagster as dg
 from archive_assets.simulation import Telescope, Variant
 from archive_assets.simulation.variants import load_variants
 
-__all__ = ["NOMINAL", "Plan", "archived_key", "plans", "simulation_key"]
+__all__ = [
+    "NOMINAL",
+    "Plan",
+    "archived_key",
+    "completed_key",
+    "plans",
+    "simulation_key",
+    "telescopes",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +41,16 @@ def plans() -> tuple[Plan, ...]:
         for telescope, found in load_variants().items()
         for order, variant in enumerate(found.variants)
     )
+
+
+def telescopes() -> tuple[Telescope, ...]:
+    """Return the telescopes of the variants file."""
+    return tuple(load_variants())
+
+
+def completed_key(telescope: Telescope) -> dg.AssetKey:
+    """Return the key of the completed visits of a telescope."""
+    return dg.AssetKey(["completed_visits", telescope.value])
 
 
 def simulation_key(plan: Plan) -> dg.AssetKey:

@@ -4,11 +4,14 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
+
+from archive_assets.simulation import ParentVisits, Telescope
 
 if TYPE_CHECKING:
     from archive_assets.datastore import DataStore
@@ -97,6 +100,39 @@ class SimulationsResource(dg.ConfigurableResource[Path]):
         ),
     )
 
+    completed_visits: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            "By telescope: opsim file or visits.h5 of the visits made so far, from "
+            "which simulations start; a telescope without one starts empty."
+        ),
+    )
+
+    def completed(self, telescope: Telescope) -> Path | None:
+        """Return the file of a telescope's completed visits, `None` without one."""
+        path = self.completed_visits.get(telescope.value)
+        return Path(path) if path else None
+
+    def starting_point(self, telescope: Telescope, night: date) -> ParentVisits | None:
+        """Return the completed visits that were kept for a night, if there are any.
+
+        Raises
+        ------
+        dagster.Failure
+            Without a retry, if the telescope has a file, but its visits were not kept
+            for the night.
+        """
+        from archive_assets.completed_visits import (
+            NoCompletedVisitsError,
+            starting_point,
+        )
+
+        source = self.completed(telescope)
+        try:
+            return starting_point(self.work, telescope.value, night, source)
+        except NoCompletedVisitsError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+
     @property
     def command_words(self) -> tuple[str, ...]:
         """Program and arguments."""
@@ -131,5 +167,10 @@ def environment_resources() -> dict[str, object]:
             work_folder=dg.EnvVar("SIMULATIONS_DIR"),
             site_data_folder=dg.EnvVar("RUBIN_SIM_DATA_DIR"),
             command=os.environ.get("SIMULATION_COMMAND", ""),
+            completed_visits={
+                telescope.value: path
+                for telescope in Telescope
+                if (path := os.environ.get(f"COMPLETED_VISITS_{telescope.name}"))
+            },
         ),
     }

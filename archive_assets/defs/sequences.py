@@ -13,6 +13,7 @@ from archive_assets.defs.resources import (
     DataStoreResource,
     SimulationsResource,
 )
+from archive_assets.defs.tables import visits_schema
 
 __all__ = ["sequence_assets"]
 
@@ -39,6 +40,7 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         op_tags={"dagster/priority": str(-plan.order)},
+        metadata={"dagster/column_schema": visits_schema()},
         check_specs=[
             dg.AssetCheckSpec(
                 _HASH,

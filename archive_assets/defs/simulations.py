@@ -7,11 +7,13 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.checks import check_result, column_schema, refuse
-from archive_assets.defs.names import Plan, plans, simulation_key
+from archive_assets.defs.checks import check_result, refuse
+from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.names import Plan, completed_key, plans, simulation_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.resources import SimulationsResource
+from archive_assets.defs.tables import visits_schema
 
 __all__ = ["SimulationConfig", "simulation_assets"]
 
@@ -51,9 +53,10 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         description=f"{plan.variant.label} ({plan.telescope.value}).",
         code_version="1",
         pool="scheduler",
+        config_schema=form_schema(SimulationConfig),
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
-        deps=["scheduler_environment"],
+        deps=["scheduler_environment", completed_key(plan.telescope)],
         op_tags={"dagster/priority": str(-plan.order)},
         check_specs=[
             dg.AssetCheckSpec(
@@ -68,9 +71,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         ],
     )
     def simulation(
-        context: dg.AssetExecutionContext,
-        config: SimulationConfig,
-        simulations: SimulationsResource,
+        context: dg.AssetExecutionContext, simulations: SimulationsResource
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         from archive_assets.simulation.once import (
             NightlySimulation,
@@ -80,6 +81,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         from archive_assets.visits.sanity import visits_problems
 
         night = date.fromisoformat(context.partition_key)
+        config = form_of(context, SimulationConfig)
         work = NightlySimulation(
             first_day_obs=night,
             n_nights=config.n_nights or plan.n_nights,
@@ -87,6 +89,9 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             variant=plan.variant,
             site_data=simulations.site_data,
             outbox=simulations.work,
+            parent=None
+            if config.opsim_file
+            else simulations.starting_point(plan.telescope, night),
             seed=config.seed,
             opsim_file=Path(config.opsim_file) if config.opsim_file else None,
             again=config.again,
@@ -122,9 +127,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
                 "peak_memory_MB": finished.peak_memory_bytes / 1e6,
                 "site_data": site_data,
                 "opsim_file": dg.MetadataValue.path(finished.opsim_path),
-                "dagster/column_schema": column_schema(
-                    {str(name): str(kind) for name, kind in visits.dtypes.items()}
-                ),
+                "dagster/column_schema": visits_schema(visits.dtypes.to_dict()),
                 **pictures,
             },
             data_version=dg.DataVersion(finished.request_digest or "unknown"),

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from archive_assets.simulation.site_data.files import day_obs_mjd
 
 __all__ = [
+    "BAND_COLOURS",
     "altitude_figure",
+    "common_part",
     "comparison_figure",
+    "hours_utc",
     "programme_figure",
     "save_png",
     "sky_figure",
@@ -121,7 +124,7 @@ def altitude_figure(visits: pd.DataFrame, title: str) -> Figure:
     if visits.empty:
         _say_empty(upper)
         return figure
-    hours = _hours_utc(visits)
+    hours = hours_utc(visits)
     for band in _bands(visits):
         rows = (visits["band"] == band).to_numpy()
         for axes, column in ((upper, "altitude"), (lower, "airmass")):
@@ -293,7 +296,7 @@ def _draw_common(
     axes: Axes, sequences: Mapping[str, pd.DataFrame], colours: Mapping[str, str]
 ) -> None:
     nominal, *others = sequences
-    parts = [100 * _common_part(sequences[nominal], sequences[name]) for name in others]
+    parts = [100 * common_part(sequences[nominal], sequences[name]) for name in others]
     axes.barh(others, parts, color=[colours[name] for name in others])
     for row, part in enumerate(parts):
         axes.text(part, row, f" {part:.0f} %", va="center", size=8)
@@ -305,7 +308,7 @@ def _draw_common(
     )
 
 
-def _common_part(nominal: pd.DataFrame, other: pd.DataFrame) -> float:
+def common_part(nominal: pd.DataFrame, other: pd.DataFrame) -> float:
     """Return the part of the nominal visits that another sequence covers, 0 to 1."""
     if nominal.empty:
         return 0.0
@@ -343,7 +346,8 @@ def _bands(visits: pd.DataFrame) -> list[str]:
     return [band for band in BAND_COLOURS if band in present]
 
 
-def _hours_utc(visits: pd.DataFrame) -> NDArray[np.float64]:
+def hours_utc(visits: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the times of visits in hours after 0:00 UTC of their night."""
     mjd = visits["observationStartMJD"].to_numpy(dtype=float)
     return np.asarray((mjd - np.floor(np.median(mjd))) * 24)
 

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from archive_assets.simulation import (
+    ParentVisits,
     Progress,
     SimulationDriver,
     SimulationRequest,
@@ -42,6 +43,8 @@ class NightlySimulation:
     site_data: Path
     outbox: Path
     seed: int = 42
+    parent: ParentVisits | None = None
+    """Completed visits from which the scheduler starts; none of an ``opsim_file``."""
     opsim_file: Path | None = None
     """Visits that someone else simulated, instead of a run of the scheduler."""
     command: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ class NightlySimulation:
             site_data=self.site_data,
             work_folder=self.outbox / "work",
             seed=self.seed,
+            parent=None if self.opsim_file is not None else self.parent,
         )
 
     def driver(self) -> SimulationDriver | None:

@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.tables import columns_schema, table
 from l1db_pipeline.defs.resources import ReportsResource
 
 if TYPE_CHECKING:
     from l1db_pipeline.comparison.bakeoff import CandidateResult
 
 __all__ = ["schema_comparison"]
+
+_COLUMNS = {
+    "candidate": "string",
+    "median_visit_s": "float",
+    "MB": "float",
+    "rows": "int",
+}
 
 
 class ComparisonConfig(dg.Config):
@@ -33,6 +42,8 @@ class ComparisonConfig(dg.Config):
     kinds={"postgresql", "sqlite", "html"},
     owners=["team:data-management"],
     code_version="1",
+    metadata={"dagster/column_schema": columns_schema(_COLUMNS)},
+    config_schema=form_schema(ComparisonConfig),
     pool="l1db",
     description=(
         "The same seeded visits through index modes, history layouts and backends, "
@@ -41,7 +52,6 @@ class ComparisonConfig(dg.Config):
 )
 def schema_comparison(
     context: dg.AssetExecutionContext,
-    config: ComparisonConfig,
     reports: ReportsResource,
 ) -> dg.MaterializeResult[None]:
     """Run the plan and write the page that sets the candidates side by side."""
@@ -50,7 +60,8 @@ def schema_comparison(
     from l1db_pipeline.comparison.report import write_comparison
     from l1db_pipeline.shipped import shipped_file
 
-    plan = read_plan(Path(config.plan_file or shipped_file("cfg/compare.yaml")))
+    plan_file = form_of(context, ComparisonConfig).plan_file
+    plan = read_plan(Path(plan_file or shipped_file("cfg/compare.yaml")))
     folder = reports.path / "comparison"
 
     def on_visit(n_done: int) -> None:
@@ -64,27 +75,15 @@ def schema_comparison(
             "page": dg.MetadataValue.path(page),
             "candidates": len(bakeoff.results),
             "same_content": not bakeoff.differing,
-            "results": dg.MetadataValue.table(
-                [_row(result) for result in bakeoff.results],
-                dg.TableSchema(
-                    [
-                        dg.TableColumn("candidate"),
-                        dg.TableColumn("median_visit_s", "float"),
-                        dg.TableColumn("MB", "float"),
-                        dg.TableColumn("rows", "int"),
-                    ]
-                ),
-            ),
+            "results": table(map(_row, bakeoff.results), _COLUMNS),
         }
     )
 
 
-def _row(result: "CandidateResult") -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "candidate": result.candidate.name,
-            "median_visit_s": float(result.run.visits["visit_real"].median()),
-            "MB": sum(result.table_bytes.values()) / 1e6,
-            "rows": sum(result.row_counts.values()),
-        }
-    )
+def _row(result: "CandidateResult") -> dict[str, str | float]:
+    return {
+        "candidate": result.candidate.name,
+        "median_visit_s": float(result.run.visits["visit_real"].median()),
+        "MB": sum(result.table_bytes.values()) / 1e6,
+        "rows": sum(result.row_counts.values()),
+    }

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
+from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
@@ -42,6 +43,7 @@ class NightVisitsConfig(dg.Config):
     code_version="1",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    config_schema=form_schema(NightVisitsConfig),
     description=(
         "The night's visits of the newest nominal sequence, as partitions of "
         "l1db_write_batches."
@@ -49,7 +51,6 @@ class NightVisitsConfig(dg.Config):
 )
 def night_visits(
     context: dg.AssetExecutionContext,
-    config: NightVisitsConfig,
     archived_visits: ArchivedVisitsResource,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
@@ -58,11 +59,12 @@ def night_visits(
     from l1db_pipeline.night_run import night_visit_ids
 
     night = date.fromisoformat(context.partition_key)
+    keep_nights = form_of(context, NightVisitsConfig).keep_nights
     visits, uuid = archived_visits.read(archive_metadata, data_store, night)
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
     present = context.instance.get_dynamic_partitions(VISITS_NAME)
     context.instance.add_dynamic_partitions(VISITS_NAME, keys)
-    old = keys_before(present, night, config.keep_nights)
+    old = keys_before(present, night, keep_nights)
     for key in old:
         context.instance.delete_dynamic_partition(VISITS_NAME, key)
     return dg.MaterializeResult(

@@ -6,6 +6,8 @@ import dagster as dg
 from pydantic import Field
 
 from archive_assets.defs.checks import check_result
+from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.tables import frame_schema, frame_table, table
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ReportConfig", "timing_report"]
 
 _GROWTH = "growth_within_model"
+_SHOWN_VISITS = 50
 _IN_TIME = "visits_in_time"
 
 
@@ -54,6 +57,7 @@ def _read_run(store: "L1Store", url: str) -> "Run":
     kinds={"html", "matplotlib"},
     owners=["team:data-management"],
     code_version="1",
+    config_schema=form_schema(ReportConfig),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
     description="Time by step, rows and bytes by table, sky coverage, as a page.",
     check_specs=[
@@ -71,7 +75,6 @@ def _read_run(store: "L1Store", url: str) -> "Run":
 )
 def timing_report(
     context: dg.AssetExecutionContext,
-    config: ReportConfig,
     l1db: L1dbResource,
     reports: ReportsResource,
     sources: SourcesResource,
@@ -99,26 +102,26 @@ def timing_report(
         n_variables=recipe.counts_per_fov if recipe else 0,
         n_noise=n_noise,
     )
-    slow = slow_visits(run.visits["visit_real"].to_numpy(), config.most_seconds)
+    slow = slow_visits(
+        run.visits["visit_real"].to_numpy(), form_of(context, ReportConfig).most_seconds
+    )
     return dg.MaterializeResult(
         metadata={
             "page": dg.MetadataValue.path(page),
             "visits": len(run.visits),
             "median_visit_s": float(run.visits["visit_real"].median()),
             "database_MB": sum(sizes.values()) / 1e6,
-            "tables": dg.MetadataValue.table(
+            "tables": table(
                 [
-                    dg.TableRecord({"table": t, "rows": n, "bytes": sizes.get(t, 0)})
-                    for t, n in counts.items()
+                    {"table": name, "rows": n, "bytes": sizes.get(name, 0)}
+                    for name, n in counts.items()
                 ],
-                dg.TableSchema(
-                    [
-                        dg.TableColumn("table"),
-                        dg.TableColumn("rows", "int"),
-                        dg.TableColumn("bytes", "int"),
-                    ]
-                ),
+                {"table": "string", "rows": "int", "bytes": "int"},
             ),
+            "timings": frame_table(run.visits.tail(_SHOWN_VISITS)),
+            "dagster/column_schema": frame_schema(run.visits),
+            **{f"rows/{name}": n for name, n in counts.items()},
+            **{f"MB/{name}": size / 1e6 for name, size in sizes.items()},
             "picture/steps": figure_picture(plots.steps_figure(run), "steps"),
             "picture/coverage": figure_picture(plots.coverage_figure(run), "coverage"),
         },

@@ -1,8 +1,14 @@
 """The tables of the L1 database."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+from archive_assets.defs.tables import table, table_column
 from l1db_pipeline.defs.resources import L1dbResource
+
+if TYPE_CHECKING:
+    from l1db_pipeline.schema.model import Schema
 
 __all__ = ["l1db_schema"]
 
@@ -23,17 +29,33 @@ def l1db_schema(l1db: L1dbResource) -> dg.MaterializeResult[None]:
     with l1db.open() as store:
         store.create_schema()
         counts = store.row_counts()
-    schema = load_schema()
+    config = l1db.l1db_config()
+    schema = load_schema(config.schema_file, column_map=config.column_map)
     return dg.MaterializeResult(
         metadata={
             "schema_version": schema.version,
             "tables": len(schema.tables),
             "index_mode": l1db.dia_object_index.value,
-            "rows": dg.MetadataValue.table(
-                [dg.TableRecord({"table": t, "rows": n}) for t, n in counts.items()],
-                dg.TableSchema(
-                    [dg.TableColumn("table"), dg.TableColumn("rows", "int")]
-                ),
+            "rows": table(
+                [{"table": name, "rows": n} for name, n in counts.items()],
+                {"table": "string", "rows": "int"},
             ),
+            "dagster/column_schema": _columns(schema),
         }
+    )
+
+
+def _columns(schema: "Schema") -> dg.TableSchema:
+    """Return every column of every table, as ``table.column``."""
+    return dg.TableSchema(
+        [
+            table_column(
+                f"{found.name}.{column.sql_name}",
+                column.datatype.value,
+                column.unit,
+                column.description,
+            )
+            for found in schema.tables
+            for column in found.columns
+        ]
     )

@@ -3,6 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
+from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.tables import columns_schema
 from l1db_pipeline.defs.resources import SourcesResource
 
 __all__ = ["SourcesConfig", "variable_sources"]
@@ -26,14 +28,17 @@ class SourcesConfig(dg.Config):
     kinds={"numpy", "file"},
     owners=["team:data-management"],
     code_version="1",
+    metadata={"dagster/column_schema": columns_schema(dict.fromkeys("xyz", "double"))},
+    config_schema=form_schema(SourcesConfig),
     description="Unit vectors of the variable sources of the sky, as gen_sources.",
 )
 def variable_sources(
-    context: dg.AssetExecutionContext, config: SourcesConfig, sources: SourcesResource
+    context: dg.AssetExecutionContext, sources: SourcesResource
 ) -> dg.MaterializeResult[None]:
     """Make the file of sources, unless the same one is there."""
     from l1db_pipeline.kept_sources import SourcesRecipe, keep_sources
 
+    config = form_of(context, SourcesConfig)
     recipe = SourcesRecipe(
         counts_per_fov=config.counts_per_fov,
         hemisphere=config.hemisphere,

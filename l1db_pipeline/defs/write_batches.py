@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
@@ -66,13 +67,13 @@ class WriteBatchesConfig(dg.Config):
     partitions_def=visits,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="l1db",
+    config_schema=form_schema(WriteBatchesConfig),
     retry_policy=dg.RetryPolicy(
         max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL
     ),
 )
 def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     context: dg.AssetExecutionContext,
-    config: WriteBatchesConfig,
     l1db: L1dbResource,
     sources: SourcesResource,
     archived_visits: ArchivedVisitsResource,
@@ -83,6 +84,7 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     from l1db_pipeline.kept_sources import SOURCES_FILE
     from l1db_pipeline.night_run import NightRun
 
+    config = form_of(context, WriteBatchesConfig)
     run = NightRun(
         config=l1db.l1db_config(),
         sources_file=sources.path / SOURCES_FILE,

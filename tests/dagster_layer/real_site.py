@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from psycopg.conninfo import conninfo_to_dict
 
+from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, simulation_key
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
@@ -99,6 +100,17 @@ class Site:
             run_config=config,
             instance=self.instance,
             **options,
+        )
+
+    def with_simulations(self, **changes: Any) -> "Site":
+        """Return the same site, its simulations configured otherwise."""
+        simulations = {**dict(self.resources["simulations"]), **changes}
+        resources = {
+            **self.resources,
+            "simulations": SimulationsResource(**simulations),
+        }
+        return replace(
+            self, archive=archive.build_definitions(resources), resources=resources
         )
 
     def from_file(self) -> dict[str, Any]:

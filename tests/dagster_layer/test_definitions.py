@@ -86,6 +86,7 @@ def test_the_locations_are_valid_together(tmp_path: Path) -> None:
 def test_every_asset_says_what_and_whose_it_is(location: str) -> None:
     for spec in _specs(location):
         assert spec.description, spec.key
+        assert spec.group_name, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
         assert spec.code_version, spec.key

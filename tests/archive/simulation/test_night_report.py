@@ -14,6 +14,10 @@ from archive_assets.simulation.night_report import (
     visits_of_night,
     write_night_report,
 )
+from archive_assets.simulation.variants_report import (
+    differences,
+    write_variants_report,
+)
 
 NIGHT = date(2026, 1, 1)
 
@@ -42,6 +46,33 @@ def visits() -> pd.DataFrame:
 def test_a_night_runs_from_noon_to_noon(visits: pd.DataFrame) -> None:
     assert len(visits_of_night(visits, NIGHT)) == 60
     assert len(visits_of_night(visits, date(2026, 1, 2))) == 1
+
+
+def test_variants_differ_from_the_nominal_one_by_what_they_leave_out(
+    visits: pd.DataFrame,
+) -> None:
+    found = differences({"nominal": visits, "late": visits.iloc[30:60]}, NIGHT)
+
+    nominal, late = found.to_dict("records")
+    assert nominal["more_visits"] == nominal["begins_later_min"] == 0
+    assert (late["visits"], late["more_visits"]) == (30, -30)
+    assert late["begins_later_min"] == pytest.approx(30 * 0.005 * 24 * 60)
+    assert late["ends_later_min"] == pytest.approx(0)
+    assert late["airmass"] < nominal["airmass"]
+    assert 0.4 < late["same_fields"] < 0.6 < nominal["same_fields"]
+
+
+def test_variants_are_drawn_even_if_one_has_no_visits(
+    visits: pd.DataFrame, tmp_path: Path
+) -> None:
+    several = {"nominal": visits, "cloudy": visits.head(0)}
+
+    pictures = write_variants_report(tmp_path, several, NIGHT)
+    alone = write_variants_report(tmp_path, {"nominal": visits}, NIGHT)
+
+    assert set(pictures) == {"variants", "differences"}
+    assert set(alone) == {"variants"}
+    assert all(path.stat().st_size > 5000 for path in pictures.values())
 
 
 def test_a_night_is_drawn_into_png_files(visits: pd.DataFrame, tmp_path: Path) -> None:

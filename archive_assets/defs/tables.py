@@ -1,0 +1,99 @@
+"""Tables in an asset's metadata: their rows, their columns, what the columns mean."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from archive_assets.visits.meaning import VISITS_COLUMNS, ColumnMeaning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "columns_schema",
+    "frame_schema",
+    "frame_table",
+    "table",
+    "table_column",
+    "visits_schema",
+]
+
+_UNKNOWN = ColumnMeaning("", "", "")
+_MOST_ROWS = 200  # an event is a row of Dagster's database
+_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "M": "datetime"}
+
+
+def table_column(
+    name: str, kind: str = "string", unit: str = "", words: str = ""
+) -> dg.TableColumn:
+    """Return a column, its unit behind its description."""
+    described = " ".join(filter(None, [words, f"[{unit}]" if unit else ""]))
+    return dg.TableColumn(name, kind, description=described or None)
+
+
+def columns_schema(columns: Mapping[str, str]) -> dg.TableSchema:
+    """Return the columns of a table by their names and types."""
+    return dg.TableSchema([table_column(name, kind) for name, kind in columns.items()])
+
+
+def visits_schema(types: Mapping[Any, object] | None = None) -> dg.TableSchema:
+    """Return the columns of visits, by default all that opsim files may have."""
+    known = VISITS_COLUMNS
+    if types is None:
+        types = {name: found.kind for name, found in known.items()}
+    return dg.TableSchema(
+        [
+            table_column(str(name), str(kind), *known.get(str(name), _UNKNOWN)[1:])
+            for name, kind in types.items()
+        ]
+    )
+
+
+def table(
+    rows: Iterable[Mapping[str, str | float | bool | None]],
+    columns: Mapping[str, str],
+) -> dg.TableMetadataValue:
+    """Return rows as metadata that the web UI shows as a table, the first 200."""
+    shown = [
+        dg.TableRecord({name: row.get(name) for name in columns})
+        for _, row in zip(range(_MOST_ROWS), rows, strict=False)
+    ]
+    return dg.MetadataValue.table(shown, columns_schema(columns))
+
+
+def frame_schema(frame: "pd.DataFrame") -> dg.TableSchema:
+    """Return the columns of a frame."""
+    return columns_schema(_kinds(frame))
+
+
+def frame_table(frame: "pd.DataFrame") -> dg.TableMetadataValue:
+    """Return a frame as metadata: numbers as such, all else as text."""
+    kinds = _kinds(frame)
+    rows = (
+        {str(name): _plain(value, kinds[str(name)]) for name, value in row.items()}
+        for row in frame.head(_MOST_ROWS).to_dict("records")
+    )
+    return table(rows, kinds)
+
+
+def _kinds(frame: "pd.DataFrame") -> dict[str, str]:
+    return {
+        str(name): _KINDS.get(getattr(kind, "kind", "O"), "string")
+        for name, kind in frame.dtypes.items()
+    }
+
+
+def _plain(value: object, kind: str) -> str | float | bool | None:
+    text = str(value)
+    match kind:
+        case _ if text in {"nan", "NaN", "NaT", "None", "<NA>"}:
+            return None
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return text == "True"
+        case _:
+            return text
