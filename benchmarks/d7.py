@@ -27,6 +27,7 @@ from _driver import (
 from _workload import VisitInput, Workload
 from psycopg import sql
 
+from l1db_pipeline.association import as_utc64
 from l1db_pipeline.config import History
 from l1db_pipeline.store.database import Condition, Op
 from l1db_pipeline.store.pgbinary import copy_payload
@@ -106,11 +107,14 @@ def _payloads(
                (layout.sources, "l1VisitId"), (layout.forced, "l1VisitId"),
                (layout.packed_sources, "visitId"),
                (layout.packed_forced, "visitId")]  # fmt: skip
+    if layout.packed_last is not None:
+        written += [(layout.packed_last.chunks, "lastTime")]
     for table, key in written:
         if table is None:
             continue
         names = store._filled.filled(table, table.names)  # noqa: SLF001
-        where = [Condition(key, Op.EQUAL, visit_id)]
+        value = as_utc64(visit.key.time) if key == "lastTime" else visit_id
+        where = [Condition(key, Op.EQUAL, value)]
         rows = database.select(table, names if "l1" in key else table.names, where)
         columns = [table.column(name) for name in rows.names]
         raw = b"".join(bytes(block) for block in copy_payload(columns, rows))

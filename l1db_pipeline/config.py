@@ -34,7 +34,8 @@ class ObjectIndex(Enum):
     HTM20_ID_IOV = "htm20_id_iov"
     """Primary key (htmId20, diaObjectId, validityStart); open versions are closed."""
     LAST_OBJECT_TABLE = "last_object_table"
-    """Versions are only appended; DiaObjectLast holds the current ones."""
+    """Versions are only appended; DiaObjectLast holds the current ones, in rows, or in
+    chunks with packed history."""
 
 
 class SourceSelect(Enum):
@@ -45,7 +46,7 @@ class SourceSelect(Enum):
 
 
 class History(Enum):
-    """Where source history is read from."""
+    """Where source history, and DiaObjectLast if there is one, is read from."""
 
     ROWS = "rows"
     PACKED = "packed"
@@ -80,7 +81,7 @@ class L1dbConfig:
     dia_object_nightly: bool = False
     """New versions go to DiaObjectNightly, without index, until the nightly merge."""
     object_last_replace: bool = False
-    """Upsert into DiaObjectLast instead of DELETE and INSERT."""
+    """Upsert into DiaObjectLast instead of DELETE and INSERT; rows only."""
     read_sources_months: int = 0
     """Window of DIASource history, months of 30 days; 0 reads none."""
     read_forced_sources_months: int = 0

@@ -143,8 +143,10 @@ class Table:
     """Other keys, by the value of an `ObjectIndex`."""
     not_kept: frozenset[str] = frozenset()
     """Columns that a catalog may have and this table does not keep."""
+    _by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {c.name: c for c in self.columns})
         for names in (self.names, tuple(c.sql_name.lower() for c in self.columns)):
             if twice := {name for name in names if names.count(name) > 1}:
                 raise SchemaError(f"{self.name} has {', '.join(sorted(twice))} twice")
@@ -167,16 +169,16 @@ class Table:
         return tuple(column.name for column in self.columns if column.is_required)
 
     def __contains__(self, name: object) -> bool:
-        return any(column.name == name for column in self.columns)
+        return name in self._by_name
 
     def column(self, name: str) -> Column:
         """Return a column by its logical name; `SchemaError` if there is none."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise SchemaError(
-            f"{self.name} has no column {name!r}; it has {', '.join(self.names)}"
-        )
+        column = self._by_name.get(name)
+        if column is None:
+            raise SchemaError(
+                f"{self.name} has no column {name!r}; it has {', '.join(self.names)}"
+            )
+        return column
 
     def for_mode(self, mode: ObjectIndex) -> "Table":
         """Return the table with the keys of an index mode."""

@@ -12,13 +12,16 @@ from l1db_pipeline.schema.model import Column, Datatype, Table
 
 __all__ = [
     "SCHEMA_REVISION",
+    "UNFINISHED",
     "VERSION_COLUMN",
     "VERSION_TABLE",
     "SchemaVersionError",
 ]
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """Newest revision: what this code reads and writes."""
+UNFINISHED = "l1.unfinished"
+"""Setting that a revision leaves whose data are still to be made; see `migrate`."""
 VERSION_COLUMN = "version_num"
 VERSION_TABLE = Table(
     "L1SchemaVersion",
@@ -47,7 +50,7 @@ class SchemaVersionError(L1dbError):
             )
         remedy = (
             "run l1db migrate"
-            if self.found < self.wanted
+            if self.found < self.wanted or self.found.startswith("less")
             else "use the version of this package that made it, or a newer one"
         )
         return (

@@ -43,16 +43,7 @@ def public_columns(table: Table) -> list[str]:
 
 def sky_parts(database: Database, layout: Layout) -> Iterator[SkyPart]:
     """Yield all pixels that any table knows, in parts of bounded content."""
-    tables = [layout.objects, layout.sources, layout.forced]
-    tables += [table for table in (layout.nightly, layout.last) if table is not None]
-    n_rows: dict[int, int] = {}
-    for table in tables:
-        for pixel, count in database.count_by(table, HOME_PIXEL).items():
-            n_rows[pixel] = n_rows.get(pixel, 0) + count
-    for packed in (layout.packed_sources, layout.packed_forced):
-        if packed is not None:
-            for pixel in database.count_by(packed, "pixel"):
-                n_rows.setdefault(pixel, 0)
+    n_rows = _rows_by_pixel(database, layout)
     part: list[int] = []
     total = 0
     for pixel in sorted(n_rows):
@@ -63,6 +54,23 @@ def sky_parts(database: Database, layout: Layout) -> Iterator[SkyPart]:
         total += n_rows[pixel]
     if part:
         yield SkyPart(np.array(part, dtype=np.int64))
+
+
+def _rows_by_pixel(database: Database, layout: Layout) -> dict[int, int]:
+    tables = [layout.objects, layout.sources, layout.forced]
+    tables += [table for table in (layout.nightly, layout.last) if table is not None]
+    n_rows: dict[int, int] = {}
+    for table in tables:
+        for pixel, count in database.count_by(table, HOME_PIXEL).items():
+            n_rows[pixel] = n_rows.get(pixel, 0) + count
+    if layout.packed_last is not None:
+        for pixel in database.count_by(layout.packed_last.chunks, "pixel"):
+            n_rows.setdefault(pixel >> layout.packed_last.shift, 0)
+    for packed in (layout.packed_sources, layout.packed_forced):
+        if packed is not None:
+            for pixel in database.count_by(packed, "pixel"):
+                n_rows.setdefault(pixel, 0)
+    return n_rows
 
 
 def science_digest(
@@ -83,7 +91,7 @@ def science_digest(
         current = [n for n in public_columns(layout.current)
                    if n in layout.current_names]  # fmt: skip
         total["objects"] += TableDigest.of(
-            objects.read_all_current([part.condition], current)
+            objects.current.in_pixels(part.pixels, current)
         )
         for history in histories:
             total[history.table.name] += _history_digest(

@@ -141,6 +141,13 @@ class Database(Protocol):
         belief costs time only.
         """
 
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        """Keep others from changing rows until the transaction ends.
+
+        They are locked in the order of the primary key; what is read next is what
+        those left who held them before.
+        """
+
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Delete rows; return how many."""
 

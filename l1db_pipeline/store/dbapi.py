@@ -105,39 +105,49 @@ class DbapiDatabase(Database, ABC):
         self._texts[key] = str(compiled), names
         return self._texts[key]
 
-    def _where(
+    def _clauses(
         self, table: Table, where: Sequence[Condition]
-    ) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+    ) -> Iterator[ColumnElement[bool]]:
+        """Yield conditions as SQLAlchemy has them; `_values` has what they bind."""
         made = self._tables[table]
-        clauses: list[ColumnElement[bool]] = []
-        values: dict[str, Any] = {}
         for place, condition in enumerate(where):
-            column = table.column(condition.column)
-            element = made.c[column.sql_name]
+            element = made.c[table.column(condition.column).sql_name]
             name = f"p{place}"
             match condition.op:
                 case Op.IS_NULL:
-                    clauses.append(element.is_(None))
+                    yield element.is_(None)
                 case Op.ONE_OF:
-                    clauses.append(self._is_one_of(element, name))
-                    values[name] = self._id_list(np.asarray(condition.value))
+                    yield self._is_one_of(element, name)
                 case Op.IN_RANGES:
-                    parts = []
-                    for number, (low, high) in enumerate(condition.value.tolist()):
-                        low_name, high_name = f"{name}l{number}", f"{name}h{number}"
-                        parts.append(
-                            element.between(
-                                sa.bindparam(low_name, type_=sa.Integer()),
-                                sa.bindparam(high_name, type_=sa.Integer()),
-                            )
+                    parts = [
+                        element.between(
+                            sa.bindparam(f"{name}l{number}", type_=sa.Integer()),
+                            sa.bindparam(f"{name}h{number}", type_=sa.Integer()),
                         )
-                        values |= {low_name: low, high_name: high - 1}
-                    clauses.append(sa.or_(sa.false(), *parts))
+                        for number in range(len(condition.value))
+                    ]
+                    yield sa.or_(sa.false(), *parts)
                 case _:
                     bound = sa.bindparam(name, type_=element.type)
-                    clauses.append(element.op(condition.op.value)(bound))
+                    yield element.op(condition.op.value)(bound)
+
+    def _values(self, table: Table, where: Sequence[Condition]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for place, condition in enumerate(where):
+            name = f"p{place}"
+            match condition.op:
+                case Op.IS_NULL:
+                    pass
+                case Op.ONE_OF:
+                    values[name] = self._id_list(np.asarray(condition.value))
+                case Op.IN_RANGES:
+                    for number, (low, high) in enumerate(condition.value.tolist()):
+                        values[f"{name}l{number}"] = low
+                        values[f"{name}h{number}"] = high - 1
+                case _:
+                    column = table.column(condition.column)
                     values[name] = self._value(column, condition.value)
-        return clauses, values
+        return values
 
     def _run(
         self,
@@ -152,11 +162,13 @@ class DbapiDatabase(Database, ABC):
             (c.column, c.op, len(c.value) if c.op is Op.IN_RANGES else 0) for c in where
         )
         key = (kind, table.name, tuple(columns), shape)
-        clauses, bound = self._where(table, where)
-        bound |= values or {}
-        text, names = self._texts.get(key) or self._compiled(
-            key, self._statement(kind, table, columns).where(*clauses)
-        )
+        bound = self._values(table, where) | (values or {})
+        found = self._texts.get(key)
+        if found is None:
+            clauses = self._clauses(table, where)
+            statement = self._statement(kind, table, columns).where(*clauses)
+            found = self._compiled(key, statement)
+        text, names = found
         with self._translated(table.name):
             return self._execute(text, [bound[name] for name in names])
 
@@ -277,7 +289,7 @@ class DbapiDatabase(Database, ABC):
         row = Catalog({key_name: np.array([key]), counter: np.array([0])})
         self.add_if_absent(table, row)
         where = [Condition(key_name, Op.EQUAL, key)]
-        clauses, bound = self._where(table, where)
+        clauses, bound = self._clauses(table, where), self._values(table, where)
         made = self._tables[table]
         element = made.c[table.column(counter).sql_name]
         update = sa.update(made).values({element: element + sa.literal_column("1")})
@@ -299,6 +311,10 @@ class DbapiDatabase(Database, ABC):
         for part in _split_ranges(where):
             rows += self._run("select", table, columns, part).fetchall()
         return from_tuples([table.column(name) for name in columns], rows)
+
+    @override
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        """Do nothing: a writing transaction of SQLite is alone anyway."""
 
     @override
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
@@ -367,7 +383,7 @@ class DbapiDatabase(Database, ABC):
     ) -> list[str]:
         lines: list[str] = []
         for part in _split_ranges(where)[:1]:
-            clauses, bound = self._where(table, part)
+            clauses, bound = self._clauses(table, part), self._values(table, part)
             statement = self._statement("select", table, columns).where(*clauses)
             text, names = self._compiled(("explain",), statement)
             with self._translated(table.name):

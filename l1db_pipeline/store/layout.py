@@ -9,6 +9,9 @@ Own columns of the science tables:
   checks of the ledger need them.
 
 Keys differ from the original's where a measurement says so: see `_physical`.
+
+With packed history and ``last_object_table`` the current objects are packed too: one
+chunk a pixel instead of rows of DiaObjectLast, see `last_chunks`.
 """
 
 from collections.abc import Mapping
@@ -20,12 +23,14 @@ from l1db_pipeline.schema.version import VERSION_TABLE
 
 __all__ = [
     "BLOCK_RANGE",
+    "CURRENT_LEVEL",
     "HOME_PIXEL",
     "MONTH_MARK",
     "OWN_COLUMNS",
     "VISIT_ID",
     "VISIT_TIME",
     "Layout",
+    "PackedLast",
 ]
 
 HOME_PIXEL = "l1HomePixel"
@@ -33,6 +38,9 @@ VISIT_ID = "l1VisitId"
 VISIT_TIME = "l1VisitTime"
 BLOCK_RANGE = "BRIN"
 """How the name of an index begins that is a block range index on PostgreSQL."""
+CURRENT_LEVEL = 8
+"""HTM level of the chunks of current objects, if that of history is not finer: a visit
+rewrites the chunks of its pixels whole, a tile those of a few."""
 MONTH_MARK = "@"
 """First letter of the name that a monthly chunk has in the place of a tile's."""
 OWN_COLUMNS = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
@@ -125,6 +133,51 @@ def _packed(name: str) -> Table:
     return Table(name, columns, primary_key=("pixel", "visitId", "tile"))
 
 
+OBJECT_HOMES = Table(
+    "L1ObjectHome",
+    (_long("diaObjectId"), Column("pixel", Datatype.INT, nullable=False)),
+    primary_key=("diaObjectId",),
+    description="The pixel of CURRENT_LEVEL whose chunk has an object, for ever.",
+)
+STRAYS = Table(
+    "L1Strays",
+    (
+        Column("pixel", Datatype.INT, nullable=False),
+        Column("homePixel", Datatype.INT, nullable=False),
+    ),
+    primary_key=("pixel", "homePixel"),
+    description="Pixels in which objects of another home are, or once were.",
+)
+PACKED_LAST = Table(
+    "L1PackedDiaObjectLast",
+    (
+        Column("pixel", Datatype.INT, nullable=False),
+        _time("lastTime"),
+        Column("nRows", Datatype.INT, nullable=False),
+        Column("data", Datatype.BLOB, nullable=False),
+    ),
+    primary_key=("pixel",),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackedLast:
+    """The tables of current objects that are packed, and how fine their pixels are."""
+
+    level: int
+    """HTM level."""
+    shift: int
+    """Bits by which their numbers are longer than those of history."""
+    chunks: Table = PACKED_LAST
+    homes: Table = OBJECT_HOMES
+    strays: Table = STRAYS
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of them."""
+        return self.chunks, self.homes, self.strays
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """Every table of a configuration; `None` for those that it does not have."""
@@ -132,6 +185,11 @@ class Layout:
     objects: Table
     nightly: Table | None
     last: Table | None
+    """DiaObjectLast, if current objects are rows of their own."""
+    packed_last: PackedLast | None
+    """In place of it, if they are packed."""
+    current: Table
+    """The columns of current objects."""
     sources: Table
     forced: Table
     visits: Table
@@ -155,14 +213,10 @@ class Layout:
         return (
             self.objects, self.sources, self.forced, self.visits, *self.others,
             *(table for table in optional if table is not None),
+            *(() if self.packed_last is None else self.packed_last.tables),
             self.ledger, self.tile_counts, self.settings, self.filled, self.timings,
             self.version,
         )  # fmt: skip
-
-    @property
-    def current(self) -> Table:
-        """The table whose rows are searched for current objects."""
-        return self.objects if self.last is None else self.last
 
     @classmethod
     def of(cls, schema: Schema, config: L1dbConfig) -> "Layout":
@@ -178,10 +232,18 @@ class Layout:
             for name, own in _SCIENCE.items()
             if name in given
         }
+        last = made.get("DiaObjectLast")
+        level = max(config.history_pixel_level, CURRENT_LEVEL)
+        shift = 2 * (level - config.history_pixel_level)
+        is_packed_last = packed and last is not None
         return cls(
             objects=made["DiaObject"],
             nightly=made.get("DiaObjectNightly"),
-            last=made.get("DiaObjectLast"),
+            last=None if packed else last,
+            packed_last=PackedLast(level=level, shift=shift)
+            if is_packed_last
+            else None,
+            current=last or made["DiaObject"],
             sources=made["DiaSource"],
             forced=made["DiaForcedSource"],
             visits=given.pop("L1DbProtoVisits"),
@@ -207,6 +269,8 @@ def _physical(table: Table, own: tuple[str, ...], config: L1dbConfig) -> Table:
     On PostgreSQL keys that begin with the visit are filled in ascending order, which
     costs a third of a random insert; a BRIN index finds pixels, in whose order each
     visit's rows are written. Where history is read from rows, a b-tree finds them.
+    Versions have no key of their own where the chunks of current objects, locked while
+    they are merged, show that an object has two of one time.
     """
     columns = (*table.columns, *(_OWN[name] for name in own))
     key, indexes = table.primary_key, table.indexes
@@ -215,6 +279,8 @@ def _physical(table: Table, own: tuple[str, ...], config: L1dbConfig) -> Table:
     is_packed = config.history is History.PACKED
     scan = (Index(f"{BLOCK_RANGE}_{table.name}_{HOME_PIXEL}", (HOME_PIXEL,)),)
     match table.name:
+        case "DiaObject" if is_last_mode and is_postgres and is_packed:
+            key, indexes = (), scan
         case "DiaObject" if is_last_mode and is_postgres:
             key, indexes = ("validityStart", HOME_PIXEL, "diaObjectId"), scan
         case "DiaObject" if is_last_mode:

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.store.database import Condition, Database, Op
 from l1db_pipeline.store.history import HistoryTable
+from l1db_pipeline.store.last_chunks import LastChunks
 from l1db_pipeline.store.layout import HOME_PIXEL, MONTH_MARK, VISIT_ID, VISIT_TIME
+from l1db_pipeline.store.objects import ObjectTables, latest_versions
+from l1db_pipeline.store.rows import with_constants
 
-__all__ = ["compact", "rebuild"]
+__all__ = ["compact", "rebuild", "rebuild_current"]
 
 _PIXELS_AT_ONCE = 64
 
@@ -104,6 +107,33 @@ def rebuild(
             found = database.select(history.table, names, [here])
             _write_months(history, found)
     return len(chosen)
+
+
+def rebuild_current(
+    database: Database, objects: ObjectTables, pixels: Iterable[int] | None = None
+) -> None:
+    """Make the chunks of current objects anew from their versions.
+
+    ``pixels``, of history, limits it to some; the default is all.
+    """
+    chunks = objects.current
+    if not isinstance(chunks, LastChunks):
+        return
+    if pixels is None:
+        counts = [database.count_by(t, HOME_PIXEL) for t in objects.version_tables]
+        pixels = {*chunks.pixels_of_history(), *(p for count in counts for p in count)}
+    chosen = np.array(sorted(pixels), dtype=np.int64)
+    for start in range(0, len(chosen), _PIXELS_AT_ONCE):
+        part = chosen[start : start + _PIXELS_AT_ONCE]
+        with database.transaction(write=True):
+            database.lock(chunks.table)
+            names = objects.version_tables[0].names
+            here = [Condition(HOME_PIXEL, Op.ONE_OF, part)]
+            latest = latest_versions(objects.read_versions(here, names))
+            chunks.rebuild(part, with_constants(
+                latest, {VISIT_TIME: latest["validityStart"]}
+            ))  # fmt: skip
+    objects.forget()
 
 
 def _write_months(history: HistoryTable, rows: Catalog) -> None:

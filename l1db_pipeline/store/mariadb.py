@@ -180,6 +180,15 @@ class MariadbDatabase(DbapiDatabase):
             raise DatabaseUnavailableError(place, "another process holds its lock")
         self._locks += 1
 
+    @override
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        clauses, bound = self._clauses(table, where), self._values(table, where)
+        made = self._tables[table]
+        keys = [made.c[table.column(name).sql_name] for name in table.primary_key]
+        query = sa.select(*keys).where(*clauses).order_by(*keys).with_for_update()
+        text, names = self._compiled(("lock rows", table.name), query)
+        self._execute(text, [bound[name] for name in names]).fetchall()
+
     def _release_locks(self) -> None:
         if self._locks:
             self._locks = 0

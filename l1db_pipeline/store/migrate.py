@@ -1,7 +1,7 @@
 """Carrying a database forward to the newest layout, revision by revision (alembic)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,10 +15,13 @@ from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
+    UNFINISHED,
     VERSION_COLUMN,
     VERSION_TABLE,
     SchemaVersionError,
 )
+from l1db_pipeline.store.layout import SETTINGS
+from l1db_pipeline.store.open import open_store
 
 __all__ = ["MigrationError", "current_revision", "migrate", "revisions"]
 
@@ -108,7 +111,12 @@ def migrate(
             step(alembic_config, revision)
         except (CommandError, NotImplementedError) as error:
             raise MigrationError(place, f"revision {revision}: {error}") from error
-        return before, _revision(config, connection)
+        after = _revision(config, connection)
+        is_unfinished = _is_unfinished(config, connection)
+    if is_unfinished and after == SCHEMA_REVISION:
+        with closing(open_store(config)) as store:
+            store.finish_migration()
+    return before, after
 
 
 @contextmanager
@@ -147,6 +155,17 @@ def _revision(config: L1dbConfig, connection: sa.Connection) -> str:
             safe_url(config.url), f"{name} has {len(found)} rows, not one"
         )
     return str(found[0])
+
+
+def _is_unfinished(config: L1dbConfig, connection: sa.Connection) -> bool:
+    """Tell whether a step, now or before, has left data to be made by the store."""
+    name, namespace = config.prefix + SETTINGS.name, config.namespace or None
+    if not sa.inspect(connection).has_table(name, schema=namespace):
+        return False
+    table = sa.table(name, sa.column("name"), schema=namespace)
+    found = connection.scalars(sa.select(table.c.name)).all()
+    connection.commit()
+    return UNFINISHED in found
 
 
 def _alembic_config(more: Sequence[Path]) -> Config:

@@ -5,7 +5,8 @@ Index mode                current versions         end of a version
 ========================  =======================  ==============================
 ``baseline``,             ``validityEnd IS NULL``  written when the next comes
 ``htm20_id_iov``
-``last_object_table``     rows of DiaObjectLast    the next version's start
+``last_object_table``     DiaObjectLast, in rows   the next version's start
+                          or chunks
 ========================  =======================  ==============================
 
 With ``dia_object_nightly`` new versions are in DiaObjectNightly until the merge, and
@@ -21,23 +22,27 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.htm import home_pixel, radec_to_xyz
+from l1db_pipeline.htm import home_pixel
 from l1db_pipeline.id_set import IdSet
-from l1db_pipeline.pixelization import htm_ranges, in_region
+from l1db_pipeline.pixelization import htm_ranges
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.bookkeeping import FilledColumns
+from l1db_pipeline.store.current import (
+    CurrentObjects,
+    LastRows,
+    NewVersions,
+    OpenVersions,
+    trim,
+)
 from l1db_pipeline.store.database import Condition, Database, KeyExistsError, Op
 from l1db_pipeline.store.errors import UnknownObjectError, VersionExistsError, some
+from l1db_pipeline.store.last_chunks import LastChunks
 from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.rows import by_pixel_and_object, read_rows, with_constants
 from l1db_pipeline.store.validate import PreparedVisit
 from l1db_pipeline.timing import Timings
 
-__all__ = ["HomePixels", "ObjectTables", "StaleHomesError", "with_ends"]
-
-
-class StaleHomesError(KeyExistsError):
-    """An object that was taken for new is in the database: ask, and try again."""
+__all__ = ["HomePixels", "ObjectTables", "latest_versions", "with_ends"]
 
 
 _N_BLOCKS = 4
@@ -88,7 +93,25 @@ class ObjectTables:
         self._layout = layout
         self._config = config
         self._filled = filled
+        self.current = self._choose()
         self.homes = HomePixels()
+
+    def _choose(self) -> CurrentObjects:
+        layout, common = self._layout, (self._database, self._config, self._filled)
+        if layout.packed_last is not None:
+            return LastChunks(self._database, layout.current, layout.packed_last)
+        if layout.last is not None:
+            return LastRows(*common, layout, layout.last)
+        return OpenVersions(*common, self.version_tables)
+
+    @property
+    def _is_last_mode(self) -> bool:
+        return self._config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE
+
+    def forget(self) -> None:
+        """Forget what was read, after the tables were dropped."""
+        self.homes.clear()
+        self.current.forget()
 
     @property
     def version_tables(self) -> tuple[Table, ...]:
@@ -100,22 +123,9 @@ class ObjectTables:
 
     def read_current(self, region: Region, columns: Sequence[str]) -> Catalog:
         """Return current versions inside a region, exactly trimmed."""
-        where = [self._in_region(region)]
-        extra = ("ra", "decl", "diaObjectId", HOME_PIXEL)
-        found = self.read_all_current(where, [*columns, *extra])
-        self.homes.add(found["diaObjectId"], found[HOME_PIXEL])
-        return _trim(found, region).select(columns)
-
-    def read_all_current(
-        self, where: Sequence[Condition], columns: Sequence[str]
-    ) -> Catalog:
-        """Return the current versions for which conditions hold, in no order."""
-        if self._layout.last is not None:
-            return read_rows(
-                self._database, self._filled, self._layout.last, columns, where
-            )
-        is_open = Condition("validityEnd", Op.IS_NULL)
-        return self.read_versions([*where, is_open], columns)
+        found, homes = self.current.in_region(region, columns)
+        self.homes.add(homes.ids, homes.pixels)
+        return found
 
     def read_versions(
         self, where: Sequence[Condition], columns: Sequence[str]
@@ -133,42 +143,49 @@ class ObjectTables:
     ) -> Catalog:
         """Return the versions valid at a past time inside a region."""
         started = Condition("validityStart", Op.LESS, time + 1)
-        inside = self.read_versions(
-            [self._in_region(region), started], ["diaObjectId", HOME_PIXEL]
-        )
+        ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)
+        within = Condition("htmId20", Op.IN_RANGES, ranges)
+        inside = self.read_versions([within, started], ["diaObjectId", HOME_PIXEL])
         ids = np.unique(inside["diaObjectId"])
         needed = [*columns, "ra", "decl", "diaObjectId", "validityStart", "validityEnd"]
         versions = with_ends(self.of_objects(ids, needed))
         valid = versions["validityStart"] <= time
         ended = ~versions.null_mask("validityEnd") & (versions["validityEnd"] <= time)
-        return _trim(versions.take(valid & ~ended), region).select(columns)
+        return trim(versions.take(valid & ~ended), region).select(columns)
 
     def of_objects(self, ids: _Ids, columns: Sequence[str]) -> Catalog:
         """Return all versions of objects, in no order."""
         where = [Condition("diaObjectId", Op.ONE_OF, ids)]
-        if self._layout.last is not None:
+        if self._is_last_mode:
             pixels = np.unique(self.home_pixels_of(ids)[0])
             where = [Condition(HOME_PIXEL, Op.ONE_OF, pixels), *where]
         return self.read_versions(where, columns)
 
     def home_pixels_of(self, ids: _Ids) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Return home pixels of objects and which of the objects exist."""
-        pixels, known = self.homes.find(ids)
+        """Return the pixels that hold objects' history and which objects exist."""
+        homes, known = self._homes_of(ids)
+        return self._of_history(homes), known
+
+    def _of_history(self, homes: NDArray[np.int32]) -> NDArray[np.int32]:
+        shift = 2 * (self.current.level - self._config.history_pixel_level)
+        return homes >> np.int32(shift)
+
+    def _homes_of(self, ids: _Ids) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        homes, known = self.homes.find(ids)
         rows = np.flatnonzero(~known)
         if len(rows):
-            where = [Condition("diaObjectId", Op.ONE_OF, ids[rows])]
-            found = self.read_all_current(where, ["diaObjectId", HOME_PIXEL])
-            self.homes.add(found["diaObjectId"], found[HOME_PIXEL])
+            found = self.current.homes_of(ids[rows])
+            self.homes.add(found.ids, found.pixels)
             # not from `homes`, which may have forgotten for these what it knew above
             read = HomePixels()
-            read.add(found["diaObjectId"], found[HOME_PIXEL])
-            pixels[rows], known[rows] = read.find(ids[rows])
-        return pixels, known
+            read.add(found.ids, found.pixels)
+            homes[rows], known[rows] = read.find(ids[rows])
+        return homes, known
 
     def resolve(
         self, visit: PreparedVisit, *, trust_cache: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-        """Return home pixels of a visit's objects, sources and forced sources.
+        """Return homes of a visit's objects, pixels of its sources and forced sources.
 
         An object that the database lacks has its home where the visit saw it; a
         source without object has its own. With ``trust_cache`` objects that were not
@@ -180,13 +197,12 @@ class ObjectTables:
         UnknownObjectError
             If a source's object is neither in the visit nor in the database.
         """
-        level = self._config.history_pixel_level
         ids = visit.objects["diaObjectId"]
         homes, known = self.homes.find(ids)
-        if not (trust_cache and known.any() and self._layout.last is not None):
-            homes, known = self.home_pixels_of(ids)
+        if not (trust_cache and known.any() and self._is_last_mode):
+            homes, known = self._homes_of(ids)
         new = ~known
-        homes[new] = home_pixel(visit.objects["htmId20"][new], level)
+        homes[new] = home_pixel(visit.objects["htmId20"][new], self.current.level)
         own = HomePixels()
         own.add(ids, homes)
         sources = self._of_sources("DiaSource", visit, visit.sources, own)
@@ -201,7 +217,8 @@ class ObjectTables:
             ids = np.zeros(len(rows), dtype=np.int64)
         else:
             lone, ids = rows.null_mask("diaObjectId"), rows["diaObjectId"]
-        pixels, known = own.find(ids)
+        homes, known = own.find(ids)
+        pixels = self._of_history(homes)
         known &= ~lone
         others = ~known & ~lone
         if others.any():
@@ -229,21 +246,24 @@ class ObjectTables:
         timings: Timings,
         *,
         is_late: bool,
-    ) -> None:
-        """Add a visit's versions and bring the current ones up to date."""
+    ) -> NewVersions:
+        """Add a visit's versions; `make_current` is to follow."""
         order = by_pixel_and_object(visit.objects, homes)
-        objects = visit.objects.take(order)
+        objects, homes = visit.objects.take(order), homes[order]
         rows = with_constants(
             objects,
             {
                 "validityStart": visit.time,
                 VISIT_ID: np.int64(visit.key.visit_id),
-                HOME_PIXEL: homes[order],
+                HOME_PIXEL: self._of_history(homes),
             },
         )
-        if self._layout.last is None:
+        is_known = self.homes.find(rows["diaObjectId"])[1]
+        if not self._is_last_mode:
             with timings.step("DiaObject truncate") as step:
                 rows, step.n_rows = self._close(rows, visit.time, is_late=is_late)
+        if is_late:
+            self.current.lock(homes)
         target = self._layout.nightly or self._layout.objects
         is_keyed_by_place = self._config.dia_object_index is ObjectIndex.HTM20_ID_IOV
         if is_late or is_keyed_by_place or self._layout.nightly is not None:
@@ -255,8 +275,8 @@ class ObjectTables:
                 self._database.append(target, rows)
             except KeyExistsError as error:
                 raise _same_time_error(visit, error.problem) from error
-        if self._layout.last is not None:
-            self._store_last(self._layout.last, rows, visit, timings)
+        rows = with_constants(rows, {VISIT_TIME: visit.time})
+        return NewVersions(visit=visit, rows=rows, homes=homes, is_known=is_known)
 
     def _refuse_same_time(self, visit: PreparedVisit, rows: Catalog) -> None:
         """Look where no key does: nightly table, other places, late visits."""
@@ -313,71 +333,6 @@ class ObjectTables:
             {**rows.nulls, "validityEnd": ~has_later},
         )
 
-    def _store_last(
-        self,
-        last: Table,
-        rows: Catalog,
-        visit: PreparedVisit,
-        timings: Timings,
-    ) -> None:
-        is_known = self.homes.find(rows["diaObjectId"])[1]
-        kept = {column.name for column in last.columns}
-        rows = with_constants(rows, {VISIT_TIME: visit.time})
-        rows = rows.select([name for name in rows.names if name in kept])
-        self._filled.note(last, rows)
-        if self._config.object_last_replace:
-            with timings.step("DiaObjectLast insert") as step:
-                step.n_rows = len(rows)
-                self._replace_last(last, rows, is_known, visit)
-                self._append_last(last, rows.take(~is_known))
-            return
-        ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"][is_known])
-        with timings.step("DiaObjectLast delete") as step:
-            older = Condition(VISIT_TIME, Op.LESS, visit.time)
-            step.n_rows = self._database.delete(last, [ids, older])
-        newer = self._database.select(last, ["diaObjectId"], [ids])["diaObjectId"]
-        if len(newer):
-            rows = rows.take(~np.isin(rows["diaObjectId"], newer))
-        with timings.step("DiaObjectLast insert") as step:
-            step.n_rows = len(rows)
-            self._append_last(last, rows)
-
-    def _replace_last(
-        self,
-        last: Table,
-        rows: Catalog,
-        is_known: NDArray[np.bool_],
-        visit: PreparedVisit,
-    ) -> None:
-        ids = rows["diaObjectId"][is_known]
-        if not len(ids):
-            return
-        nullable = [c.name for c in last.columns if c.nullable]
-        blank = [n for n in self._filled.filled(last, nullable) if n not in rows]
-        # of a tile not: the versions of the time are those of all tiles so far
-        if self._layout.nightly is None and visit.key.n_tiles == 1:
-            own = {VISIT_TIME, "validityEnd"}  # one is set, the other is derived
-            columns = [n for n in (*rows.names, *blank) if n not in own]
-            n_updated = self._database.update_from(
-                last, self._layout.objects, columns, time=visit.time, ids=ids
-            )
-            if n_updated == len(ids):
-                return
-        # versions are in the nightly table, which has no key, or some object has a
-        # later version, or none: find out one by one
-        known = rows.take(is_known)
-        self._database.upsert(last, known, newest_by=VISIT_TIME, blank=blank)
-
-    def _append_last(self, last: Table, rows: Catalog) -> None:
-        try:
-            self._database.append(last, rows)
-        except KeyExistsError as error:
-            raise StaleHomesError(error.place, error.problem) from error
-
-    def _in_region(self, region: Region) -> Condition:
-        ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)
-        return Condition("htmId20", Op.IN_RANGES, ranges)
-
 
 def with_ends(versions: Catalog) -> Catalog:
     """Order versions by object and time, and end each where the next one starts."""
@@ -395,14 +350,18 @@ def with_ends(versions: Catalog) -> Catalog:
     )
 
 
-def _trim(rows: Catalog, region: Region) -> Catalog:
-    inside = in_region(radec_to_xyz(rows["ra"], rows["decl"]), region)
-    return rows.take(inside)
-
-
 def _same_time_error(visit: PreparedVisit, problem: str) -> VersionExistsError:
     return VersionExistsError(
         f"visit {visit.key.visit_id} DiaObject",
         f"an object has a version that starts at {visit.time} already ({problem})",
         "visits and tiles that share an object need different times",
     )
+
+
+def latest_versions(versions: Catalog) -> Catalog:
+    """Return the latest version of each object, ordered by object."""
+    ids = versions["diaObjectId"]
+    order = np.lexsort((versions["validityStart"], ids))
+    is_last = np.ones(len(ids), dtype=np.bool_)
+    is_last[:-1] = ids[order][1:] != ids[order][:-1]
+    return versions.take(order[is_last])

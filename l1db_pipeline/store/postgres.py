@@ -236,7 +236,17 @@ class PostgresDatabase(Database):
         if not len(rows):
             return
         columns = columns_of(table, rows.names)
-        stage = self._stage(table, rows)
+        # staged, blobs would be stored twice
+        is_direct = any(column.numpy_dtype.hasobject for column in columns)
+        new_rows = (
+            sql.SQL("VALUES ({})").format(
+                sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+            )
+            if is_direct
+            else sql.SQL("SELECT {} FROM {}").format(
+                name_list(columns), self._stage(table, rows)
+            )
+        )
         changed = [c for c in columns if c.name not in table.primary_key]
         assignments = [
             sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column.sql_name))
@@ -244,18 +254,22 @@ class PostgresDatabase(Database):
         ]
         newest = sql.Identifier(table.column(newest_by).sql_name)
         query = sql.SQL(
-            "INSERT INTO {table} AS t ({names}) SELECT {names} FROM {stage} "
+            "INSERT INTO {table} AS t ({names}) {new_rows} "
             "ON CONFLICT ({key}) DO UPDATE SET {assignments} "
             "WHERE t.{newest} <= EXCLUDED.{newest}"
         ).format(
             table=self._name(table),
             names=name_list(columns),
-            stage=stage,
+            new_rows=new_rows,
             key=name_list(columns_of(table, table.primary_key)),
             assignments=sql.SQL(", ").join(assignments),
             newest=newest,
         )
-        self._run(query, table=table.name)
+        if not is_direct:
+            self._run(query, table=table.name)
+            return
+        with self._translated(table.name):
+            self._cursor.executemany(query, to_python(columns, rows))
 
     @override
     def update_from(
@@ -332,6 +346,16 @@ class PostgresDatabase(Database):
         query = sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(aggregates), source)
         row = self._run(query, values, table.name).fetchone() or ()
         return _decode(wanted, masked, row)
+
+    @override
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        condition, values = where_clause(table, where)
+        query = sql.SQL("SELECT FROM {} AS t {} ORDER BY {} FOR UPDATE").format(
+            self._name(table),
+            condition,
+            name_list(columns_of(table, table.primary_key)),
+        )
+        self._run(query, values, table.name)
 
     @override
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:

@@ -15,11 +15,7 @@ from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.id_set import sorted_unique
 from l1db_pipeline.schema.model import Schema, Table
-from l1db_pipeline.schema.version import (
-    SCHEMA_REVISION,
-    VERSION_COLUMN,
-    SchemaVersionError,
-)
+from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.store.audit import public_columns, science_digest
 from l1db_pipeline.store.base import (
     Finding,
@@ -36,17 +32,16 @@ from l1db_pipeline.store.bookkeeping import (
     TimingsTable,
     one_row,
 )
+from l1db_pipeline.store.current import StaleHomesError
 from l1db_pipeline.store.database import Database
-from l1db_pipeline.store.errors import (
-    InvalidCatalogError,
-    SchemaMismatchError,
-    SchemaMissingError,
-)
+from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.history import HistoryTable, TimeWindow
+from l1db_pipeline.store.last_chunks import LAST_NAME
 from l1db_pipeline.store.layout import VISIT_TIME, Layout
 from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.maintenance import compact, rebuild
-from l1db_pipeline.store.objects import ObjectTables, StaleHomesError, with_ends
+from l1db_pipeline.store.made_with import MadeWith
+from l1db_pipeline.store.maintenance import compact, rebuild, rebuild_current
+from l1db_pipeline.store.objects import ObjectTables, with_ends
 from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
 from l1db_pipeline.store.verify import Verifier
 from l1db_pipeline.timing import StepTiming, Timings
@@ -84,7 +79,6 @@ class SqlL1Store(L1Store):
         self.timings = Timings() if timings is None else timings
         self.config = config
         self.layout = Layout.of(schema, config)
-        self._schema = schema
         self._database = database
         self._filled = FilledColumns(database, self.layout)
         self._settings = Settings(database, self.layout)
@@ -98,7 +92,7 @@ class SqlL1Store(L1Store):
             database, self._filled, self.layout.forced, self.layout.packed_forced
         )
         self._histories = (self._sources, self._forced)
-        self._is_checked = False
+        self._made_with = MadeWith(database, self.layout, schema, config)
 
     @override
     def close(self) -> None:
@@ -111,63 +105,28 @@ class SqlL1Store(L1Store):
                 for table in self.layout.tables:
                     self._database.drop(table)
                 self._filled.forget()
-                self._objects.homes.clear()
+                self._objects.forget()
             present = self._database.table_names()
             if present:
-                self._check_revision(self._database.place)
-                self._check_options(self._database.place, are_complete=False)
+                self._made_with.check(are_complete=False)
             for table in self.layout.tables:
                 if table.name not in present:
                     self._database.create(table)
             if self.layout.version.name not in present:
                 row = one_row(self.layout.version, SCHEMA_REVISION)
                 self._database.add_if_absent(self.layout.version, row)
-        for name, value in self._made_with().items():
-            self._settings.put(name, value)
-        self._is_checked = False
-        self._check_made_with()
+        self._made_with.keep()
 
-    def _made_with(self) -> dict[str, str]:
-        """Return what must be the same whenever the database is opened."""
-        config = self.config
-        return {
-            "l1.schema": self._schema.name,
-            "l1.schema_version": self._schema.version,
-            "l1.dia_object_index": config.dia_object_index.value,
-            "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
-            "l1.history": config.history.value,
-            "l1.history_pixel_level": str(config.history_pixel_level),
-        }
-
-    def _check_made_with(self) -> None:
-        if self._is_checked:
-            return
-        place = self._database.place
-        if self.layout.settings.name not in self._database.table_names():
-            raise SchemaMissingError(place)
-        self._check_revision(place)
-        self._check_options(place, are_complete=True)
-        self._is_checked = True
-
-    def _check_options(self, place: str, *, are_complete: bool) -> None:
-        for name, wanted in self._made_with().items():
-            stored = self._settings.get(name)
-            if stored is None and are_complete:
-                raise SchemaMissingError(place)
-            if stored not in {None, wanted}:
-                raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
-
-    def _check_revision(self, place: str) -> None:
-        found = ""
-        if self.layout.version.name in self._database.table_names():
-            rows = self._database.select(self.layout.version, [VERSION_COLUMN])
-            found = ", ".join(rows[VERSION_COLUMN].tolist())
-        if found != SCHEMA_REVISION:
-            raise SchemaVersionError(place, found)
+    def finish_migration(self) -> None:
+        """Make the data that a revision of the layout has left to be made."""
+        with self._database.transaction(write=False):
+            self._filled.refresh()
+        rebuild_current(self._database, self._objects)
+        self._made_with.finish()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        self._check_made_with()
+        self._made_with.check_once()
         with self._database.transaction(write=False):
             self._filled.refresh()
             yield
@@ -261,7 +220,7 @@ class SqlL1Store(L1Store):
 
     @override
     def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
-        self._check_made_with()
+        self._made_with.check_once()
         visit = prepare_visit(self.layout, key, records)
         for attempt in range(_ATTEMPTS - 1):
             try:
@@ -282,10 +241,16 @@ class SqlL1Store(L1Store):
                 homes, sources, forced = self._objects.resolve(
                     visit, trust_cache=trust_cache
                 )
+                new = None
                 if len(visit.objects):
-                    self._objects.store(visit, homes, self.timings, is_late=is_late)
+                    new = self._objects.store(
+                        visit, homes, self.timings, is_late=is_late
+                    )
                 self._sources.store(visit, visit.sources, sources, self.timings)
                 self._forced.store(visit, visit.forced, forced, self.timings)
+                # last, for tiles that share a pixel wait here for each other
+                if new is not None:
+                    self._objects.current.store(new, self.timings)
                 self._ledger.complete(visit)
         except BaseException:
             self._filled.forget()
@@ -296,7 +261,7 @@ class SqlL1Store(L1Store):
 
     @override
     def save_visit(self, visit_id: int, time: datetime) -> None:
-        self._check_made_with()
+        self._made_with.check_once()
         key = VisitKey(visit_id=visit_id, time=time, n_tiles=0)
         nothing = VisitRecords(
             objects=Catalog({}), sources=Catalog({}), forced_sources=Catalog({})
@@ -317,9 +282,7 @@ class SqlL1Store(L1Store):
             last = self._ledger.last()
             if last is None:
                 return None
-            tables = (self.layout.last,) if self.layout.last else (
-                self._objects.version_tables
-            )  # fmt: skip
+            tables = self._tables_of_all_objects()
             object_ids = [self._database.maximum(t, "diaObjectId") for t in tables]
             source_id = self._database.maximum(self.layout.sources, "diaSourceId")
         return LastVisit(
@@ -328,6 +291,13 @@ class SqlL1Store(L1Store):
             last_object_id=max((i for i in object_ids if i is not None), default=0),
             last_source_id=source_id or 0,
         )
+
+    def _tables_of_all_objects(self) -> tuple[Table, ...]:
+        """Return the smallest tables that between them name every object."""
+        if self.layout.packed_last is not None:
+            return (self.layout.packed_last.homes,)
+        last = self.layout.last
+        return self._objects.version_tables if last is None else (last,)
 
     @override
     def light_curve(self, object_id: int) -> LightCurve:
@@ -370,7 +340,10 @@ class SqlL1Store(L1Store):
     @override
     def row_counts(self) -> Mapping[str, int]:
         with self._reading():
-            return {t.name: self._database.count(t) for t in self.layout.tables}
+            counts = {t.name: self._database.count(t) for t in self.layout.tables}
+        if self.layout.packed_last is not None:
+            counts[LAST_NAME] = counts[self.layout.packed_last.homes.name]
+        return counts
 
     @override
     def table_bytes(self) -> Mapping[str, int]:
@@ -382,7 +355,7 @@ class SqlL1Store(L1Store):
         nightly = self.layout.nightly
         if nightly is None:
             return 0
-        self._check_made_with()
+        self._made_with.check_once()
         with self._database.transaction(write=True):
             self._filled.refresh()
             self._filled.note_move(nightly, self.layout.objects)
@@ -403,6 +376,9 @@ class SqlL1Store(L1Store):
                 rebuild(self._database, history, bad)
         self._repair_register(found)
         repaired = {"packed", "chunk", "filled"}
+        if verifier.bad_current and self.layout.packed_last is not None:
+            rebuild_current(self._database, self._objects, verifier.bad_current)
+            repaired.add("current")
         return [replace(f, repaired=f.invariant in repaired) for f in found]
 
     def _repair_register(self, findings: Sequence[Finding]) -> None:
@@ -427,7 +403,7 @@ class SqlL1Store(L1Store):
 
     @override
     def compact_history(self, *, before: datetime | None = None) -> int:
-        self._check_made_with()
+        self._made_with.check_once()
         limit = None if before is None else naive_utc(before, "compact before")
         return sum(
             compact(self._database, history, before=limit)
@@ -436,7 +412,9 @@ class SqlL1Store(L1Store):
 
     @override
     def rebuild_history(self) -> int:
-        self._check_made_with()
+        self._made_with.check_once()
+        if self.layout.packed_last is not None:
+            rebuild_current(self._database, self._objects)
         return sum(rebuild(self._database, history) for history in self._histories)
 
     @override
@@ -446,19 +424,19 @@ class SqlL1Store(L1Store):
 
     @override
     def put_setting(self, name: str, value: str) -> str:
-        self._check_made_with()
+        self._made_with.check_once()
         return self._settings.put(name, value)
 
     @override
     def record_timings(
         self, visit_id: int, tile: str, steps: Sequence[StepTiming]
     ) -> None:
-        self._check_made_with()
+        self._made_with.check_once()
         self._timings_table.write(visit_id, tile, steps)
 
     @override
     def read_timings(self) -> Catalog:
-        self._check_made_with()
+        self._made_with.check_once()
         return self._timings_table.read()
 
 

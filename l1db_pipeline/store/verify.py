@@ -31,9 +31,10 @@ from l1db_pipeline.store.database import Database
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.history import HistoryTable, TimeWindow
+from l1db_pipeline.store.last_chunks import LastChunks
 from l1db_pipeline.store.layout import HOME_PIXEL, OWN_COLUMNS, VISIT_ID, Layout
 from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.objects import ObjectTables
+from l1db_pipeline.store.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.rows import add_empty_columns
 
 __all__ = ["Verifier"]
@@ -47,7 +48,7 @@ class Verifier:
     """Checks every invariant, a part of the sky at a time.
 
     `findings` gives what is broken; `bad_pixels` then names the pixels whose packed
-    history must be rebuilt, by table.
+    history must be rebuilt, by table, and `bad_current` those of current objects.
     """
 
     def __init__(
@@ -63,7 +64,12 @@ class Verifier:
         self._histories = histories
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
         self._empty: dict[str, set[str]] = {}
+        self.bad_current: set[int] = set()
         self.bad_pixels: dict[str, set[int]] = {h.table.name: set() for h in histories}
+
+    @property
+    def _is_last_mode(self) -> bool:
+        return not (self._layout.last is None and self._layout.packed_last is None)
 
     def findings(self) -> Iterator[Finding]:
         """Yield every broken invariant."""
@@ -150,7 +156,7 @@ class Verifier:
         following = np.append(starts[1:], starts[-1:])
         twice = has_next & (following == starts)
         yield from _report("validity", "two versions start at one time", ids, twice)
-        if self._layout.last is not None:
+        if self._is_last_mode:
             yield from _report(
                 "validity", "has an end, which this index mode derives", ids, ~is_open
             )
@@ -170,29 +176,60 @@ class Verifier:
         yield from _report(
             "home pixel", "versions under several pixels", ids[order][1:], split
         )
-        if self._layout.last is None:
+        if not self._is_last_mode:
             return
-        last = self._read_all(self._layout.last, part)
-        last_ids = last["diaObjectId"]
+        latest = latest_versions(versions)
+        try:
+            found = list(self._check_latest(part, latest))
+        except CorruptChunkError as error:
+            found = [Finding(
+                invariant="chunk", where=error.where, detail=error.problem
+            )]  # fmt: skip
+        if found:
+            self.bad_current.update(part.pixels.tolist())
+        yield from found
+
+    def _check_latest(self, part: SkyPart, latest: Catalog) -> Iterator[Finding]:
+        names = [name for name in public_columns(self._layout.current)
+                 if name in latest and name != "validityEnd"]  # fmt: skip
+        last = self._objects.current.in_pixels(part.pixels, names)
+        ids, last_ids = latest["diaObjectId"], last["diaObjectId"]
         missing = ~np.isin(ids, last_ids)
         yield from _report("current", "not in DiaObjectLast", ids, missing)
         lone = ~np.isin(last_ids, ids)
         yield from _report(
             "current", "in DiaObjectLast without any version", last_ids, lone
         )
-        latest = versions.take(_latest(versions))
-        names = [name for name in public_columns(self._layout.last)
-                 if name in latest and name != "validityEnd"]  # fmt: skip
         theirs = _sorted_by_id(last.take(~lone)).select(names)
-        ours = latest.take(np.isin(latest["diaObjectId"], last_ids)).select(names)
-        if len(ours) == len(theirs):
-            stale = row_hashes(ours) != row_hashes(theirs)
-            yield from _report(
-                "current",
-                "DiaObjectLast differs from the latest version",
-                ours["diaObjectId"],
-                stale,
-            )
+        ours = latest.take(~missing).select(names)
+        if len(ours) != len(theirs):
+            _, counts = np.unique(last_ids, return_counts=True)
+            twice = np.unique(last_ids)[counts > 1]
+            every = np.ones(len(twice), dtype=np.bool_)
+            yield from _report("current", "twice in DiaObjectLast", twice, every)
+            return
+        stale = row_hashes(ours) != row_hashes(theirs)
+        yield from _report(
+            "current",
+            "DiaObjectLast differs from the latest version",
+            ours["diaObjectId"],
+            stale,
+        )
+        if isinstance(self._objects.current, LastChunks):
+            yield from self._check_homes(self._objects.current, part, latest)
+
+    def _check_homes(
+        self, chunks: LastChunks, part: SkyPart, latest: Catalog
+    ) -> Iterator[Finding]:
+        ids, homes = latest["diaObjectId"], chunks.homes_in(part.pixels)
+        wrong = ~np.isin(ids, homes.ids)
+        yield from _report("current", "its home is not registered", ids, wrong)
+        lone = ~np.isin(homes.ids, ids)
+        yield from _report("current", "has a home but no version", homes.ids, lone)
+        lost = chunks.unregistered_strays(latest, homes)
+        yield from _report(
+            "current", "is out of its home, unregistered", ids, np.isin(ids, lost)
+        )
 
     @staticmethod
     def _check_objects(
@@ -321,15 +358,6 @@ def _by_pixel_and_visit(rows: Catalog) -> dict[tuple[int, int], TableDigest]:
         (int(keys[group, 0]), int(keys[group, 1])): digest
         for group, digest in by_group.items()
     }
-
-
-def _latest(versions: Catalog) -> NDArray[np.intp]:
-    """Return the rows of the latest versions, ordered by object."""
-    ids = versions["diaObjectId"]
-    order = np.lexsort((versions["validityStart"], ids))
-    is_last = np.ones(len(ids), dtype=np.bool_)
-    is_last[:-1] = ids[order][1:] != ids[order][:-1]
-    return order[is_last]
 
 
 def _sorted_by_id(rows: Catalog) -> Catalog:

@@ -71,6 +71,6 @@ def empty_store(store: SqlL1Store | MemoryL1Store) -> None:
             if table is not store.layout.version:
                 store._database.delete(table)
     store._filled.forget()
-    store._objects.homes.clear()
+    store._objects.forget()
     store.timings.steps.clear()
     store.create_schema()

@@ -8,9 +8,10 @@ import pytest
 from contracts.l1db_options import Options, combinations, empty_store
 from contracts.l1db_sky import as_us, by, field, key, records, visit_time
 
+from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import History, ObjectIndex
 from l1db_pipeline.store.database import Condition, Op
-from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID
+from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, PackedLast
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 IDS = np.arange(1, 61)
@@ -20,6 +21,7 @@ FAULTY = [
     Options("sqlite", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
     Options("sqlite", ObjectIndex.BASELINE, True, False, History.ROWS),
 ]
+LAST_ROWS = Options("sqlite", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.ROWS)
 PACKED = [
     FAULTY[0],
     Options("postgresql", ObjectIndex.HTM20_ID_IOV, True, False, History.PACKED),
@@ -27,6 +29,16 @@ PACKED = [
         Options("mariadb", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
         marks=pytest.mark.mariadb,
     ),
+]
+PACKED_LAST = [
+    PACKED[0],
+    pytest.param(
+        Options(
+            "postgresql", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED
+        ),
+        marks=pytest.mark.postgresql,
+    ),
+    PACKED[2],
 ]
 
 
@@ -153,9 +165,9 @@ def _wrong_trixel(store: SqlL1Store) -> None:
 
 def _second_current(store: SqlL1Store) -> None:
     where = [Condition("diaObjectId", Op.EQUAL, 12), Condition(VISIT_ID, Op.EQUAL, 3)]
-    if store.layout.last is not None:
+    if store.layout.packed_last is not None:
         last = [Condition("diaObjectId", Op.EQUAL, 12)]
-        store._database.delete(store.layout.last, last)
+        store._database.delete(store.layout.packed_last.homes, last)
     for table in store._objects.version_tables:
         store._database.set_value(table, "validityEnd", None, where)
 
@@ -242,14 +254,72 @@ def test_damaged_packed_history_is_found_and_repaired(
     assert busy.science_digest() == digest
 
 
-@pytest.mark.parametrize("options", FAULTY[:1], ids=str)
-def test_a_stale_last_object_is_found(busy: SqlL1Store) -> None:
+@pytest.mark.parametrize("options", [LAST_ROWS], ids=str)
+@pytest.mark.parametrize("fault", ["stale", "missing"])
+def test_a_wrong_last_object_is_found(busy: SqlL1Store, fault: str) -> None:
     assert busy.layout.last is not None
     where = [Condition("diaObjectId", Op.EQUAL, 12)]
     with busy._database.transaction(write=True):
-        busy._database.set_value(busy.layout.last, "gPSFluxMean", 7.0, where)
+        if fault == "stale":
+            busy._database.set_value(busy.layout.last, "gPSFluxMean", 7.0, where)
+        else:
+            busy._database.delete(busy.layout.last, where)
 
     assert {finding.invariant for finding in busy.verify()} == {"current"}
+
+
+Damage = Callable[[SqlL1Store, PackedLast, Catalog], None]
+
+
+def _old_chunks(store: SqlL1Store, packed: PackedLast, before: Catalog) -> None:
+    store._database.delete(packed.chunks)
+    store._database.append(packed.chunks, before)
+
+
+def _flipped_bit(store: SqlL1Store, packed: PackedLast, before: Catalog) -> None:
+    raw = bytearray(before["data"][0])
+    raw[len(raw) // 2] ^= 4
+    before["data"][0] = bytes(raw)
+    _old_chunks(store, packed, before)
+
+
+def _without(name: str) -> Damage:
+    def plant(store: SqlL1Store, packed: PackedLast, _: Catalog) -> None:
+        assert store._database.delete(getattr(packed, name)) > 0
+
+    return plant
+
+
+DAMAGES: dict[str, Damage] = {
+    "old chunks": _old_chunks,
+    "a flipped bit": _flipped_bit,
+    "lost chunks": _without("chunks"),
+    "lost homes": _without("homes"),
+    "lost strays": _without("strays"),
+}
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_current_objects_are_found_and_repaired(
+    busy: SqlL1Store, damage: str
+) -> None:
+    packed = busy.layout.packed_last
+    assert packed is not None
+    before = busy._database.select(packed.chunks, packed.chunks.names)
+    busy.store_visit(key(20, 60.0), records(20, IDS[:20], 60.0, moved_deg=0.4))
+    digest = busy.science_digest()
+    with busy._database.transaction(write=True):
+        DAMAGES[damage](busy, packed, before)
+    busy._objects.forget()
+
+    found = busy.verify(repair=True)
+
+    assert {f.invariant for f in found} <= {"current", "chunk"}
+    assert found
+    assert all(f.repaired for f in found)
+    assert busy.verify() == []
+    assert busy.science_digest() == digest
 
 
 def test_the_field_is_not_empty(busy: SqlL1Store) -> None:

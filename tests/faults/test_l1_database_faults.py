@@ -104,7 +104,8 @@ def test_a_read_only_sqlite_is_read_and_not_written(sqlite_config: L1dbConfig) -
 
 FULL_TABLES = [
     "DiaObject",
-    "DiaObjectLast",
+    "L1ObjectHome",
+    "L1PackedDiaObjectLast",
     "DiaSource",
     "DiaForcedSource",
     "L1PackedDiaSource",

@@ -143,7 +143,8 @@ def test_explain_logs_the_plans_of_reads(
 
     assert result.exit_code == 0
     assert any(
-        "explain: DiaObjectLast select" in r.getMessage() for r in caplog.records
+        "explain: L1PackedDiaObjectLast select" in r.getMessage()
+        for r in caplog.records
     )
 
 

@@ -1,13 +1,23 @@
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+from contracts.l1db_sky import key, records
 
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.schema.version import SCHEMA_REVISION, SchemaVersionError
+from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.schema.version import (
+    SCHEMA_REVISION,
+    VERSION_COLUMN,
+    SchemaVersionError,
+)
+from l1db_pipeline.store.audit import public_columns
+from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.migrate import (
     MigrationError,
     current_revision,
@@ -15,6 +25,8 @@ from l1db_pipeline.store.migrate import (
     revisions,
 )
 from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.rows import with_constants
+from l1db_pipeline.store.sql_store import SqlL1Store
 
 NEXT = """'''Add a band to the sources.'''
 import sqlalchemy as sa
@@ -195,3 +207,88 @@ def test_a_database_out_of_reach_is_named_without_its_password(url: str) -> None
 
     assert "s3cr3t" not in str(caught.value)
     assert str(caught.value).startswith(url.split(":", 1)[0])
+
+
+def _rows_of_last(store: SqlL1Store, config: L1dbConfig) -> None:
+    """Carry a store back to revision 0001: current objects in rows."""
+    packed, database = store.layout.packed_last, store._database
+    assert packed is not None
+    last = Layout.of(load_schema(), replace(config, history=History.ROWS)).last
+    assert last is not None
+    names = [n for n in public_columns(last) if n != "validityEnd"]
+    with database.transaction(write=True):
+        rows = store._objects.current.in_pixels(
+            np.array(sorted(database.count_by(store.layout.objects, HOME_PIXEL))),
+            [*names, VISIT_ID, VISIT_TIME],
+        )
+        database.create(last)
+        database.append(last, with_constants(rows, {HOME_PIXEL: np.int32(0)}))
+        for table in packed.tables:
+            database.drop(table)
+        version = store.layout.version
+        database.set_value(version, VERSION_COLUMN, "0001", [])
+    if config.url.startswith("postgresql"):
+        statement = (
+            f'ALTER TABLE "{config.prefix}DiaObject" '
+            f'ADD CONSTRAINT "PK_{config.prefix}DiaObject" '
+            'PRIMARY KEY ("validityStart", "l1HomePixel", "diaObjectId")'
+        )
+        engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+@pytest.mark.parametrize(
+    "backend",
+    [*BACKENDS, pytest.param("mariadb_url", marks=pytest.mark.mariadb)],
+)
+def test_current_objects_in_rows_become_chunks(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    backend: str,
+    monkeypatch: pytest.MonkeyPatch,
+    is_interrupted: bool,
+) -> None:
+    fixture = "database_url" if backend == "pg" else backend
+    url = f"sqlite:///{tmp_path}/l1.db"
+    if backend != "sqlite":
+        url = request.getfixturevalue(fixture)
+    last_mode = ObjectIndex.LAST_OBJECT_TABLE
+    prefix = f"old{is_interrupted:d}_"
+    config = L1dbConfig(url=url, prefix=prefix, dia_object_index=last_mode)
+    with closing(open_store(config)) as store:
+        store.create_schema()
+        for visit_id in (1, 2):
+            ids = np.arange(1, 30) * visit_id
+            moved = records(visit_id, ids, moved_deg=0.4 * visit_id)
+            store.store_visit(key(visit_id), moved)
+        digest = store.science_digest()
+        _rows_of_last(store, config)
+    with closing(open_store(config)) as store, pytest.raises(SchemaVersionError):
+        store.last_visit()
+
+    if is_interrupted:
+        with monkeypatch.context() as patch:
+            patch.setattr(SqlL1Store, "finish_migration", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                migrate(config)
+        with (
+            closing(open_store(config)) as store,
+            pytest.raises(SchemaVersionError, match="run l1db migrate"),
+        ):
+            store.last_visit()
+    migrate(config)
+
+    with closing(open_store(config)) as store:
+        assert store.verify() == []
+        assert store.science_digest() == digest
+        store.store_visit(key(3), records(3, np.arange(1, 30)))
+        assert store.verify() == []
+    if not is_interrupted and backend != "mariadb_url":
+        with pytest.raises(MigrationError, match="do not become rows"):
+            migrate(config, "0001")
+
+
+def _interrupt(_: SqlL1Store) -> None:
+    raise KeyboardInterrupt
