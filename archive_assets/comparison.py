@@ -135,21 +135,37 @@ def plot_comparison(
     """Draw the progress, the time offsets and the bands of two sequences.
 
     The format follows the suffix of ``path``.
+
+    Raises
+    ------
+    InvalidValueError
+        If there is no such format.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - 0.5 s, for plots alone
 
-    short = [label if len(label) <= 40 else label[:39] + "…" for label in labels]
     figure = Figure(figsize=(8, 9), layout="constrained")
+    formats = figure.canvas.get_supported_filetypes()
+    if Path(path).suffix.removeprefix(".") not in formats:
+        raise InvalidValueError(
+            f"cannot draw {path}: the suffixes are {', '.join(formats)}"
+        )
+    short = [
+        f"{side}: {label if len(label) <= 40 else label[:39] + '…'}"
+        for side, label in zip("AB", labels, strict=True)
+    ]
     progress, offsets, bands = figure.subplots(3, 1)
     for side, label in zip("ab", short, strict=True):
         alone = comparison.only_a if side == "a" else comparison.only_b
         mjds = np.sort(np.r_[comparison.shared[f"mjd_{side}"], alone["mjd"]])
         progress.plot(mjds, np.arange(1, len(mjds) + 1), label=label)
     progress.set(xlabel="MJD (UTC)", ylabel="visits so far")
-    progress.legend()
+    for words in progress.legend().get_texts():
+        words.set_parse_math(False)  # a label is no formula
     offsets.scatter(comparison.shared["mjd_a"], comparison.shared["offset_s"] / 60, s=4)
     offsets.axhline(0, color="gray", linewidth=0.8)
     offsets.set(xlabel="MJD (UTC) in A", ylabel="B later by (minutes)")
+    for axes in (progress, offsets):
+        axes.ticklabel_format(axis="x", useOffset=False)
     places = np.arange(len(comparison.bands))
     for shift, column, label in ((-0.2, "a", short[0]), (0.2, "b", short[1])):
         bands.bar(places + shift, comparison.bands[column], 0.4, label=label)

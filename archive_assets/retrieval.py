@@ -8,7 +8,7 @@ import pandas as pd
 from lsst.resources import ResourcePath
 
 from archive_assets.datastore import DataStore
-from archive_assets.metadata.errors import MissingFileError
+from archive_assets.metadata.errors import InvalidValueError, MissingFileError
 from archive_assets.metadata.files import registered_file, visits_object
 from archive_assets.util import FileAlreadyThereError, hdf5_to_opsimdb
 from archive_assets.visits.visit_files import is_sqlite
@@ -38,6 +38,8 @@ def retrieve_file(
     """
     if destination.exists():
         raise FileAlreadyThereError(destination)
+    if not destination.parent.is_dir():
+        raise InvalidValueError(f"there is no folder {destination.parent}")
     with vsarch.transaction() as connection:
         if file_type == "visits":
             file = visits_object(connection, uuid)

@@ -32,6 +32,14 @@ _BEGIN = """
            set_config('TimeZone', 'UTC', true)
 """
 """Set for the transaction, so that a pooler in transaction mode does no harm."""
+_RULES = {
+    "nights_in_order": "first_day_obs would be after last_day_obs",
+    "sha256_length": "visitseq_sha256 must be 32 bytes",
+    "file_sha256_length": "file_sha256 must be 32 bytes",
+    "telescope_name": "the telescope must be letters, digits, '_', '.' and '-'",
+    "tag_not_empty": "a tag must not be empty",
+}
+"""What the database's own constraints mean."""
 
 
 class MetadataDatabase:
@@ -132,6 +140,9 @@ def _meaning(error: psycopg.Error, settings: ConnectionSettings) -> ArchiveError
             meaning = UnknownSequenceError(detail, settings.place)
         case pg.UniqueViolation():
             meaning = DuplicateEntryError(f"{detail} Nothing was changed.")
+        case pg.CheckViolation():
+            rule = error.diag.constraint_name or ""
+            meaning = InvalidValueError(_RULES.get(rule, text))
         case pg.IntegrityError() | pg.DataError() | pg.ProgrammingError():
             meaning = InvalidValueError(text)
         case _:

@@ -43,30 +43,29 @@ class UnknownSequenceError(ArchiveError, ValueError, IndexError):
         return f"Visit sequence not found: {self.sequence} is not in {self.where}"
 
 
-class UnknownTableError(ArchiveError, ValueError):
+class _UnknownNameError(ArchiveError, ValueError):
+    _what = "name"
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = known
+
+    @override
+    def __str__(self) -> str:
+        return f"unknown {self._what} {self.name!r}: use one of {', '.join(self.known)}"
+
+
+class UnknownTableError(_UnknownNameError):
     """A table is not one of those that hold visit sequences."""
 
-    def __init__(self, table: str, known: Collection[str]) -> None:
-        super().__init__(table, known)
-        self.table = table
-        self.known = known
-
-    @override
-    def __str__(self) -> str:
-        return f"unknown table {self.table!r}: use one of {', '.join(self.known)}"
+    _what = "table"
 
 
-class UnknownFieldError(ArchiveError, ValueError, LookupError):
+class UnknownFieldError(_UnknownNameError, LookupError):
     """A metadata field does not exist in the table of the sequence."""
 
-    def __init__(self, field: str, known: Collection[str]) -> None:
-        super().__init__(field, known)
-        self.field = field
-        self.known = known
-
-    @override
-    def __str__(self) -> str:
-        return f"unknown field {self.field!r}: use one of {', '.join(self.known)}"
+    _what = "field"
 
 
 class InvalidValueError(ArchiveError, ValueError, TypeError):
@@ -86,26 +85,23 @@ class NotTaggedError(ArchiveError, ValueError):
         return f"Visit sequence {self.sequence} is not tagged with {self.tag}"
 
 
-class MissingFileError(ArchiveError, ValueError):
-    """No file of this type is registered for the sequence."""
-
+class _FileError(ArchiveError, ValueError):
     def __init__(self, sequence: UUID, file_type: str) -> None:
         super().__init__(sequence, file_type)
         self.sequence = sequence
         self.file_type = file_type
+
+
+class MissingFileError(_FileError):
+    """No file of this type is registered for the sequence."""
 
     @override
     def __str__(self) -> str:
         return f"No URL for a file of type {self.file_type} of {self.sequence} found"
 
 
-class DuplicateFileError(ArchiveError, ValueError):
+class DuplicateFileError(_FileError):
     """A file of this type is registered already, and an update was not asked for."""
-
-    def __init__(self, sequence: UUID, file_type: str) -> None:
-        super().__init__(sequence, file_type)
-        self.sequence = sequence
-        self.file_type = file_type
 
     @override
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from archive_assets.metadata.errors import InvalidValueError
+from archive_assets.metadata.errors import DuplicateEntryError, InvalidValueError
 from archive_assets.metadata.sequences import check_sequences, kind_of
 
 __all__ = ["Trashed", "children_of", "purge", "restore", "trash", "trashed"]
@@ -19,6 +19,14 @@ class Trashed:
     uuid: UUID
     label: str
     urls: tuple[str, ...]
+
+
+_SAME_KEY = """
+    SELECT living.visitseq_uuid FROM visitseq_registry AS living
+    JOIN visitseq_registry AS trashed USING (idempotency_key)
+    WHERE trashed.visitseq_uuid = :uuid AND trashed.state = 'trashed'
+      AND living.state <> 'trashed'
+"""
 
 
 def trash(connection: Connection, uuid: UUID) -> None:
@@ -57,6 +65,11 @@ def restore(connection: Connection, uuid: UUID) -> None:
         If the same content was archived again in the meantime.
     """
     check_sequences(connection, uuid)
+    again = connection.execute(text(_SAME_KEY), {"uuid": uuid}).scalar()
+    if again is not None:
+        raise DuplicateEntryError(
+            f"the same content was archived again as {again}: trash that one first"
+        )
     changed = connection.execute(
         text(
             "UPDATE visitseq_registry SET state = coalesce(state_before_trash, 'open'),"

@@ -174,17 +174,25 @@ def describe_sequence(connection: Connection, uuid: UUID) -> dict[str, object]:
     row = connection.execute(text(_DESCRIBE), {"uuid": uuid}).mappings().first()
     if row is None:
         raise UnknownSequenceError(uuid)
+    columns = {**row["sequence"], **row["registry"]}
     return {
         key: _readable(value)
         for key, value in {
-            **row["sequence"],
-            **row["registry"],
+            **{name: columns[name] for name in _FIRST if name in columns},
+            **columns,
             "tags": row["tags"],
             "comments": row["comments"],
             "files": row["files"],
             "statistics": row["statistics"],
         }.items()
     }
+
+
+_FIRST = (
+    "visitseq_uuid", "kind", "state", "visitseq_label", "telescope", "first_day_obs",
+    "last_day_obs", "creation_time", "sim_creation_day_obs", "daily_id", "visitseq_url",
+)  # fmt: skip
+"""What people look for first; JSON of the database has no order of its own."""
 
 
 def _readable(value: object) -> object:

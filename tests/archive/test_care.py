@@ -253,6 +253,24 @@ def test_a_process_that_is_killed_leaves_only_an_orphan(
     assert len(list(store.list_objects())) == 2
 
 
+def test_what_was_archived_again_cannot_be_restored_beside_it(
+    vsarch: Archive, store: DataStore, uuid: UUID, tmp_path: Path
+) -> None:
+    path = tmp_path / "visits.h5"
+    vsarch.trash(uuid)
+    again = archive_visit_sequence(
+        vsarch=vsarch, store=store, visits=path, label="a night",
+        files={"rewards": path},
+    )  # fmt: skip
+
+    with pytest.raises(ValueError, match=f"archived again as {again.uuid}"):
+        vsarch.restore(uuid)
+
+    vsarch.trash(again.uuid)
+    vsarch.restore(uuid)
+    assert list(vsarch.search(SearchCriteria())["visitseq_uuid"]) == [uuid]
+
+
 def test_a_parent_stays_in_the_trash(
     vsarch: Archive, store: DataStore, uuid: UUID, visits: pd.DataFrame
 ) -> None:

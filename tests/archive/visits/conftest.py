@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from archive_assets.visits.hdf5 import write_visits
+
 TEXTS = ("band", "filter", "scheduler_note", "target_name", "observation_reason")
 
 
@@ -64,3 +66,10 @@ def opsim(tmp_path: Path, visits: pd.DataFrame) -> Path:
     """An opsim file with observations and the table info."""
     info = pd.DataFrame({"Parameter": ["version", "host"], "Value": ["4.6", "here"]})
     return write_opsim(tmp_path / "opsim.db", observations=visits, info=info)
+
+
+@pytest.fixture
+def h5(tmp_path: Path, visits: pd.DataFrame) -> Path:
+    path = tmp_path / "visits.h5"
+    write_visits(path, {"observations": visits})
+    return path
