@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from archive_assets.simulation.base import (
     AnomalousOverhead,
+    BandSwaps,
     BuiltinScheduler,
     Limits,
     ObservatoryOptions,
@@ -27,6 +28,7 @@ from archive_assets.simulation.config_script import ConfigPlaces
 
 __all__ = [
     "AnomalousOverhead",
+    "BandSwaps",
     "BuiltinScheduler",
     "ConfigPlaces",
     "Limits",

@@ -15,6 +15,7 @@ from uuid import UUID
 __all__ = [
     "SURVEY_START_DAY_OBS",
     "AnomalousOverhead",
+    "BandSwaps",
     "BuiltinScheduler",
     "Limits",
     "ObservatoryOptions",
@@ -131,6 +132,47 @@ class ObservatoryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BandSwaps:
+    """Which bands are in the carousel.
+
+    Attributes
+    ----------
+    moon_illumination
+        Percent of the Moon, at sunset, above which y is mounted, else u.
+    mounted
+        Days and the bands that are mounted from then (12 h TAI) until the next one, for
+        nights whose bands are known: as in rubin_scheduler's DateSwapBandScheduler,
+        which knows those of 2025-06-20 to 2025-08-12 itself.
+    until
+        Day from which the Moon decides; needed with ``mounted``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    moon_illumination: float = 10.0
+    mounted: tuple[tuple[date, tuple[str, ...]], ...] = ()
+    until: date | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.moon_illumination <= 100:
+            raise ValueError(
+                "moon_illumination is a percentage, 0 to 100, "
+                f"not {self.moon_illumination:g}"
+            )
+        for day, bands in self.mounted:
+            if not 1 <= len(set(bands) & set("ugrizy")) == len(bands) <= 5:
+                raise ValueError(
+                    f"mounted of {day} must be one to five of u g r i z y, "
+                    f"not {' '.join(bands) or 'none'}"
+                )
+        if bool(self.mounted) != (self.until is not None):
+            raise ValueError("mounted and until are given together")
+        days = [day for day, _ in self.mounted] + [self.until or date.max]
+        if days != sorted(set(days)):
+            raise ValueError("the days of mounted, then until, must be in order")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One of the ways in which a night is simulated.
 
@@ -159,6 +201,7 @@ class Variant:
     delay_minutes: float = 0.0
     anomalous_overhead: AnomalousOverhead | None = None
     observatory: ObservatoryOptions = field(default_factory=ObservatoryOptions)
+    bands: BandSwaps = field(default_factory=BandSwaps)
     statistics: tuple[str, ...] = ("azimuth", "altitude")
 
     def __post_init__(self) -> None:

@@ -12,9 +12,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy.time import Time
 from numpy.typing import NDArray
 from rubin_scheduler.scheduler import sim_runner
-from rubin_scheduler.scheduler.schedulers import CoreScheduler, SimpleBandSched
+from rubin_scheduler.scheduler.features import Conditions
+from rubin_scheduler.scheduler.schedulers import (
+    BandSwapScheduler,
+    CoreScheduler,
+    DateSwapBandScheduler,
+    SimpleBandSched,
+)
 from rubin_scheduler.scheduler.utils import run_info_table
 from typing_extensions import override
 
@@ -25,6 +32,7 @@ from archive_assets.prenight import (
 )
 from archive_assets.simulation.base import (
     AnomalousOverhead,
+    BandSwaps,
     BuiltinScheduler,
     Progress,
     SimulationRequest,
@@ -58,19 +66,29 @@ class Outcome:
     n_parent_visits: int
 
 
-class _ReportingBandScheduler(SimpleBandSched):  # type: ignore[misc] # no annotations
-    """Swaps bands with the Moon, and reports progress about once a second."""
+class _ReportingBandScheduler(BandSwapScheduler):  # type: ignore[misc] # no annotations
+    """Swaps bands as another does, and reports progress about once a second."""
 
     def __init__(
-        self, begin: float, end: float, report: Callable[[Progress], None]
+        self,
+        swaps: BandSwapScheduler,
+        begin: float,
+        end: float,
+        report: Callable[[Progress], None],
     ) -> None:
         super().__init__()
+        self._swaps = swaps
         self._begin, self._end, self._report = begin, end, report
         self._n_visits = 0
         self._next_report = 0.0
 
     @override
+    def __call__(self, conditions: Conditions) -> list[str]:
+        return list(self._swaps(conditions))
+
+    @override
     def add_observation(self, observation: NDArray[np.void]) -> None:
+        self._swaps.add_observation(observation)
         self._n_visits += 1
         if (now := time.monotonic()) < self._next_report:
             return
@@ -127,7 +145,9 @@ def run_request(
     results = sim_runner(
         observatory,
         scheduler,
-        band_scheduler=_ReportingBandScheduler(start_mjd, start_mjd + duration, report),
+        band_scheduler=_ReportingBandScheduler(
+            _band_scheduler(variant.bands), start_mjd, start_mjd + duration, report
+        ),
         anomalous_overhead_func=_overhead_func(variant.anomalous_overhead),
         start_result_size=_VISITS_PER_NIGHT * request.n_nights,
         append_result_size=_VISITS_PER_NIGHT * request.n_nights,
@@ -147,6 +167,17 @@ def run_request(
         sim_runner_kwargs=runner_kwargs,
         nside=nside,
         n_parent_visits=n_parent_visits,
+    )
+
+
+def _band_scheduler(swaps: BandSwaps) -> BandSwapScheduler:
+    by_moon = SimpleBandSched(illum_limit=swaps.moon_illumination)
+    if swaps.until is None:
+        return by_moon
+    return DateSwapBandScheduler(
+        swap_schedule={day.isoformat(): list(bands) for day, bands in swaps.mounted},
+        end_date=Time(f"{swaps.until}T12:00:00", scale="tai"),
+        backup_band_scheduler=by_moon,
     )
 
 

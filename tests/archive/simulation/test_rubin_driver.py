@@ -11,6 +11,7 @@ import pytest
 
 from archive_assets.simulation import (
     AnomalousOverhead,
+    BandSwaps,
     ObservatoryOptions,
     ParentVisits,
     Progress,
@@ -48,6 +49,24 @@ def test_the_end_of_a_night_has_hundreds_of_visits(nominal: SimulationResult) ->
     assert table["fiveSigmaDepth"].between(18, 26).all()
     assert table["altitude"].between(20, 87).all()
     assert set(table["band"]) <= set("ugrizy")
+
+
+def test_only_the_bands_that_are_mounted_are_used(
+    request_of: Make, tmp_path: Path, nominal: SimulationResult
+) -> None:
+    request = request_of(tmp_path)
+    bands = BandSwaps(
+        mounted=((date(2025, 12, 1), ("r", "z")),), until=date(2026, 2, 1)
+    )
+    variant = replace(request.variant, delay_minutes=430, bands=bands)
+
+    result = simulate(replace(request, variant=variant))
+
+    assert set(visits(nominal)["band"]) > {"r", "z"}
+    assert result.n_visits > 0
+    assert set(visits(result)["band"]) <= {"r", "z"}
+    mounted = result.provenance["variant"]["bands"]["mounted"]
+    assert mounted == [["2025-12-01", ["r", "z"]]]
 
 
 def test_a_result_says_how_it_came_about(nominal: SimulationResult) -> None:

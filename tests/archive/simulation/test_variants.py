@@ -65,6 +65,28 @@ def test_the_scale_is_given_once_as_fraction_and_once_in_seconds() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("bands", "complaint"),
+    [
+        (
+            {"mounted": [["2026-01-01", ["r", "x"]]], "until": "2026-02-01"},
+            "one to five",
+        ),
+        ({"mounted": [["2026-01-01", []]], "until": "2026-02-01"}, "not none"),
+        ({"mounted": [["2026-01-01", ["r"]]]}, "given together"),
+        ({"mounted": [["2026-01-01", ["r"]]], "until": "2026-01-01"}, "in order"),
+        ({"moon_illumination": 140}, "0 to 100, not 140"),
+    ],
+)
+def test_bands_that_cannot_be_mounted_are_refused(
+    tmp_path: Path, document: dict[str, Any], bands: dict[str, Any], complaint: str
+) -> None:
+    document["telescopes"]["simonyi"]["variants"][0]["bands"] = bands
+
+    with pytest.raises(VariantError, match=rf"nominal_noreward\.bands.*{complaint}"):
+        load_variants(written(document, tmp_path))
+
+
 def test_a_site_names_its_own_file(tmp_path: Path, document: dict[str, Any]) -> None:
     del document["telescopes"]["auxtel"]
     path = written(document, tmp_path)
