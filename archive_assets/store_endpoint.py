@@ -6,12 +6,9 @@ tells first.
 """
 
 import os
-import ssl
 import threading
 import time
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from lsst.resources import ResourcePath
 
@@ -52,6 +49,11 @@ def check_endpoint(url: object) -> None:
 
 
 def _ask(endpoint: str, timeout_s: float) -> None:
+    # archives on a file system need none of these, and start sooner
+    import ssl  # noqa: PLC0415
+    from urllib.error import HTTPError, URLError  # noqa: PLC0415
+    from urllib.request import Request, urlopen  # noqa: PLC0415
+
     question = Request(endpoint, method="HEAD")  # noqa: S310 - boto3 made this URL
     end = time.monotonic() + timeout_s
     while True:

@@ -139,7 +139,7 @@ def _short(value: Any) -> str:
         if isinstance(plain, float)
         else str(plain)
     )
-    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return text if len(text) <= 60 else text[:59] + "…"
 
 
@@ -189,7 +189,8 @@ def show(vsarch: Any, uuid: UUID, output: str) -> None:
     for name, value in described.items():
         if value in (None, [], {}):
             continue
-        text = value if isinstance(value, str) else json.dumps(value)
+        is_plain = isinstance(value, str) and value.isprintable()
+        text = value if is_plain else json.dumps(value)
         click.echo(f"{name.ljust(width)}  {text}")
 
 

@@ -296,6 +296,17 @@ def test_a_sequence_is_searched_and_shown_in_each_format(run: Run, uuid: str) ->
 
 
 @pytest.mark.postgresql
+def test_a_label_cannot_command_the_terminal(run: Run, h5: Path) -> None:
+    uuid = run("add", h5, "red \x1b[31m\nline").stdout.strip()
+
+    shown = run("show", uuid).stdout + run("search").stdout
+
+    assert "\x1b" not in shown
+    assert "\\u001b[31m\\nline" in shown
+    assert "red ?[31m line" in shown
+
+
+@pytest.mark.postgresql
 def test_the_newest_match_is_found_with_its_url(run: Run, h5: Path) -> None:
     run("add", h5, "older", "--tag", "ideal", "--creation_time", "2026-11-01")
     uuid = run("add", h5, "newer", "--tag", "ideal").stdout.strip()

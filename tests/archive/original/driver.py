@@ -157,6 +157,11 @@ def extend(archive, config):
     return {"third": add_simulation(archive, config, "third"), "index": publish(config)}
 
 
+def default_of(parameter):
+    is_required = parameter.default is inspect.Parameter.empty
+    return None if is_required else repr(parameter.default)
+
+
 def signatures(archive, config):
     del archive, config
     found = {}
@@ -167,7 +172,7 @@ def signatures(archive, config):
             is_own = getattr(value, "__module__", "") == home
             if inspect.isfunction(value) and is_own and not name.startswith("_"):
                 found[f"{owner.__name__.split('.')[-1]}.{name}"] = [
-                    [p.name, str(p.kind), p.default is inspect.Parameter.empty]
+                    [p.name, str(p.kind), default_of(p)]
                     for p in inspect.signature(value).parameters.values()
                 ]
     for name, command in vseqarchive.vseqarchive.commands.items():
