@@ -33,11 +33,11 @@ def main(names: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    for key in dict.fromkeys(key for found in chosen.values() for key in found):
-        done = subprocess.run([sys.executable, known[key]], check=False)
-        if done.returncode:
-            return done.returncode
-    return 0
+    codes = [
+        subprocess.run([sys.executable, known[key]], check=False).returncode
+        for key in dict.fromkeys(key for found in chosen.values() for key in found)
+    ]
+    return next((code for code in codes if code), 0)
 
 
 if __name__ == "__main__":

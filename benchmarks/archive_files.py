@@ -3,8 +3,7 @@
 The visits are made up: columns of an opsim file, measured numbers with noise in all
 of their digits, so they compress worse than a simulation's. Each timed step is a
 program of its own, and its CPU time and peak memory are those of the whole process.
-With ``--peer``, or ``RUBIN_SIM_PYTHON`` in the environment, the original is driven in
-its own virtual environment on the same files.
+With ``--peer`` the original is driven in its own virtual environment on the same files.
 """
 
 import argparse
@@ -20,6 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from archive_metadata import peer_python
 from numpy.typing import NDArray
 from psycopg.conninfo import conninfo_to_dict
 
@@ -256,10 +256,11 @@ def millions(folder: Path, peer: str | None, n_visits: int) -> bool:
 def main() -> int:
     """Print the figures; exit with 1 if one is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
+    found = peer_python()
     parser.add_argument(
         "--peer",
-        default=os.environ.get("RUBIN_SIM_PYTHON"),
-        help="python that has rubin-sim and click",
+        default=None if found is None else str(found),
+        help="python that has rubin-sim; by default $RUBIN_SIM_PYTHON, `make peers`",
     )
     parser.add_argument("--visits", type=int, default=2_000_000)
     options = parser.parse_args()
