@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets import archive as archive_module
 from archive_assets.archive import ArchivedSequence, archive_visit_sequence
-from archive_assets.datastore import DataStore
+from archive_assets.datastore import DataStore, StoreError
 from archive_assets.metadata.nightly_statistics import DuplicateStatisticsError
 from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
@@ -231,6 +231,37 @@ def test_a_database_that_goes_away_leaves_no_object(
             add(archive, store, opsim)
 
     assert objects(store) == []
+
+
+def test_a_store_that_goes_away_leaves_an_orphan_at_most(
+    vsarch: Archive,
+    store: DataStore,
+    opsim: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    put = DataStore.put
+    there, away = tmp_path / "store", tmp_path / "away"
+
+    def put_and_lose(self: DataStore, *args: object, **kwargs: object) -> object:
+        if not away.exists():
+            stored = put(self, *args, **kwargs)  # type: ignore[arg-type]
+            there.rename(away)
+            there.write_text("no folder any more")
+            return stored
+        return put(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DataStore, "put", put_and_lose)
+    with pytest.raises(StoreError, match="Not a directory"):
+        add(vsarch, store, opsim, files={"notes": tmp_path / "notes.txt"})
+    monkeypatch.undo()
+    there.unlink()
+    away.rename(there)
+
+    assert vsarch.search(SearchCriteria()).empty
+    assert objects(store) == ["visits.h5"]
+    assert add(vsarch, store, opsim).already_archived is False
 
 
 def test_two_files_of_one_name_are_both_stored(
