@@ -8,9 +8,9 @@ import dagster as dg
 
 from archive_assets.defs.following import (
     by_partition,
-    is_followed,
     materialized_since,
     run_key,
+    unfollowed,
 )
 from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
@@ -54,11 +54,7 @@ def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the archiving of each finished simulation."""
     archived = {simulation_key(plan): archived_key(plan) for plan in plans()}
     events, cursor = materialized_since(context.instance, archived, context.cursor)
-    new = [
-        event
-        for event in events
-        if not is_followed(context.instance, event, archived[event.asset_key])
-    ]
+    new = unfollowed(context.instance, events, archived)
     requests = [
         dg.RunRequest(
             run_key=run_key("archive", of_night),
@@ -78,14 +74,9 @@ def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the index of the nights that new sequences cover."""
-    events, cursor = materialized_since(
-        context.instance, [archived_key(plan) for plan in plans()], context.cursor
-    )
-    new = [
-        event
-        for event in events
-        if not is_followed(context.instance, event, _INDEX_KEY)
-    ]
+    indexed = {archived_key(plan): _INDEX_KEY for plan in plans()}
+    events, cursor = materialized_since(context.instance, indexed, context.cursor)
+    new = unfollowed(context.instance, events, indexed)
     requests = [
         dg.RunRequest(run_key=run_key("prenight_index", of_night), partition_key=night)
         for night, of_night in by_partition(new).items()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from archive_assets.defs.checks import check_result
 from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key, plans
+from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
@@ -59,7 +60,7 @@ class VerificationConfig(dg.Config):
     kinds={"postgresql", "hdf5"},
     owners=["team:survey-scheduling"],
     code_version="1",
-    pool="archive",
+    pool=ARCHIVE,
     metadata={"dagster/column_schema": columns_schema(_PROBLEM_COLUMNS)},
     config_schema=form_schema(VerificationConfig),
     description="Every object against its hash, rows and indexes against each other.",
@@ -131,7 +132,7 @@ class GarbageConfig(dg.Config):
 
 
 @dg.op(
-    pool="archive",
+    pool=ARCHIVE,
     config_schema=form_schema(GarbageConfig),
     description="List what nobody can reach any more, or remove it.",
 )

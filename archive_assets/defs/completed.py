@@ -7,6 +7,7 @@ import dagster as dg
 
 from archive_assets.defs.names import completed_key, telescopes
 from archive_assets.defs.partitions import nights
+from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
@@ -38,7 +39,7 @@ def _completed_asset(telescope: Telescope) -> dg.AssetsDefinition:
             f"$COMPLETED_VISITS_{telescope.name} there are none."
         ),
         code_version="1",
-        pool="archive",
+        pool=ARCHIVE,
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         metadata={"dagster/column_schema": visits_schema()},

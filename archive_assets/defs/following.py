@@ -7,7 +7,7 @@ idempotent anyway.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -15,9 +15,9 @@ import dagster as dg
 __all__ = [
     "Materialized",
     "by_partition",
-    "is_followed",
     "materialized_since",
     "run_key",
+    "unfollowed",
 ]
 
 _EVENTS_PER_TICK = 25  # an asset: a lost cursor catches up in several short ticks
@@ -107,16 +107,32 @@ def materialized_since(
     return events, json.dumps(positions, sort_keys=True)
 
 
-def is_followed(
-    instance: dg.DagsterInstance, event: Materialized, follower: dg.AssetKey
-) -> bool:
-    """Tell whether a follower's same partition was materialized after an event."""
-    later = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=follower,
-            asset_partitions=[event.partition],
-            after_storage_id=event.storage_id,
-        ),
-        limit=1,
-    )
-    return bool(later.records)
+def unfollowed(
+    instance: dg.DagsterInstance,
+    events: Sequence[Materialized],
+    followers: Mapping[dg.AssetKey, dg.AssetKey],
+) -> list[Materialized]:
+    """Return the events whose partition no follower materialized after them.
+
+    Parameters
+    ----------
+    events
+        What was materialized.
+    followers
+        For each asset of the events the one that follows it; each is asked once.
+    """
+    partitions: dict[dg.AssetKey, set[str]] = {}
+    for event in events:
+        partitions.setdefault(followers[event.asset_key], set()).add(event.partition)
+    latest = {
+        follower: instance.get_latest_storage_id_by_partition(
+            follower, dg.DagsterEventType.ASSET_MATERIALIZATION, of_follower
+        )
+        for follower, of_follower in partitions.items()
+    }
+    return [
+        event
+        for event in events
+        if latest[followers[event.asset_key]].get(event.partition, -1)
+        < event.storage_id
+    ]

@@ -8,6 +8,7 @@ import dagster as dg
 from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import Plan, archived_key, plans, simulation_key
 from archive_assets.defs.partitions import nights
+from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
@@ -36,7 +37,7 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
             f"simulation of {plan.telescope.value}, archived in one transaction."
         ),
         code_version="1",
-        pool="archive",
+        pool=ARCHIVE,
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         op_tags={"dagster/priority": str(-plan.order)},

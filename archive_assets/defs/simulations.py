@@ -12,6 +12,7 @@ from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import Plan, completed_key, plans, simulation_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import night_pictures
+from archive_assets.defs.pools import scheduler_pool, scheduler_slots
 from archive_assets.defs.resources import SimulationsResource
 from archive_assets.defs.tables import visits_schema
 
@@ -19,6 +20,7 @@ __all__ = ["SimulationConfig", "simulation_assets"]
 
 _SANE = "visits_are_sane"
 _OWNERS = ["team:survey-scheduling"]
+_SLOTS = scheduler_slots()
 _RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 
 
@@ -52,7 +54,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         tags={"telescope": plan.telescope.value, "variant": plan.variant.name},
         description=f"{plan.variant.label} ({plan.telescope.value}).",
         code_version="1",
-        pool="scheduler",
+        pool=scheduler_pool(plan.order, _SLOTS),
         config_schema=form_schema(SimulationConfig),
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from archive_assets.defs.automation import SENSOR_INTERVAL_S
-from archive_assets.defs.following import is_followed, materialized_since, run_key
+from archive_assets.defs.following import materialized_since, run_key, unfollowed
 from archive_assets.defs.names import NOMINAL, archived_key
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
@@ -32,8 +32,9 @@ def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         dg.RunRequest(
             run_key=run_key("night_visits", [event]), partition_key=event.partition
         )
-        for event in events
-        if not is_followed(context.instance, event, _NIGHT_VISITS)
+        for event in unfollowed(
+            context.instance, events, {archived_key(NOMINAL): _NIGHT_VISITS}
+        )
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 

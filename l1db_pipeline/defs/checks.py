@@ -3,6 +3,7 @@
 import dagster as dg
 
 from archive_assets.defs.checks import check_result
+from archive_assets.defs.pools import L1DB
 from l1db_pipeline.defs.resources import L1dbResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from l1db_pipeline.errors import L1dbError
@@ -15,7 +16,7 @@ _SHOWN = 100
 @dg.asset_check(
     asset=BATCHES_KEY,
     name="store_is_consistent",
-    pool="l1db",
+    pool=L1DB,
     description=(
         "Ledger equals tables, one current version per object, positions and packed "
         "history agree with the rows. Reads the whole database."

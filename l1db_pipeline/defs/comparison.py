@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.pools import L1DB
 from archive_assets.defs.tables import columns_schema, table
 from l1db_pipeline.defs.resources import ReportsResource
 
@@ -44,7 +45,7 @@ class ComparisonConfig(dg.Config):
     code_version="1",
     metadata={"dagster/column_schema": columns_schema(_COLUMNS)},
     config_schema=form_schema(ComparisonConfig),
-    pool="l1db",
+    pool=L1DB,
     description=(
         "The same seeded visits through index modes, history layouts and backends, "
         "with proof that all hold the same content."

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from archive_assets.defs.pools import L1DB
 from archive_assets.defs.tables import table, table_column
 from l1db_pipeline.defs.resources import L1dbResource
 
@@ -20,7 +21,7 @@ __all__ = ["l1db_schema"]
     owners=["team:data-management"],
     code_version="1",
     description="The L1 tables, created once; a second run changes nothing.",
-    pool="l1db",
+    pool=L1DB,
 )
 def l1db_schema(l1db: L1dbResource) -> dg.MaterializeResult[None]:
     """Create every table that the configuration asks for."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
+from archive_assets.defs.pools import L1DB
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
@@ -66,7 +67,7 @@ class WriteBatchesConfig(dg.Config):
     ],
     partitions_def=visits,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool="l1db",
+    pool=L1DB,
     config_schema=form_schema(WriteBatchesConfig),
     retry_policy=dg.RetryPolicy(
         max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL

@@ -1,0 +1,88 @@
+"""Every check fails, and names the fault, when the fault is planted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import psycopg
+from dagster_layer.real_site import NIGHT, Site
+
+from archive_assets.defs.names import archived_key, plans, simulation_key
+
+# a variant with statistics: the first has none, as the original's
+PLAN = next(plan for plan in plans() if plan.variant.statistics)
+ONE_ATTEMPT = {"execution": {"config": {"retries": {"disabled": {}}}}}
+
+
+def _failed(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    return {
+        found.check_name: str(found.description)
+        for found in result.get_asset_check_evaluations()
+        if not found.passed
+    }
+
+
+def _sql(site: Site, statement: str) -> None:
+    with psycopg.connect(**site.connection) as connection:  # type: ignore[arg-type]
+        assert connection.execute(statement.encode()).rowcount
+
+
+def _report(site: Site, **form: Any) -> Mapping[str, str]:
+    config = {"ops": {"l1db__timing_report": {"config": form}}}
+    return _failed(site.run("timing_report", config=config))
+
+
+def test_checks_of_the_l1_database_name_what_was_done_to_it(site: Site) -> None:
+    site.prepare_visits()
+    site.ap()
+
+    slow = _report(site, most_seconds=1e-6)
+    _sql(site, 'DELETE FROM "DiaObjectLast" WHERE "diaObjectId" IN '
+         '(SELECT min("diaObjectId") FROM "DiaObjectLast")')  # fmt: skip
+    without_current = _failed(site.run("verify_l1db"))
+    _sql(site, 'DELETE FROM "DiaSource" WHERE "diaSourceId" IN '
+         '(SELECT min("diaSourceId") FROM "DiaSource")')  # fmt: skip
+    without_source = _failed(site.run("verify_l1db"))
+    _sql(site, 'DELETE FROM "DiaSource"')
+    shrunk = _report(site)
+
+    assert slow.keys() == {"visits_in_time"}
+    assert "one visit in ten takes" in slow["visits_in_time"]
+    assert "DiaObjectLast" in without_current["store_is_consistent"]
+    assert "DiaSource" in without_source["store_is_consistent"]
+    assert "DiaSource has 0 rows, expected" in shrunk["growth_within_model"]
+
+
+def _archive_from_file(site: Site) -> dg.ExecuteInProcessResult:
+    op = "__".join(simulation_key(PLAN).path)
+    form = {"n_nights": 1, "opsim_file": str(site.opsim)}
+    return site.run(
+        "prenight",
+        NIGHT,
+        {"ops": {op: {"config": form}}, **ONE_ATTEMPT},
+        asset_selection=[
+            simulation_key(PLAN),
+            archived_key(PLAN),
+            dg.AssetKey(["archive", "prenight_index"]),
+        ],
+        raise_on_error=False,
+    )
+
+
+def test_checks_of_the_archive_name_what_was_done_to_it(site: Site) -> None:
+    sound = _failed(_archive_from_file(site))
+    _sql(site, "DELETE FROM vsmd.nightly_stats WHERE value_name = 'altitude'")
+    _sql(site, "DELETE FROM vsmd.tags WHERE tag = 'nominal'")
+    robbed = _failed(_archive_from_file(site))
+    (visits,) = (site.folder / "store").rglob("visits.h5")
+    visits.write_bytes(visits.read_bytes()[:-1])
+    changed = _archive_from_file(site)
+
+    assert not sound
+    assert robbed == {
+        "statistics_present": "no statistics of altitude",
+        "lists_nominal": robbed["lists_nominal"],
+    }
+    assert "is tagged prenight, ideal, nominal" in robbed["lists_nominal"]
+    assert "hashes_hold" in _failed(changed)
+    assert not changed.success

@@ -1,0 +1,114 @@
+"""Visits as partitions: one failed visit retried alone, old ones pruned, one writer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+import yaml
+from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, N_VISITS, NIGHT, Site
+
+from archive_assets.defs.pools import L1DB, scheduler_pool, scheduler_slots
+from l1db_pipeline import definitions as l1db
+from l1db_pipeline.defs.partitions import VISITS_NAME
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_ATTEMPT = {"execution": {"config": {"retries": {"disabled": {}}}}}
+# an error of the database while the third visit is stored
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the disk is full'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON "L1DbProtoVisits"
+FOR EACH ROW WHEN (NEW."visitId" % 100000 = 3) EXECUTE FUNCTION refuse();
+"""
+
+
+def _visit(number: int) -> str:
+    return f"{NIGHT.replace('-', '')}-{number:05d}"
+
+
+def _stored(site: Site) -> int:
+    with site.resources["l1db"].open() as store:
+        assert not store.verify()
+        return int(store.row_counts()["L1DbProtoVisits"])
+
+
+def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(site: Site) -> None:
+    site.prepare_visits()
+    with psycopg.connect(**site.connection) as connection:  # type: ignore[arg-type]
+        connection.execute(REFUSE.encode())
+
+    failed = site.run(
+        "ap_prototype",
+        config=FEW_TRANSIENTS | ONE_ATTEMPT,
+        tags=site.visit_tags(),
+        raise_on_error=False,
+    )
+    after_failure = _stored(site)
+    with psycopg.connect(**site.connection) as connection:  # type: ignore[arg-type]
+        connection.execute('DROP TRIGGER refuse ON "L1DbProtoVisits"')
+    alone = site.run("ap_prototype", _visit(3), FEW_TRANSIENTS)
+    after_retry = _stored(site)
+    site.ap()
+
+    batches = alone.asset_materializations_for_node("l1db_write_batches")
+    assert not failed.success
+    assert [event.partition for event in batches] == [_visit(3)]
+    assert (after_failure, after_retry, _stored(site)) == (2, 3, N_VISITS)
+
+
+def test_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
+    site.run("nominal_night", NIGHT, site.from_file())
+    site.instance.add_dynamic_partitions(
+        VISITS_NAME, ["20261007-00009", "20261009-00001"]
+    )
+    keep = {"l1db__night_visits": {"config": {"keep_nights": 2}}}
+
+    site.run("night_visits", NIGHT, {"ops": FEW_SOURCES["ops"] | keep})
+
+    kept = site.instance.get_dynamic_partitions(VISITS_NAME)
+    ours = [_visit(number) for number in range(1, N_VISITS + 1)]
+    assert sorted(kept) == ["20261009-00001", *ours]
+
+
+@pytest.fixture(params=["dagster.yaml", "deploy/dagster-production.yaml"])
+def pooled_instance(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[dg.DagsterInstance]:
+    """An instance in files with the concurrency of ours."""
+    settings = yaml.safe_load((ROOT / str(request.param)).read_text())
+    concurrency = {"concurrency": settings["concurrency"]}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=concurrency) as made:
+        yield made
+
+
+def test_one_step_at_a_time_writes_whoever_launched_it(
+    pooled_instance: dg.DagsterInstance,
+) -> None:
+    storage = pooled_instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default(L1DB)
+
+    claims = [
+        storage.claim_concurrency_slot(L1DB, run_id, "step").is_claimed
+        for run_id in ("launched_by_a_sensor", "launched_by_hand")
+    ]
+
+    assert claims == [True, False]
+
+
+@pytest.mark.parametrize(
+    "op", ["l1db__schema", "l1db_write_batches", "l1db__nightly_merge"]
+)
+def test_whatever_writes_to_the_l1_database_is_in_its_pool(op: str) -> None:
+    found = l1db.defs.resolve_implicit_global_asset_job_def().graph.node_named(op)
+
+    assert found.definition.pool == L1DB
+
+
+def test_simulations_take_turns_in_as_many_pools_as_the_memory_allows() -> None:
+    pools = [scheduler_pool(order, 3) for order in range(4)]
+
+    assert pools == ["scheduler_0", "scheduler_1", "scheduler_2", "scheduler_0"]
+    assert scheduler_slots({"SCHEDULER_SLOTS": "5"}) == 5
+    assert scheduler_slots({}) >= 1
