@@ -2,28 +2,33 @@
 
 Everything runs on a PostgreSQL of its own in a temporary folder. Exits with 1 if a
 figure is over its limit (issue 7). CPU seconds are those of this process and its
-children; the page is asked of the real GraphQL schema, as the web server does.
+children; the page is asked of a real web server.
 """
 
 import argparse
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
+import psycopg
+import requests
 
 from l1db_pipeline.services import environment, start_services
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
-  ... on AssetNode { partitionKeys } } }"""
+  ... on AssetNode { partitionKeys assetPartitionStatuses { __typename
+    ... on DefaultPartitionStatuses {
+      materializedPartitions failedPartitions } } } } }"""
 
 
 def figure(name: str, unit: str, ours: float, limit: float) -> bool:
@@ -92,19 +97,40 @@ def event_cpu_ms(instance: dg.DagsterInstance, n_visits: int) -> float:
     return spent / n_visits * 1e3
 
 
+def _repeat_events(night: str, n_nights: int) -> None:
+    """Repeat the events of a night for those after it, the followers' at the end."""
+    url = os.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            """
+            INSERT INTO event_logs
+              (run_id, event, dagster_event_type, timestamp, step_key, asset_key,
+               partition)
+            SELECT run_id, replace(event, %(night)s::text, day), dagster_event_type,
+                   timestamp, step_key, asset_key, day
+            FROM event_logs,
+              (SELECT to_char(%(night)s::date + n, 'YYYY-MM-DD') AS day, n
+               FROM generate_series(1, %(n)s - 1) AS n) AS nights
+            WHERE partition = %(night)s::text
+            ORDER BY asset_key LIKE '%%prenight_index%%', n
+            """,
+            {"night": night, "n": n_nights},
+        )
+
+
 def tick_s(instance: dg.DagsterInstance, n_sequences: int) -> tuple[float, float]:
     """Return the wall time of a sensor's tick with a good and with a lost cursor."""
     from archive_assets import definitions  # noqa: PLC0415 - after the environment is set
     from archive_assets.defs.names import archived_key, plans  # noqa: PLC0415 - as above
     from archive_assets.defs.partitions import nights  # noqa: PLC0415 - as above
 
-    keys = nights.get_partition_keys()
-    for number in range(n_sequences):
-        plan = plans()[number % len(plans())]
-        night = keys[number // len(plans()) % len(keys)]
+    first = nights.get_first_partition_key()
+    index = dg.AssetKey(["archive", "prenight_index"])
+    for key in (*map(archived_key, plans()), index):  # the followers come last
         instance.report_runless_asset_event(
-            dg.AssetMaterialization(archived_key(plan), partition=night)
+            dg.AssetMaterialization(key, partition=first)
         )
+    _repeat_events(str(first), n_sequences // len(plans()))
     sensor = definitions.defs.resolve_sensor_def("sequence_archived")
     cursor: str | None = None
     lost = 0.0
@@ -123,30 +149,49 @@ def tick_s(instance: dg.DagsterInstance, n_sequences: int) -> tuple[float, float
         lost, cursor = max(lost, spent), tick.cursor
 
 
+@contextmanager
+def web_server() -> Iterator[str]:
+    """Run a web server with both code locations; give its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = ["-m", "dagster_webserver", "-w", "workspace.yaml", "-p", str(port)]
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            while True:
+                with suppress(requests.ConnectionError):
+                    requests.get(f"{url}/server_info", timeout=10)
+                    break
+                time.sleep(0.2)
+            yield url
+        finally:
+            server.terminate()
+
+
 def page_s(instance: dg.DagsterInstance, n_keys: int) -> float:
     """Return the wall time of the partition keys of the write batches, GraphQL."""
-    from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415 - slow
-    from dagster._core.workspace.load_target import ModuleTarget  # noqa: PLC0415 - slow
-    from dagster_graphql.schema import create_schema  # noqa: PLC0415 - slow
-
     keys = [f"20270{n // 10_000 + 101}-{n % 10_000:05d}" for n in range(n_keys)]
     instance.add_dynamic_partitions("visits", keys)
-    target = ModuleTarget("l1db_pipeline.definitions", None, None, "l1db_pipeline")
-    schema = create_schema()
-    with WorkspaceProcessContext(instance, target) as process:
-        best = float("inf")
-        for _ in range(3):
+    question = {
+        "query": PAGE,
+        "variables": {"key": {"path": ["l1db", "write_batches"]}},
+    }
+    with web_server() as url:
+        times = []
+        for _ in range(4):
             start = time.perf_counter()
-            answer = schema.execute(
-                PAGE,
-                context_value=process.create_request_context(),
-                variable_values={"key": {"path": ["l1db", "write_batches"]}},
-            )
-            best = min(best, time.perf_counter() - start)
-    found = answer.data["assetNodeOrError"].get("partitionKeys", [])
+            answer = requests.post(f"{url}/graphql", json=question, timeout=60)
+            times.append(time.perf_counter() - start)
+    found = answer.json()["data"]["assetNodeOrError"].get("partitionKeys", [])
     if len(found) < n_keys:
         raise SystemExit(f"the page has {len(found)} of {n_keys} keys")
-    return best
+    return min(times[1:])  # the first asks for what later ones find in memory
 
 
 def main() -> int:

@@ -14,7 +14,6 @@ from l1db_pipeline import definitions as l1db
 from l1db_pipeline.defs.partitions import VISITS_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
-ONE_ATTEMPT = {"execution": {"config": {"retries": {"disabled": {}}}}}
 # an error of the database while the third visit is stored
 REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -34,14 +33,17 @@ def _stored(site: Site) -> int:
         return int(store.row_counts()["L1DbProtoVisits"])
 
 
-def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(site: Site) -> None:
+def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0.0)
     site.prepare_visits()
     with psycopg.connect(**site.connection) as connection:  # type: ignore[arg-type]
         connection.execute(REFUSE.encode())
 
     failed = site.run(
         "ap_prototype",
-        config=FEW_TRANSIENTS | ONE_ATTEMPT,
+        config=FEW_TRANSIENTS,
         tags=site.visit_tags(),
         raise_on_error=False,
     )
