@@ -135,7 +135,7 @@ def test_content_in_the_trash_is_archived_anew(
     second = add(vsarch, store, opsim)
 
     assert second.uuid != first.uuid
-    with pytest.raises(ValueError, match="already exists"):
+    with pytest.raises(ValueError, match="archived again as"):
         vsarch.restore(first.uuid)
 
 
