@@ -79,8 +79,9 @@ def variants_figure(sequences: Mapping[str, pd.DataFrame], day_obs: date) -> Fig
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(), handles, loc="outside lower right", ncols=6, frameon=False
-    )
+        handles.values(), handles, loc="outside lower left", ncols=6,
+        frameon=False, markerscale=3,
+    )  # fmt: skip
     return figure
 
 
