@@ -1,6 +1,7 @@
 """Any sequence of visits leaves a database that answers as the reference in memory."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from l1db_pipeline.config import History, ObjectIndex
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.memory import MemoryL1Store
+from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 IDS = np.arange(1, 13)
@@ -107,11 +109,19 @@ def _answers(store: L1Store) -> list[object]:
     ]
 
 
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
+def database(request: pytest.FixtureRequest) -> Iterator[SqlL1Store]:
+    """A store in memory: what a file adds, ``test_l1_store`` tests."""
+    options: Options = request.param
+    with closing(open_store(options.config("sqlite://"))) as store:
+        store.create_schema()
+        yield store
+
+
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
 @settings(
-    max_examples=1,
-    derandomize=True,  # the same examples at each run; raise both to search for more
+    max_examples=12,
+    derandomize=True,  # the same examples at each run; change both to search for more
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -123,11 +133,8 @@ def _answers(store: L1Store) -> list[object]:
 )
 @given(sequence=st.lists(visits, max_size=6))
 def test_a_database_answers_as_the_reference_does(
-    open_stores: Callable[[Options], SqlL1Store],
-    options: Options,
-    sequence: list[Visit],
+    database: SqlL1Store, sequence: list[Visit]
 ) -> None:
-    database = open_stores(options)
     empty_store(database)
     reference = MemoryL1Store(database.config)
 
