@@ -3,15 +3,18 @@
 import logging
 import resource
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 __all__ = ["TABLE_ROWS_STEP", "StepTiming", "Timings"]
 
 TABLE_ROWS_STEP = "{table} rows"
 """Name of the step that keeps rows and bytes of a table in the timings table."""
 
+_KEPT = 10_000  # steps; a visit has some 15, each of its tiles as many
 _log = logging.getLogger("timer")
 
 
@@ -35,14 +38,21 @@ def _cpu_s() -> tuple[float, float]:
 
 @dataclass(slots=True)
 class Timings:
-    """Collects the steps of a run, in the order in which they end.
+    """Collects the steps of a run, in the order in which they end, the latest of them.
 
     Each step is also logged on logger ``timer`` in the original's format,
     ``<name>: real=%.3f user=%.3f sys=%.3f``.
     """
 
     prefix: str = ""
-    steps: list[StepTiming] = field(default_factory=list)
+    steps: deque[StepTiming] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    n_ended: int = 0
+    """How many steps have ended, those that are no longer kept included."""
+
+    def since(self, n_ended: int) -> tuple[StepTiming, ...]:
+        """Return the steps that ended after so many others."""
+        n_new = min(self.n_ended - n_ended, len(self.steps))
+        return tuple(islice(self.steps, len(self.steps) - n_new, None))
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepTiming]:
@@ -61,6 +71,7 @@ class Timings:
             timing.user_s += user_end - user
             timing.sys_s += system_end - system
             self.steps.append(timing)
+            self.n_ended += 1
             _log.info(
                 "%s%s: real=%.3f user=%.3f sys=%.3f",
                 self.prefix,

@@ -234,7 +234,7 @@ def prepare_visit(
     ``detections`` are those of the whole visit, also for a tile: an object that
     another tile detects is not measured by forced photometry in this one.
     """
-    first_step = len(store.timings.steps)
+    first_step = store.timings.n_ended
     store.timings.prefix = area.prefix
     time = as_utc64(visit.time)
     detections = detections.take(field_of_view(visit).contains(detections.xyz))
@@ -274,14 +274,14 @@ def prepare_visit(
         n_forced_sources_found=n_forced,
         n_objects=len(records.objects),
         n_sources=len(records.sources),
-        steps=tuple(store.timings.steps[first_step:]),
+        steps=store.timings.since(first_step),
     )
     return PreparedVisit(key=key, area=area, records=records, summary=summary)
 
 
 def store_prepared(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
     """Store what `prepare_visit` made, in one transaction; return its summary."""
-    first_step = len(store.timings.steps)
+    first_step = store.timings.n_ended
     prefix = store.timings.prefix = prepared.area.prefix
     records = prepared.records
     with store.timings.step("L1-store") as step:
@@ -292,7 +292,7 @@ def store_prepared(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
         step.n_rows = sum(
             map(len, (records.objects, records.sources, records.forced_sources))
         )
-    steps = (*prepared.summary.steps, *store.timings.steps[first_step:])
+    steps = (*prepared.summary.steps, *store.timings.since(first_step))
     return replace(prepared.summary, outcome=outcome, steps=steps)
 
 
@@ -300,12 +300,12 @@ def _read_known(
     store: L1Store, visit: Visit, area: Area, *, replay: bool
 ) -> tuple[int, Catalog, Catalog]:
     """Return the rows that the database found, objects with and without the margin."""
-    first_step = len(store.timings.steps)
+    first_step = store.timings.n_ended
     before = visit.time - timedelta(microseconds=1) if replay else None
     around = store.read_objects(area.region, at=before)
     # a database gives rows in any order; what we make of them has but one
     around = around.take(np.argsort(around["diaObjectId"], kind="stable"))
-    rows = [s.n_rows for s in store.timings.steps[first_step:] if s.n_rows is not None]
+    rows = [s.n_rows for s in store.timings.since(first_step) if s.n_rows is not None]
     found = max(len(around), sum(rows))
     _log.info("%sdatabase found %d objects", area.prefix, found)
     inside = area.contains(radec_to_xyz(around["ra"], around["decl"]))
