@@ -1,23 +1,28 @@
 # ruff: noqa: DTZ001  # times of the original's records are naive, UTC
 import logging
 import multiprocessing
-import secrets
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import psycopg
 import pytest
-from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
+from l1db.original_records import (
+    FIELD,
+    MODES,
+    T0,
+    Open,
+    a_forced_source,
+    a_source,
+    an_object,
+    htm_of,
+    store_a_visit,
+)
+from lsst.sphgeom import Angle, Circle, Region, UnitVector3d
 
 from l1db_pipeline.config import L1dbConfig
-from l1db_pipeline.errors import ConfigError, L1dbError, VisitConflictError
-from l1db_pipeline.htm import htm_index, radec_to_xyz
+from l1db_pipeline.errors import ConfigError, VisitConflictError
 from l1db_pipeline.l1db import (
-    DiaForcedSource,
     DiaObject,
     DiaObject_short,
     DiaSource,
@@ -27,75 +32,6 @@ from l1db_pipeline.l1db import (
 )
 from l1db_pipeline.records import RecordError
 from l1db_pipeline.store.open import open_store
-
-T0 = datetime(2026, 1, 1, 3)
-FIELD = Circle(UnitVector3d(LonLat.fromDegrees(10, -20)), Angle.fromDegrees(1.75))
-MODES = ("baseline", "htm20_id_iov", "last_object_table")
-
-Open = Callable[..., L1db]
-
-
-def _object(number: int, time: datetime, decl: float = -20.0) -> DiaObject:
-    ra = 10 + number / 1000
-    return DiaObject(
-        number, time, None, time, ra, decl, *[0.0] * 15, 0, 0, _htm(ra, decl)
-    )
-
-
-def _source(number: int, visit: int, decl: float = -20.0) -> DiaSource:
-    ra = 10 + number / 1000
-    return DiaSource(
-        visit * 1000 + number, visit, number, 0, 0.0, ra, 0.0, decl, *[0.0] * 9, 5.0,
-        0, _htm(ra, decl),
-    )  # fmt: skip
-
-
-def _forced(number: int, visit: int) -> DiaForcedSource:
-    return DiaForcedSource(number, visit, 1.5, None, 0.0, 0.0, 0)
-
-
-def _htm(ra: float, decl: float) -> int:
-    return int(htm_index(radec_to_xyz(np.array([ra]), np.array([decl])))[0])
-
-
-def _visit(database: L1db, visit: int, time: datetime, n_objects: int = 3) -> None:
-    """Do what the original's ap_proto does for a visit."""
-    numbers = range(1, n_objects + 1)
-    database.storeDiaObjects([_object(n, time) for n in numbers], time)
-    database.storeDiaSources([_source(n, visit) for n in numbers])
-    database.storeDiaForcedSources([_forced(n, visit) for n in numbers])
-    database.saveVisit(visit, time)
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("database", marks=pytest.mark.postgresql),
-        pytest.param("mariadb", marks=pytest.mark.mariadb),
-    ]
-)
-def open_l1db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Open one database, made at the first call, with options of the INI file."""
-    url = (
-        f"sqlite:///{tmp_path}/l1.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue(f"{request.param}_url")
-    )
-    prefix = f"p{secrets.token_hex(4)}_" if request.param == "mariadb" else ""
-    opened = []
-
-    def open_it(**options: object) -> L1db:
-        options = {"prefix": prefix, **options}
-        file = tmp_path / "l1db.cfg"
-        lines = "\n".join(f"{name} = {value}" for name, value in options.items())
-        file.write_text(f"[database]\nurl = {url}\n[l1db]\n{lines}\n")
-        opened.append(L1db(str(file)))
-        opened[-1].makeSchema()
-        return opened[-1]
-
-    yield open_it
-    for database in opened:
-        database.close()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -110,11 +46,13 @@ def test_a_visit_is_read_as_it_was_stored(
         read_forced_sources_months=12,
     )
 
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     found = sorted(database.getDiaObjects(FIELD))
     assert found == [
-        DiaObject_short(n, T0, 10 + n / 1000, -20.0, 0, 0, 0, _htm(10 + n / 1000, -20))
+        DiaObject_short(
+            n, T0, 10 + n / 1000, -20.0, 0, 0, 0, htm_of(10 + n / 1000, -20)
+        )
         for n in (1, 2, 3)
     ]
     sources = sorted(database.getDiaSources(FIELD, found))
@@ -122,9 +60,11 @@ def test_a_visit_is_read_as_it_was_stored(
     assert [
         DiaSource(*(getattr(source, name) for name in DiaSource._fields))
         for source in sources
-    ] == [_source(n, 1) for n in (1, 2, 3)]
+    ] == [a_source(n, 1) for n in (1, 2, 3)]
     assert {source.psFlux for source in sources} == {None}
-    assert sorted(database.getDiaFSources(found)) == [_forced(n, 1) for n in (1, 2, 3)]
+    assert sorted(database.getDiaFSources(found)) == [
+        a_forced_source(n, 1) for n in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -133,10 +73,10 @@ def test_the_last_version_is_read(open_l1db: Open, mode: str, nightly: int) -> N
     database = open_l1db(dia_object_index=mode, dia_object_nightly=nightly)
     later = T0 + timedelta(seconds=45)
 
-    _visit(database, 1, T0, 2)
-    _visit(database, 2, later, 1)
+    store_a_visit(database, 1, T0, 2)
+    store_a_visit(database, 2, later, 1)
     database.dailyJob()
-    _visit(database, 3, later + timedelta(seconds=45), 1)
+    store_a_visit(database, 3, later + timedelta(seconds=45), 1)
 
     times = [o.lastNonForcedSource for o in sorted(database.getDiaObjects(FIELD))]
     assert times == [later + timedelta(seconds=45), T0]
@@ -157,8 +97,8 @@ def test_what_the_original_calls_store_keeps_every_invariant(
 ) -> None:
     database = open_l1db(dia_object_index=mode, history=history)
 
-    _visit(database, 2, T0 + timedelta(seconds=45), 2)
-    _visit(database, 1, T0, 3)
+    store_a_visit(database, 2, T0 + timedelta(seconds=45), 2)
+    store_a_visit(database, 1, T0, 3)
     database.saveVisit(3, T0 + timedelta(seconds=90))
 
     with closing(open_store(L1dbConfig.from_ini(tmp_path / "l1db.cfg"))) as store:
@@ -170,7 +110,7 @@ def test_full_objects_are_read_if_the_configuration_says_so(
     open_l1db: Open, mode: str
 ) -> None:
     database = open_l1db(dia_object_index=mode, read_full_objects=1)
-    objects = [_object(1, T0)._replace(pmRa=2.5)]
+    objects = [an_object(1, T0)._replace(pmRa=2.5)]
 
     database.storeDiaObjects(objects, T0)
 
@@ -187,7 +127,7 @@ def test_months_limit_the_history(open_l1db: Open, select: str, history: str) ->
         read_forced_sources_months=1,
     )
     for visit, days in enumerate((0, 35, 70, 100), start=1):
-        _visit(database, visit, T0 + timedelta(days=days), 1)
+        store_a_visit(database, visit, T0 + timedelta(days=days), 1)
 
     objects = database.getDiaObjects(FIELD)
 
@@ -197,7 +137,7 @@ def test_months_limit_the_history(open_l1db: Open, select: str, history: str) ->
 
 def test_no_months_read_no_history(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
     objects = database.getDiaObjects(FIELD)
 
     assert objects
@@ -207,7 +147,7 @@ def test_no_months_read_no_history(open_l1db: Open) -> None:
 
 def test_no_objects_have_no_history(open_l1db: Open) -> None:
     database = open_l1db(read_sources_months=12, read_forced_sources_months=12)
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     assert database.getDiaSources(FIELD, []) == []
     assert database.getDiaFSources([]) == []
@@ -215,7 +155,7 @@ def test_no_objects_have_no_history(open_l1db: Open) -> None:
 
 def test_sources_are_chosen_by_region_or_by_object(open_l1db: Open) -> None:
     by_oid = open_l1db(read_sources_months=12, source_select="by-oid")
-    _visit(by_oid, 1, T0)
+    store_a_visit(by_oid, 1, T0)
     objects = sorted(by_oid.getDiaObjects(FIELD))[:1]
     by_fov = open_l1db(read_sources_months=12, source_select="by-fov")
 
@@ -233,8 +173,8 @@ def test_the_last_visit_is_told_with_the_largest_ids(
 ) -> None:
     database = open_l1db(dia_object_nightly=nightly)
 
-    _visit(database, 1, T0, 4)
-    _visit(database, 2, T0 + timedelta(seconds=45), 2)
+    store_a_visit(database, 1, T0, 4)
+    store_a_visit(database, 2, T0 + timedelta(seconds=45), 2)
 
     assert database.lastVisit() == Visit(2, T0 + timedelta(seconds=45), 4, 2002)
 
@@ -260,20 +200,20 @@ def test_naive_times_are_utc_whatever_the_zone_of_others(open_l1db: Open) -> Non
 
 def test_a_call_that_is_repeated_stores_nothing_again(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
     before = database.tableRowCount()
 
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     assert database.tableRowCount() == before
 
 
 def test_other_content_under_the_same_ids_is_a_conflict(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     with pytest.raises(VisitConflictError, match="already stored with other content"):
-        database.storeDiaObjects([_object(n, T0, -21) for n in (1, 2, 3)], T0)
+        database.storeDiaObjects([an_object(n, T0, -21) for n in (1, 2, 3)], T0)
     with pytest.raises(VisitConflictError, match="visit 1 "):
         database.saveVisit(1, T0 + timedelta(seconds=1))
 
@@ -284,8 +224,8 @@ def test_parts_of_a_visit_may_come_in_batches(open_l1db: Open) -> None:
     database = open_l1db(read_sources_months=1)
 
     for number in (1, 2):
-        database.storeDiaObjects([_object(number, T0)], T0)
-        database.storeDiaSources([_source(number, 1)])
+        database.storeDiaObjects([an_object(number, T0)], T0)
+        database.storeDiaSources([a_source(number, 1)])
     database.saveVisit(1, T0)
 
     assert len(database.getDiaObjects(FIELD)) == 2
@@ -294,8 +234,8 @@ def test_parts_of_a_visit_may_come_in_batches(open_l1db: Open) -> None:
 
 def test_sources_alone_are_of_the_time_that_they_tell(open_l1db: Open) -> None:
     database = open_l1db(read_sources_months=1)
-    _visit(database, 1, T0, 1)
-    late = _source(2, 2)._replace(diaObjectId=1, midPointTai=61_200.0)  # 2026-06-09
+    store_a_visit(database, 1, T0, 1)
+    late = a_source(2, 2)._replace(diaObjectId=1, midPointTai=61_200.0)  # 2026-06-09
 
     database.storeDiaSources([late])
     database.saveVisit(2, datetime(2026, 6, 9))
@@ -311,7 +251,7 @@ def test_explain_logs_the_plans_of_every_method(
     database = open_l1db(
         dia_object_index=mode, read_sources_months=1, read_forced_sources_months=1
     )
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
     objects = database.getDiaObjects(FIELD)
     time = T0 + timedelta(seconds=45)
     told = {}
@@ -320,13 +260,13 @@ def test_explain_logs_the_plans_of_every_method(
         "getDiaSources": lambda: database.getDiaSources(FIELD, objects, explain=True),
         "getDiaFSources": lambda: database.getDiaFSources(objects, explain=True),
         "storeDiaObjects": lambda: database.storeDiaObjects(
-            [_object(1, time)], time, explain=True
+            [an_object(1, time)], time, explain=True
         ),
         "storeDiaSources": lambda: database.storeDiaSources(
-            [_source(1, 2)], explain=True
+            [a_source(1, 2)], explain=True
         ),
         "storeDiaForcedSources": lambda: database.storeDiaForcedSources(
-            [_forced(1, 2)], explain=True
+            [a_forced_source(1, 2)], explain=True
         ),
     }.items():
         caplog.clear()
@@ -344,8 +284,8 @@ def test_explain_logs_the_plans_of_every_method(
 @pytest.mark.parametrize(
     "record",
     [
-        _object(1, T0 + timedelta(seconds=1)),
-        _object(1, T0)._replace(validityEnd=T0 + timedelta(days=1)),
+        an_object(1, T0 + timedelta(seconds=1)),
+        an_object(1, T0)._replace(validityEnd=T0 + timedelta(days=1)),
     ],
     ids=["other time", "closed"],
 )
@@ -358,7 +298,7 @@ def test_versions_must_be_open_from_the_visit_on(
 
 def test_drop_empties_the_tables(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     database.makeSchema(drop=True)
 
@@ -377,68 +317,14 @@ def test_the_configuration_is_logged(
     assert "    object_last_replace: True" in caplog.messages
 
 
-@pytest.fixture
-def apdb() -> dict[str, object]:
-    """Options that ask for today's APDB schema through the column map."""
-    try:
-        spec = find_spec("lsst.sdm.schemas")
-    except ModuleNotFoundError:
-        spec = None
-    folders = (spec and spec.submodule_search_locations) or ()
-    files = [Path(folder) / "apdb.yaml" for folder in folders]
-    if not files:
-        pytest.skip("lsst-sdm-schemas is not installed")
-    column_map = Path(__file__).parents[2] / "cfg" / "apdb_column_map.yaml"
-    return {"schema_file": files[0], "column_map": column_map}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_schema_of_today_serves_the_original_class(
-    open_l1db: Open, apdb: dict[str, object], mode: str
-) -> None:
-    database = open_l1db(
-        dia_object_index=mode,
-        read_sources_months=1,
-        read_forced_sources_months=1,
-        **apdb,
-    )
-    later = T0 + timedelta(seconds=45, microseconds=1)
-
-    _visit(database, 1, T0)
-    _visit(database, 2, later, 2)
-
-    objects = sorted(database.getDiaObjects(FIELD))
-    assert [o.lastNonForcedSource for o in objects] == [later, later, T0]
-    assert [o.decl for o in objects] == [-20.0] * 3
-    sources = sorted(database.getDiaSources(FIELD, objects))
-    assert [s.ccdVisitId for s in sources] == [1, 1, 1, 2, 2]
-    assert {(s.snr, s.prv_procOrder) for s in sources} == {(5.0, None)}
-    forced = database.getDiaFSources(objects)
-    assert {(f.psFlux, f.psFluxSigma, f.x) for f in forced} == {(1.5, None, None)}
-    assert database.lastVisit() == Visit(2, later, 3, 2002)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_full_objects_of_the_schema_of_today_are_read(
-    open_l1db: Open, apdb: dict[str, object], mode: str
-) -> None:
-    database = open_l1db(dia_object_index=mode, read_full_objects=1, **apdb)
-    _visit(database, 1, T0, 1)
-
-    (found,) = database.getDiaObjects(FIELD)
-
-    assert found.validityStart == T0
-    assert (found.validityEnd, found.pmRa) == (None, None)
-
-
 def _store_in_child(database: L1db) -> None:
     time = T0 + timedelta(seconds=45)
-    database.storeDiaObjects([_object(9, time)], time)
+    database.storeDiaObjects([an_object(9, time)], time)
 
 
 def test_a_fork_has_a_connection_of_its_own(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
     fork = multiprocessing.get_context("fork")
 
     child = fork.Process(target=_store_in_child, args=(database,))
@@ -451,7 +337,7 @@ def test_a_fork_has_a_connection_of_its_own(open_l1db: Open) -> None:
 
 def test_a_closed_database_opens_again(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
 
     database.close()
 
@@ -467,63 +353,10 @@ def test_a_configuration_that_is_wrong_is_refused(tmp_path: Path) -> None:
 
 def test_an_unused_region_reads_nothing(open_l1db: Open) -> None:
     database = open_l1db()
-    _visit(database, 1, T0)
+    store_a_visit(database, 1, T0)
     elsewhere: Region = Circle(UnitVector3d(0, 0, 1), Angle.fromDegrees(1))
 
     assert database.getDiaObjects(elsewhere) == []
-
-
-@pytest.mark.parametrize(
-    ("objects", "message"),
-    [
-        ([_object(1, T0), _object(1, T0)], "diaObjectId 1 comes twice"),
-        ([_object(1, T0)._replace(ra=float("nan"))], "nan in row 1 is no position"),
-        ([_object(1, T0)._replace(ra=360.0)], "360.0 in row 1 is no position"),
-        ([_object(1, T0)._replace(decl=-90.5)], "-90.5 in row 1 is no position"),
-        ([_object(1, T0)._replace(diaObjectId=None)], "diaObjectId: NULL in rows 1"),
-        ([_object(1, T0)._replace(htmId20=7)], "7 in row 1 is no HTM id of level 20"),
-        ([_object(1, T0)._replace(flags="x")], "flags = 'x' is no long"),
-        ([_source(1, 1)], "no attribute 'validityStart'"),
-    ],
-)
-def test_wrong_objects_are_refused_and_nothing_is_stored(
-    tmp_path: Path, objects: list[DiaObject], message: str
-) -> None:
-    (tmp_path / "l1db.cfg").write_text(
-        f"[database]\nurl = sqlite:///{tmp_path}/l1.db\n"
-    )
-    with L1db(tmp_path / "l1db.cfg") as database:
-        database.makeSchema()
-
-        with pytest.raises(L1dbError, match=message):
-            database.storeDiaObjects([_object(5, T0), *objects], T0)
-
-        assert set(database.tableRowCount().values()) == {0}
-
-
-@pytest.mark.parametrize(
-    ("sources", "message"),
-    [
-        ([_source(9, 1)], "no object 9 is in the visit or stored"),
-        ([_source(1, 1), _source(1, 1)], "diaSourceId 1001 comes twice"),
-        ([_source(1, 1)._replace(decl=91.0)], "91.0 in row 0 is no position"),
-        ([_forced(1, 1)], "no attribute 'diaSourceId'"),
-    ],
-)
-def test_wrong_sources_are_refused_and_nothing_is_stored(
-    tmp_path: Path, sources: list[DiaSource], message: str
-) -> None:
-    (tmp_path / "l1db.cfg").write_text(
-        f"[database]\nurl = sqlite:///{tmp_path}/l1.db\n"
-    )
-    with L1db(tmp_path / "l1db.cfg") as database:
-        database.makeSchema()
-        database.storeDiaObjects([_object(1, T0)], T0)
-
-        with pytest.raises(L1dbError, match=message):
-            database.storeDiaSources(sources)
-
-        assert database.tableRowCount()["DiaSource"] == 0
 
 
 @pytest.mark.postgresql
@@ -535,7 +368,7 @@ def test_prefix_and_schema_name_the_tables_and_floats_have_four_bytes(
     )
     with L1db(tmp_path / "l1db.cfg") as database:
         database.makeSchema()
-        _visit(database, 1, T0)
+        store_a_visit(database, 1, T0)
         n_objects = len(database.getDiaObjects(FIELD))
 
     with psycopg.connect(database_dsn) as connection:
