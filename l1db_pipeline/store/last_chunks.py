@@ -246,7 +246,8 @@ class LastChunks(CurrentObjects):
         if not others:
             return rows, homes
         every = [rows.take(stays), *others]
-        names = list(dict.fromkeys(name for part in every for name in part.names))
+        present = {name for part in every for name in part.names}
+        names = [name for name in self._current.names if name in present]
         merged = self._concat(every, names)
         pixels_of = np.concatenate([homes[stays], *other_homes])
         order = np.lexsort((merged["diaObjectId"], pixels_of))
