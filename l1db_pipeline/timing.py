@@ -14,7 +14,7 @@ __all__ = ["TABLE_ROWS_STEP", "StepTiming", "Timings"]
 TABLE_ROWS_STEP = "{table} rows"
 """Name of the step that keeps rows and bytes of a table in the timings table."""
 
-_KEPT = 10_000  # steps; a visit has some 15, each of its tiles as many
+_KEPT = 4_000  # steps; a visit has some 15, each of its tiles as many
 _log = logging.getLogger("timer")
 
 
