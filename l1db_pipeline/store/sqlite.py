@@ -36,7 +36,7 @@ _BUSY_TIMEOUT_S = 60.0
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA cache_size = -65536",  # KiB
+    "PRAGMA cache_size = -16384",  # KiB; what it lacks, the system has in memory
     "PRAGMA temp_store = MEMORY",
 )
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
