@@ -15,8 +15,8 @@ __all__ = ["check_request"]
 _MOST_NIGHTS = 400
 
 
-def check_request(request: SimulationRequest) -> None:
-    """Check nights, parent and site data.
+def check_request(request: SimulationRequest, *, with_site_data: bool = True) -> None:
+    """Check nights, parent and, unless the driver brings its own, site data.
 
     Raises
     ------
@@ -38,12 +38,13 @@ def check_request(request: SimulationRequest) -> None:
             f"{request.survey_start_day_obs}"
         )
     _check_parent(request)
-    check_site_data(
-        request.site_data,
-        request.first_day_obs,
-        request.n_nights,
-        models=request.variant.observatory.site_models,
-    )
+    if with_site_data:
+        check_site_data(
+            request.site_data,
+            request.first_day_obs,
+            request.n_nights,
+            models=request.variant.observatory.site_models,
+        )
 
 
 def _check_parent(request: SimulationRequest) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from archive_assets.simulation import (
     ParentVisits,
     Progress,
-    SimulationDriver,
     SimulationRequest,
     Telescope,
     Variant,
@@ -68,7 +67,7 @@ class NightlySimulation:
             parent=None if self.opsim_file is not None else self.parent,
         )
 
-    def driver(self) -> SimulationDriver | None:
+    def driver(self) -> ExternalCommandDriver | None:
         """Return who simulates, `None` for rubin_scheduler."""
         return ExternalCommandDriver(self.command) if self.command else None
 
@@ -111,7 +110,8 @@ def simulate_into_outbox(work: NightlySimulation) -> tuple[FinishedSimulation, b
     request = work.request()
     if work.opsim_file is not None:
         return _from_file(work, request, work.opsim_file), True
-    if work.synthesize:
+    driver = work.driver()
+    if work.synthesize and (driver is None or driver.takes_site_data):
         ensure_site_data(work.site_data, work.first_day_obs, work.n_nights, work.report)
     found = find_finished(
         work.outbox, work.telescope.value, work.first_day_obs, work.variant.name
@@ -119,7 +119,7 @@ def simulate_into_outbox(work: NightlySimulation) -> tuple[FinishedSimulation, b
     digest = request_digest(request, None)
     if found is not None and found.request_digest == digest and not work.again:
         return found, False
-    result = simulate(request, work.driver(), on_progress=_progress_lines(work.report))
+    result = simulate(request, driver, on_progress=_progress_lines(work.report))
     return keep_finished(work.outbox, request, result, work.n_nights), True
 
 

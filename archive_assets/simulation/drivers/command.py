@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from archive_assets.simulation import supervised
 from archive_assets.simulation.base import (
@@ -73,6 +74,11 @@ class ExternalCommandDriver:
             raise ValueError("the command is empty")
         self._filled(dict.fromkeys(PLACEHOLDERS, ""))
 
+    @property
+    def takes_site_data(self) -> bool:
+        """Whether the command names the site data; else it brings its own."""
+        return any("{site_data}" in argument for argument in self.command)
+
     def simulate(
         self,
         request: SimulationRequest,
@@ -89,7 +95,7 @@ class ExternalCommandDriver:
         SimulationCancelledError
             If `is_cancelled` said True.
         """
-        check_request(request)
+        check_request(request, with_site_data=self.takes_site_data)
         with running_folder(request.work_folder.resolve(), run_name(request)) as folder:
             command = self._filled(_values(request, folder))
             if shutil.which(command[0], path=os.environ.get("PATH")) is None:
@@ -116,11 +122,17 @@ class ExternalCommandDriver:
             rewards_path=kept / REWARDS_FILE if has_rewards else None,
             log_path=kept / LOG_FILE,
             n_visits=n_visits,
-            provenance={**facts, "command": list(self.command)},
+            provenance={**facts, **self._own_facts()},
             wall_s=end.wall_s,
             cpu_s=end.cpu_s,
             peak_memory_bytes=end.peak_memory_bytes,
         )
+
+    def _own_facts(self) -> dict[str, Any]:
+        own: dict[str, Any] = {"command": list(self.command)}
+        if not self.takes_site_data:
+            own["site_data"] = "of the command"
+        return own
 
     def _filled(self, values: dict[str, str]) -> Sequence[str]:
         try:
