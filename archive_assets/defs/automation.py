@@ -6,18 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from archive_assets.defs.following import (
-    by_partition,
-    materialized_since,
-    run_key,
-    unfollowed,
-)
+from archive_assets.defs.following import materialized_since
 from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
+from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
 
 __all__ = ["schedules", "sensors"]
 
-SENSOR_INTERVAL_S = int(os.environ.get("SENSOR_INTERVAL_S", "30"))
 _INDEX_KEY = dg.AssetKey(["archive", "prenight_index"])
 
 
@@ -44,49 +39,24 @@ def nightly(
     return dg.RunRequest(run_key=f"simulate:{night}", partition_key=night)
 
 
-@dg.sensor(
-    job=archive_job,
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="A simulation is finished: archive it.",
-)
+@sensor(job=archive_job, description="A simulation is finished: archive it.")
 def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the archiving of each finished simulation."""
     archived = {simulation_key(plan): archived_key(plan) for plan in plans()}
-    events, cursor = materialized_since(context.instance, archived, context.cursor)
-    new = unfollowed(context.instance, events, archived)
-    requests = [
-        dg.RunRequest(
-            run_key=run_key("archive", of_night),
-            partition_key=night,
-            asset_selection=[archived[event.asset_key] for event in of_night],
-        )
-        for night, of_night in by_partition(new).items()
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return follow(context, archived, archive_job.name, only_followers=True)
 
 
-@dg.sensor(
+@sensor(
     job=prenight_index_job,
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="A sequence is archived: refresh the index of the nights it covers.",
 )
 def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the index of the nights that new sequences cover."""
     indexed = {archived_key(plan): _INDEX_KEY for plan in plans()}
-    events, cursor = materialized_since(context.instance, indexed, context.cursor)
-    new = unfollowed(context.instance, events, indexed)
-    requests = [
-        dg.RunRequest(run_key=run_key("prenight_index", of_night), partition_key=night)
-        for night, of_night in by_partition(new).items()
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return follow(context, indexed, prenight_index_job.name)
 
 
-@dg.sensor(
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+@sensor(
     description="Report each night's nominal sequence to the log and an end point.",
 )
 def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from archive_assets.defs.automation import SENSOR_INTERVAL_S
-from archive_assets.defs.following import materialized_since, run_key, unfollowed
+from archive_assets.defs.following import materialized_since, run_key
 from archive_assets.defs.names import NOMINAL, archived_key
+from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
     night_visits_job,
@@ -17,32 +17,18 @@ __all__ = ["sensors"]
 _NIGHT_VISITS = dg.AssetKey(["l1db", "night_visits"])
 
 
-@dg.sensor(
+@sensor(
     job=night_visits_job,
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="A night's nominal sequence is archived: register its visits.",
 )
 def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the visits of each archived night."""
-    events, cursor = materialized_since(
-        context.instance, [archived_key(NOMINAL)], context.cursor
-    )
-    requests = [
-        dg.RunRequest(
-            run_key=run_key("night_visits", [event]), partition_key=event.partition
-        )
-        for event in unfollowed(
-            context.instance, events, {archived_key(NOMINAL): _NIGHT_VISITS}
-        )
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+    registered = {archived_key(NOMINAL): _NIGHT_VISITS}
+    return follow(context, registered, night_visits_job.name)
 
 
-@dg.sensor(
+@sensor(
     job=ap_prototype_job,
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="A night's visits are registered: run the AP prototype over them.",
 )
 def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
