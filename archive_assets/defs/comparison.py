@@ -9,6 +9,7 @@ from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import picture
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
+from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import frame_schema, frame_table
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _VARIANTS = [
     owners=["team:survey-scheduling"],
     tags={"telescope": NOMINAL.telescope.value},
     code_version="1",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
     description=(
         "Altitude and airmass of every archived variant of the night side by side, "

@@ -13,6 +13,7 @@ from archive_assets.defs.resources import (
     DataStoreResource,
     SimulationsResource,
 )
+from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import visits_schema
 from archive_assets.simulation import Telescope
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["completed_assets"]
 
-_RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+_RETRIES = patiently(3)
 
 
 def _completed_asset(telescope: Telescope) -> dg.AssetsDefinition:

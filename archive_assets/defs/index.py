@@ -16,10 +16,11 @@ from archive_assets.defs.tables import columns_schema, frame_schema, frame_table
 
 if TYPE_CHECKING:
     import pandas as pd
+from archive_assets.defs.retries import patiently
 
 __all__ = ["index_assets"]
 
-_RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+_RETRIES = patiently(3)
 _NOMINAL = "lists_nominal"
 _SEQUENCES = [archived_key(plan) for plan in plans()]
 

@@ -14,13 +14,14 @@ from archive_assets.defs.resources import (
     DataStoreResource,
     SimulationsResource,
 )
+from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import visits_schema
 
 __all__ = ["sequence_assets"]
 
 _HASH = "hashes_hold"
 _STATISTICS = "statistics_present"
-_RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+_RETRIES = patiently(3)
 
 
 def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:

@@ -14,6 +14,7 @@ from archive_assets.defs.partitions import nights
 from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.pools import scheduler_pool, scheduler_slots
 from archive_assets.defs.resources import SimulationsResource
+from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import visits_schema
 
 __all__ = ["SimulationConfig", "simulation_assets"]
@@ -21,7 +22,7 @@ __all__ = ["SimulationConfig", "simulation_assets"]
 _SANE = "visits_are_sane"
 _OWNERS = ["team:survey-scheduling"]
 _SLOTS = scheduler_slots()
-_RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+_RETRIES = patiently(1, delay_s=30)
 
 
 class SimulationConfig(dg.Config):

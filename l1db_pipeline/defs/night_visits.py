@@ -9,6 +9,7 @@ from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
+from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
@@ -41,7 +42,7 @@ class NightVisitsConfig(dg.Config):
     kinds={"python"},
     owners=["team:data-management"],
     code_version="1",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
     config_schema=form_schema(NightVisitsConfig),
     description=(

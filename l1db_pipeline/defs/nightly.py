@@ -4,6 +4,7 @@ import dagster as dg
 
 from archive_assets.defs.partitions import nights
 from archive_assets.defs.pools import L1DB
+from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.resources import L1dbResource
 
 __all__ = ["nightly_merge"]
@@ -18,7 +19,7 @@ __all__ = ["nightly_merge"]
     owners=["team:data-management"],
     code_version="1",
     pool=L1DB,
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=10),
+    retry_policy=patiently(3),
     backfill_policy=dg.BackfillPolicy.single_run(),
     description="The original's daily job; without dia_object_nightly there is none.",
 )

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from archive_assets.defs.checks import check_result
 from archive_assets.defs.forms import form_of, form_schema
+from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import frame_schema, frame_table, table
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
@@ -58,7 +59,7 @@ def _read_run(store: "L1Store", url: str) -> "Run":
     owners=["team:data-management"],
     code_version="1",
     config_schema=form_schema(ReportConfig),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
+    retry_policy=patiently(2),
     description="Time by step, rows and bytes by table, sky coverage, as a page.",
     check_specs=[
         dg.AssetCheckSpec(

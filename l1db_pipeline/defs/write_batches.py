@@ -10,6 +10,7 @@ from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.pools import L1DB
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
+from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
@@ -69,9 +70,7 @@ class WriteBatchesConfig(dg.Config):
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=L1DB,
     config_schema=form_schema(WriteBatchesConfig),
-    retry_policy=dg.RetryPolicy(
-        max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL
-    ),
+    retry_policy=patiently(3),
 )
 def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     context: dg.AssetExecutionContext,
