@@ -171,6 +171,7 @@ def collect(
 
 @dg.job(
     name="gc",
+    tags={"dagster/max_runtime": "3600"},
     description="Remove what nobody can reach any more; a dry run unless `apply`.",
 )
 def gc_job() -> None:
@@ -231,7 +232,11 @@ def observe_newest(
     )
 
 
-@dg.job(name="observe", description="Observe the sequences that others archived.")
+@dg.job(
+    name="observe",
+    tags={"dagster/max_runtime": "3600"},
+    description="Observe the sequences that others archived.",
+)
 def observe_job() -> None:
     """Observe the archive."""
     observe_newest()

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-__all__ = ["EXECUTORS", "ExecutorError", "executor"]
+__all__ = ["EXECUTORS", "ONE_PROCESS", "ExecutorError", "executor"]
 
 EXECUTORS = ("multiprocess", "in_process", "dask")
+ONE_PROCESS = dg.in_process_executor
+"""For jobs whose steps are short: a process of its own takes seconds to start."""
 
 
 class ExecutorError(ValueError):

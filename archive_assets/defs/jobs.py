@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from archive_assets.defs.executors import ONE_PROCESS
 from archive_assets.defs.names import (
     NOMINAL,
     archived_key,
@@ -68,17 +69,21 @@ archive_job = dg.define_asset_job(
     "archive",
     _SEQUENCES,
     tags=_deadline(hours=1),
+    executor_def=ONE_PROCESS,
     description="Archive the finished simulations of a night.",
 )
 prenight_index_job = dg.define_asset_job(
     "prenight_index",
     _INDEX,
     tags=_deadline(hours=1),
+    executor_def=ONE_PROCESS,
     description="Publish the pre-night index and collect the nightly statistics.",
 )
 verify_job = dg.define_asset_job(
     "verify",
     dg.AssetSelection.assets(["archive", "archive_verification"]) | _SERVICES,
+    tags=_deadline(hours=20),  # reads every object
+    executor_def=ONE_PROCESS,
     description="Verify the whole archive, and try the services that it needs.",
 )
 jobs = [

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from archive_assets.defs.executors import ONE_PROCESS
+
 __all__ = [
     "ap_prototype_job",
     "jobs",
@@ -28,6 +30,8 @@ set_up_job = dg.define_asset_job(
     "set_up",
     dg.AssetSelection.assets(["l1db", "variable_sources"], ["l1db", "schema"])
     - _WHOLE_CHECKS,
+    tags=_HOUR,
+    executor_def=ONE_PROCESS,
     description="Make the variable sources and the tables of the L1 database.",
 )
 night_visits_job = dg.define_asset_job(
@@ -37,36 +41,41 @@ night_visits_job = dg.define_asset_job(
     )
     - _WHOLE_CHECKS,
     tags=_HOUR,
+    executor_def=ONE_PROCESS,
     description="Register the visits of an archived night as partitions.",
 )
 ap_prototype_job = dg.define_asset_job(
     "ap_prototype",
     dg.AssetSelection.assets(["l1db", "write_batches"]) - _WHOLE_CHECKS,
     tags=_WRITER | _DAY,
-    executor_def=dg.in_process_executor,  # one step: no process of its own
+    executor_def=ONE_PROCESS,
     description="The AP prototype over one visit, or a range of visits in one run.",
 )
 nightly_job = dg.define_asset_job(
     "nightly",
     dg.AssetSelection.assets(["l1db", "nightly_merge"]),
     tags=_WRITER | _HOUR,
+    executor_def=ONE_PROCESS,
     description="Merge the nightly table of the L1 database.",
 )
 timing_report_job = dg.define_asset_job(
     "timing_report",
     dg.AssetSelection.assets(["l1db", "timing_report"]),
     tags=_HOUR,
+    executor_def=ONE_PROCESS,
     description="Write the page on timing and growth of the L1 database.",
 )
 schema_comparison_job = dg.define_asset_job(
     "schema_comparison",
     dg.AssetSelection.assets(["l1db", "schema_comparison"]),
+    tags=_DAY,
     description="Run the same visits through a list of configurations, side by side.",
 )
 verify_l1db_job = dg.define_asset_job(
     "verify_l1db",
     _WHOLE_CHECKS,
-    tags=_WRITER,  # no visit is stored meanwhile
+    tags=_WRITER | _DAY,  # no visit is stored meanwhile
+    executor_def=ONE_PROCESS,
     description="Check every invariant of the L1 database; reads all of it.",
 )
 jobs = [

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -60,6 +61,13 @@ def _tick(
 
 def test_every_sensor_is_tried_here() -> None:
     assert set(DEFINITIONS) == set(FOLLOWED) | STATUS_SENSORS
+
+
+@pytest.mark.parametrize("location", [archive, l1db], ids=lambda m: m.__name__)
+def test_every_job_has_a_deadline(location: Any) -> None:
+    for job in location.defs.resolve_all_job_defs():
+        if job.name != "__ASSET_JOB":
+            assert float(job.tags["dagster/max_runtime"]) > 0, job.name
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
