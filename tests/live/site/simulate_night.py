@@ -1,10 +1,13 @@
 """A site's own simulator: the visits of a night into an opsim file, in a second.
 
 Arguments: night (YYYYMMDD), delay in minutes, number of visits, path of the file.
+It hangs for the night of $HANGING_NIGHT.
 """
 
+import os
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from datetime import date
 
@@ -21,6 +24,8 @@ TEXTS = {
 
 def main(night: str, delay_minutes: str, n_visits: str, path: str) -> None:
     """Write the file."""
+    if night == os.environ.get("HANGING_NIGHT"):
+        time.sleep(3600)
     n = int(n_visits)
     rng = np.random.default_rng(int(night))
     first = date.fromisoformat(night).toordinal() - MJD_0 + 1.04

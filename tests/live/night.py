@@ -1,0 +1,92 @@
+"""What a night leaves behind, and what it leaves if nothing disturbs it."""
+
+import contextlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import psycopg
+from live.instance import N_VISITS, SITE, Instance
+
+from archive_assets.visits.content_hash import visits_sha256
+from l1db_pipeline.defs.resources import L1dbResource
+from l1db_pipeline.kept_sources import SOURCES_FILE
+from l1db_pipeline.night_run import NightRun, night_visit_ids
+from l1db_pipeline.store.open import open_store
+from l1db_pipeline.visits_table import read_visits_table
+
+DELAYS_MIN = (0, 240)  # of site/variants.yaml
+N_NOISE = 5150
+
+
+@dataclass(frozen=True)
+class NightState:
+    """Hashes and digests of everything that a night stores."""
+
+    visits_sha256: list[str]
+    """Of the archived visits of all variants, sorted."""
+    science_digest: dict[str, str]
+    n_visits: int
+
+
+def stored_night(instance: Instance, day_obs: date) -> NightState:
+    """Return what the databases hold of a night."""
+    with psycopg.connect(instance.server.dsn("archive")) as connection:
+        archived = connection.execute(
+            "SELECT encode(visitseq_sha256, 'hex') FROM vsmd.simulations"
+            " WHERE first_day_obs = %s",
+            [day_obs],
+        ).fetchall()
+    config = L1dbResource(url=instance.environ["L1DB_URL"]).l1db_config()
+    with contextlib.closing(open_store(config)) as store:
+        assert not store.verify()
+        return NightState(
+            visits_sha256=sorted(row[0] for row in archived),
+            science_digest=dict(store.science_digest()),
+            n_visits=store.row_counts()["L1DbProtoVisits"],
+        )
+
+
+def simulate_quietly(day_obs: date, folder: Path) -> list[Path]:
+    """Simulate every variant of a night by hand, the nominal one first."""
+    program = [sys.executable, str(SITE / "simulate_night.py"), f"{day_obs:%Y%m%d}"]
+    paths = [folder / f"delay_{delay}.db" for delay in DELAYS_MIN]
+    for delay, path in zip(DELAYS_MIN, paths, strict=True):
+        arguments = [str(delay), str(N_VISITS), str(path)]
+        subprocess.run([*program, *arguments], check=True)
+    return paths
+
+
+def undisturbed_night(
+    instance: Instance, day_obs: date, opsims: list[Path]
+) -> NightState:
+    """Return what the cores alone leave of the same visits, in a new database.
+
+    Parameters
+    ----------
+    opsims
+        The simulated visits of each variant; the first drive the AP prototype.
+    """
+    visits = read_visits_table(opsims[0])
+    visit_ids = night_visit_ids(visits, day_obs).tolist()
+    instance.server.create_databases(("undisturbed",))
+    config = L1dbResource(
+        url=instance.server.url("undisturbed", "psycopg")
+    ).l1db_config()
+    run = NightRun(
+        config=config,
+        sources_file=Path(instance.environ["L1DB_SOURCES"]) / SOURCES_FILE,
+        seed=1,
+        n_noise=N_NOISE,
+        fill=False,
+    )
+    with contextlib.closing(open_store(config)) as store:
+        store.create_schema()
+        assert len(list(run.run(store, visits, visit_ids))) == len(visit_ids)
+        return NightState(
+            visits_sha256=sorted(visits_sha256(path).hex() for path in opsims),
+            science_digest=dict(store.science_digest()),
+            n_visits=len(visit_ids),
+        )
