@@ -44,8 +44,8 @@ ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 test: $(READY) ## all tests, against a real embedded PostgreSQL
 	@$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
 
-browser: $(READY) ## a night by itself in a real daemon, web server and Chromium
-	@$(BIN)/python -m pytest -m browser tests/browser
+browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
+	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
 
 lint: $(READY) ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
