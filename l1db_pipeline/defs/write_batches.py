@@ -106,25 +106,35 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
 
 
 def _event(summary: "VisitSummary", visitseq_uuid: str) -> dg.AssetMaterialization:
+    outcome = summary.outcome.value if summary.outcome else "not stored"
+    return dg.AssetMaterialization(
+        asset_key=BATCHES_KEY,
+        partition=visit_key(summary.visit_id),
+        metadata={
+            "outcome": outcome,
+            "visitseq_uuid": visitseq_uuid,
+            **_numbers(summary),
+        },
+    )
+
+
+def _numbers(summary: "VisitSummary") -> dict[str, float]:
+    """Return what the web UI plots; nothing of a visit that was stored before."""
+    if not summary.steps:
+        return {}
     seconds = {
         f"seconds/{timing.step}": timing.real_s
         for timing in summary.steps
         if timing.step in {"Visit", "Objects-read", "Source-read", "L1-store", "DIA"}
     }
-    return dg.AssetMaterialization(
-        asset_key=BATCHES_KEY,
-        partition=visit_key(summary.visit_id),
-        metadata={
-            "outcome": summary.outcome.value if summary.outcome else "not stored",
-            "objects": summary.n_objects,
-            "sources": summary.n_sources,
-            "objects_known": summary.n_objects_known,
-            "sources_read": summary.n_sources_found,
-            "forced_sources_read": summary.n_forced_sources_found,
-            "visitseq_uuid": visitseq_uuid,
-            **seconds,
-        },
-    )
+    return {
+        "objects": summary.n_objects,
+        "sources": summary.n_sources,
+        "objects_known": summary.n_objects_known,
+        "sources_read": summary.n_sources_found,
+        "forced_sources_read": summary.n_forced_sources_found,
+        **seconds,
+    }
 
 
 def _log_counts(context: dg.AssetExecutionContext, store: "L1Store") -> None:

@@ -52,12 +52,20 @@ def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(
         connection.execute('DROP TRIGGER refuse ON "L1DbProtoVisits"')
     alone = site.run("ap_prototype", _visit(3), FEW_TRANSIENTS)
     after_retry = _stored(site)
-    site.ap()
+    night = site.ap()
 
     batches = alone.asset_materializations_for_node("l1db_write_batches")
     assert not failed.success
     assert [event.partition for event in batches] == [_visit(3)]
     assert (after_failure, after_retry, _stored(site)) == (2, 3, N_VISITS)
+    plotted = {
+        str(event.partition): "objects" in event.metadata
+        for event in night.asset_materializations_for_node("l1db_write_batches")
+    }
+    stored_before = {_visit(number) for number in (1, 2, 3)}
+    assert {visit for visit, is_plotted in plotted.items() if not is_plotted} == (
+        stored_before
+    )
 
 
 def test_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
