@@ -56,6 +56,7 @@ def test_an_instance_file_is_valid_and_holds_no_secret(
 
     limits = config["concurrency"]["runs"]["tag_concurrency_limits"]
     assert {"key": "l1db/writer", "limit": 1} in limits
+    assert config["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
     assert "password: " not in content.replace("password:\n", "")
 
 

@@ -178,6 +178,7 @@ def _hurry(instance_file: Path) -> None:
     """Let the daemon look every second; all else stays as it is shipped."""
     settings: dict[str, Any] = yaml.safe_load(instance_file.read_text())
     settings["run_monitoring"]["poll_interval_seconds"] = 1
+    settings["run_monitoring"]["free_slots_after_run_end_seconds"] = 1
     settings["run_launcher"]["config"] = {"patience_seconds": 3.0}
     settings["run_queue"] = {"dequeue_interval_seconds": 1}
     instance_file.write_text(yaml.safe_dump(settings))
