@@ -116,11 +116,18 @@ def simulate_into_outbox(work: NightlySimulation) -> tuple[FinishedSimulation, b
     found = find_finished(
         work.outbox, work.telescope.value, work.first_day_obs, work.variant.name
     )
-    digest = request_digest(request, None)
-    if found is not None and found.request_digest == digest and not work.again:
+    if found is not None and not work.again and _is_asked_for(found, work, request):
         return found, False
     result = simulate(request, driver, on_progress=_progress_lines(work.report))
     return keep_finished(work.outbox, request, result, work.n_nights), True
+
+
+def _is_asked_for(
+    found: FinishedSimulation, work: NightlySimulation, request: SimulationRequest
+) -> bool:
+    made_by = found.provenance.get("driver"), found.provenance.get("command", [])
+    asked = "command" if work.command else "rubin_scheduler", list(work.command)
+    return made_by == asked and found.request_digest == request_digest(request, None)
 
 
 def _from_file(

@@ -1,6 +1,7 @@
 """A variant of a night, simulated by a program of the site's own."""
 
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -46,3 +47,13 @@ def test_a_finished_simulation_is_found_again(work: NightlySimulation) -> None:
     again, is_new = simulate_into_outbox(work)
 
     assert (again.folder, is_new) == (first.folder, False)
+
+
+def test_another_command_simulates_anew(work: NightlySimulation) -> None:
+    simulate_into_outbox(work)
+    changed = replace(work, command=(*work.command, "--faster"))
+
+    again, is_new = simulate_into_outbox(changed)
+
+    assert is_new
+    assert again.provenance["command"][-1] == "--faster"
