@@ -134,7 +134,9 @@ def test_the_report_shows_its_pictures(page: Page) -> None:
 
 
 def test_a_killed_run_says_why_it_failed(night: DoneNight, page: Page) -> None:
-    page.open(f"/runs/{night.killed['ap_prototype']}", "Failure", "unexpectedly")
+    page.open(
+        f"/runs/{night.killed['ap_prototype']}", "RUN_FAILURE", "Retrying the run"
+    )
 
     page.shoot("killed_run")
 
