@@ -7,12 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
 
 from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+
+# no test asserts a time: an example may take as long as the machine is busy
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")
