@@ -169,8 +169,15 @@ class MariadbDatabase(DbapiDatabase):
 
     @override
     def lock(self, table: Table) -> None:
-        """Take the table's named lock, as those who add chunks do."""
-        name = f"{self._database_name}.{self._tables.sql_name(table)}"
+        """Take the lock of all packed tables, as those who add chunks do.
+
+        It is one, and taken before any row's, so that no two wait for each other:
+        the server sees no deadlock between named locks and rows.
+        """
+        if self._locks:
+            return
+        prefix = self._tables.sql_name(table).removesuffix(table.name)
+        name = f"{self._database_name}.{prefix}"
         digest = hashlib.sha256(name.encode()).hexdigest()[:40]
         found = self._execute(
             "SELECT GET_LOCK(%s, %s)", [f"l1db-{digest}", _LOCK_TIMEOUT_S]
@@ -182,6 +189,7 @@ class MariadbDatabase(DbapiDatabase):
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        self.lock(table)
         clauses, bound = self._clauses(table, where), self._values(table, where)
         made = self._tables[table]
         keys = [made.c[table.column(name).sql_name] for name in table.primary_key]
@@ -263,9 +271,17 @@ class MariadbDatabase(DbapiDatabase):
 
     @override
     def append(self, table: Table, rows: Catalog) -> None:
+        self._lock_if_packed(table)
+        super().append(table, rows)
+
+    @override
+    def add_if_absent(self, table: Table, rows: Catalog) -> int:
+        self._lock_if_packed(table)
+        return super().add_if_absent(table, rows)
+
+    def _lock_if_packed(self, table: Table) -> None:
         if table.name.startswith("L1Packed"):
             self.lock(table)
-        super().append(table, rows)
 
     @override
     def _insert_statement(
