@@ -131,6 +131,12 @@ def database(request: pytest.FixtureRequest) -> Iterator[SqlL1Store]:
         Visit(4, 14, frozenset({2, 3}), moved=True, then=""),
     ]
 )
+@example(
+    sequence=[
+        Visit(0, 32, frozenset({1, 2}), moved=False, then=""),
+        Visit(0, 4, frozenset(), moved=False, then="rebuild"),  # after a refusal
+    ]
+)
 @given(sequence=st.lists(visits, max_size=6))
 def test_a_database_answers_as_the_reference_does(
     database: SqlL1Store, sequence: list[Visit]
