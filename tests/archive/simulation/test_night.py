@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.scheduler]
 STARTED = datetime(2026, 1, 1, 15, 30, tzinfo=UTC)
 COPIES = """
 import shutil, sqlite3, sys
-variant, visits, opsim = sys.argv[1:]
+variant, visits, opsim, _site_data = sys.argv[1:]
 if variant == "delay240":
     sys.exit("no delay today")
 shutil.copy(visits, opsim)
@@ -53,7 +53,15 @@ with sqlite3.connect(opsim) as connection:
 @pytest.fixture
 def driver(nominal: SimulationResult) -> ExternalCommandDriver:
     return ExternalCommandDriver(
-        (sys.executable, "-c", COPIES, "{variant}", str(nominal.opsim_path), "{opsim}")
+        (
+            sys.executable,
+            "-c",
+            COPIES,
+            "{variant}",
+            str(nominal.opsim_path),
+            "{opsim}",
+            "{site_data}",
+        )
     )
 
 

@@ -163,7 +163,11 @@ class SwiftServer:
         for process in self._processes:
             process.terminate()
         for process in self._processes:
-            process.wait(timeout=20)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # it holds nothing that is needed
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="session")
