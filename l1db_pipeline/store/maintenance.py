@@ -129,7 +129,8 @@ def rebuild_current(
             database.lock(chunks.table)
             names = objects.version_tables[0].names
             here = [Condition(HOME_PIXEL, Op.ONE_OF, part)]
-            latest = latest_versions(objects.read_versions(here, names))
+            found = [database.select(t, names, here) for t in objects.version_tables]
+            latest = latest_versions(Catalog.concat(found))
             chunks.rebuild(part, with_constants(
                 latest, {VISIT_TIME: latest["validityStart"]}
             ))  # fmt: skip

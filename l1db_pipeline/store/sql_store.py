@@ -119,14 +119,8 @@ class SqlL1Store(L1Store):
 
     def finish_migration(self) -> None:
         """Make the data that a revision of the layout has left to be made."""
-        self._refresh()
         rebuild_current(self._database, self._objects)
         self._made_with.finish()
-
-    def _refresh(self) -> None:
-        """Learn which columns are filled: a copy of rows leaves out the others."""
-        with self._database.transaction(write=False):
-            self._filled.refresh()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -408,7 +402,6 @@ class SqlL1Store(L1Store):
     @override
     def compact_history(self, *, before: datetime | None = None) -> int:
         self._made_with.check_once()
-        self._refresh()
         limit = None if before is None else naive_utc(before, "compact before")
         return sum(
             compact(self._database, history, before=limit)
@@ -418,7 +411,6 @@ class SqlL1Store(L1Store):
     @override
     def rebuild_history(self) -> int:
         self._made_with.check_once()
-        self._refresh()
         if self.layout.packed_last is not None:
             rebuild_current(self._database, self._objects)
         return sum(rebuild(self._database, history) for history in self._histories)
