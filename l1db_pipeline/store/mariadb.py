@@ -98,7 +98,7 @@ class MariadbDatabase(DbapiDatabase):
             value = str(parts.query[name])
             options[name] = int(value) if name in _INTEGER_OPTIONS else value
         self._database_name = parts.database or ""
-        self._locks = 0
+        self._is_locked = False
         self._is_closed = False
         self._connection = pymysql.Connection(
             **{"charset": "utf8mb4", **options},
@@ -174,7 +174,7 @@ class MariadbDatabase(DbapiDatabase):
         It is one, and taken before any row's, so that no two wait for each other:
         the server sees no deadlock between named locks and rows.
         """
-        if self._locks:
+        if self._is_locked:
             return
         prefix = self._tables.sql_name(table).removesuffix(table.name)
         name = f"{self._database_name}.{prefix}"
@@ -185,7 +185,7 @@ class MariadbDatabase(DbapiDatabase):
         if found != (1,):
             place = f"{self.place} {table.name}"
             raise DatabaseUnavailableError(place, "another process holds its lock")
-        self._locks += 1
+        self._is_locked = True
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
@@ -198,8 +198,8 @@ class MariadbDatabase(DbapiDatabase):
         self._execute(text, [bound[name] for name in names]).fetchall()
 
     def _release_locks(self) -> None:
-        if self._locks:
-            self._locks = 0
+        if self._is_locked:
+            self._is_locked = False
             with suppress(DatabaseError, StoreClosedError):
                 self._execute("SELECT RELEASE_ALL_LOCKS()")
 
