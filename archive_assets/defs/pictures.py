@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-__all__ = ["night_pictures", "picture"]
+__all__ = ["night_pictures", "picture", "png"]
 
 _MAX_BYTES = 400_000  # an event is a row of Dagster's database
 
@@ -16,8 +16,13 @@ def picture(path: Path) -> dg.MetadataValue:
     content = path.read_bytes()
     if len(content) > _MAX_BYTES:
         return dg.MetadataValue.path(path)
+    return png(content, path.stem)
+
+
+def png(content: bytes, name: str) -> dg.MetadataValue:
+    """Return the bytes of a PNG as metadata that the web UI shows."""
     text = base64.b64encode(content).decode()
-    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{text})")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{text})")
 
 
 def night_pictures(

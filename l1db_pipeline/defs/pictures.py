@@ -1,10 +1,11 @@
 """Figures in an asset's metadata: PNG shown inside the web UI."""
 
-import base64
 import io
 from typing import Any
 
 import dagster as dg
+
+from archive_assets.defs.pictures import png
 
 __all__ = ["figure_picture"]
 
@@ -21,5 +22,4 @@ def figure_picture(
     FigureCanvasAgg(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=_DPI)
-    text = base64.b64encode(content.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{text})")
+    return png(content.getvalue(), name)
