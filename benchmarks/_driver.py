@@ -29,7 +29,7 @@ from l1db_pipeline.store.sql_store import SqlL1Store
 FOLDER = Path(__file__).resolve().parent
 PEER_VENV = FOLDER.parent / ".venv-peer"
 YEAR = timedelta(days=360)
-GROWTH = "last third of the visits / first third"
+GROWTH = "last ten visits / first ten"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

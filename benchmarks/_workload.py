@@ -161,6 +161,6 @@ class Costs:
         return float(self.cpu_s.mean())
 
     def growth(self) -> float:
-        """Return the last third's cost over the first third's."""
-        third = max(1, len(self.client_s) // 3)
-        return float(self.cpu_s[-third:].mean() / self.cpu_s[:third].mean())
+        """Return the last ten visits' cost over the first ten's."""
+        n_visits = min(10, len(self.client_s) // 2)
+        return float(self.cpu_s[-n_visits:].mean() / self.cpu_s[:n_visits].mean())

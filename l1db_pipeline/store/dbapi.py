@@ -244,6 +244,14 @@ class DbapiDatabase(Database, ABC):
             return self._execute_many(text, self._to_rows(columns, rows))
 
     @override
+    def upsert(
+        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
+    ) -> None:
+        text, columns = self._insert_text(newest_by, table, rows.names, blank)
+        with self._translated(table.name):
+            self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
     def update_from(
         self,
         table: Table,
@@ -308,9 +316,17 @@ class DbapiDatabase(Database, ABC):
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
         rows: list[Any] = []
-        for part in _split_ranges(where):
-            rows += self._run("select", table, columns, part).fetchall()
+        for cursor in self._selected(table, columns, where):
+            with self._translated(table.name):
+                rows += cursor.fetchall()
         return from_tuples([table.column(name) for name in columns], rows)
+
+    def _selected(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Iterator[Any]:
+        """Yield the cursors whose rows are those asked for."""
+        for part in _split_ranges(where):
+            yield self._run("select", table, columns, part)
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:

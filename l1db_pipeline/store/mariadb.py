@@ -313,14 +313,6 @@ class MariadbDatabase(DbapiDatabase):
         )
 
     @override
-    def upsert(
-        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
-    ) -> None:
-        text, columns = self._insert_text(newest_by, table, rows.names, blank)
-        with self._translated(table.name):
-            self._execute_many(text, self._to_rows(columns, rows))
-
-    @override
     def table_names(self) -> frozenset[str]:
         names = {self._tables.sql_name(table): table.name for table in self._known}
         rows = self._execute(

@@ -1,7 +1,9 @@
 """Catalogs as Python tuples, for drivers that know no arrays."""
 
-from collections.abc import Callable, Iterable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,27 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
 from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
 
-__all__ = ["from_tuples", "to_microseconds", "to_naive_datetime", "to_python"]
+__all__ = [
+    "are_numbers",
+    "from_numbers",
+    "from_tuples",
+    "to_microseconds",
+    "to_naive_datetime",
+    "to_python",
+]
 
+_CODES: Mapping[Datatype, str] = {
+    Datatype.BOOLEAN: "?",
+    Datatype.BYTE: "b",
+    Datatype.SHORT: "h",
+    Datatype.INT: "i",
+    Datatype.LONG: "q",
+    Datatype.TIMESTAMP: "q",
+    Datatype.FLOAT: "d",
+    Datatype.DOUBLE: "d",
+    Datatype.MJD_TAI: "d",
+}
+"""How `struct`, and numpy likewise, write what a driver gives of a column."""
 _EPOCH = np.datetime64("1970-01-01T00:00:00", "us")
 
 
@@ -64,6 +85,40 @@ def _to_list(
         for place in np.flatnonzero(mask).tolist():
             items[place] = None
     return items
+
+
+def are_numbers(columns: Iterable[Column]) -> bool:
+    """Tell whether `from_numbers` can take these columns."""
+    return all(column.datatype in _CODES for column in columns)
+
+
+def from_numbers(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Catalog:
+    """Return the catalog of rows that hold numbers only, times in microseconds.
+
+    Each row goes into bytes as it comes from the driver: a list of them all costs
+    more than the rest of the read.
+
+    Raises
+    ------
+    struct.error
+        If a value is no number of its column's type: a NULL, for one.
+    """
+    codes = [_CODES[column.datatype] for column in columns]
+    pack = struct.Struct("=" + "".join(codes)).pack
+    fields = [(str(place), code) for place, code in enumerate(codes)]
+    raw = np.frombuffer(b"".join(starmap(pack, rows)), dtype=np.dtype(fields))
+    return Catalog(
+        {
+            column.name: _from_numbers(column, raw[name])
+            for column, (name, _) in zip(columns, fields, strict=True)
+        }
+    )
+
+
+def _from_numbers(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    if column.datatype is Datatype.MJD_TAI:
+        return utc_from_mjd_tai(values)
+    return values.astype(column.numpy_dtype)
 
 
 def from_tuples(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Catalog:

@@ -82,6 +82,18 @@ def test_history_keeps_nulls_and_nans_apart(store: L1Store) -> None:
     assert found.null_mask("psRa").all()
 
 
+def test_a_column_without_null_keeps_its_nans(store: L1Store) -> None:
+    given = records(1, IDS)
+    given.sources["apFlux"][:2] = np.nan, np.inf
+    store.store_visit(key(1), given)
+
+    found = store.read_sources(object_ids=IDS, columns=["diaObjectId", "apFlux"])
+
+    assert not found.null_mask("apFlux").any()
+    found = by(found, "diaObjectId")["apFlux"]
+    np.testing.assert_array_equal(found, given.sources["apFlux"])
+
+
 def test_history_is_limited_to_a_time_window(store: L1Store) -> None:
     for visit_id in (1, 2, 3):
         store.store_visit(key(visit_id), records(visit_id, IDS))
