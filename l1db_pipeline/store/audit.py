@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.bookkeeping import FilledColumns
+from l1db_pipeline.store.columns import public_columns
 from l1db_pipeline.store.database import Condition, Database, Op
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.history import HistoryTable, TimeWindow
-from l1db_pipeline.store.layout import HOME_PIXEL, OWN_COLUMNS, Layout
+from l1db_pipeline.store.layout import HOME_PIXEL, Layout
 from l1db_pipeline.store.objects import ObjectTables, with_ends
 
-__all__ = ["SkyPart", "public_columns", "science_digest", "sky_parts"]
+__all__ = ["SkyPart", "science_digest", "sky_parts"]
 
 _ROWS_AT_ONCE = 200_000
 _Pixels = NDArray[np.int64]
@@ -34,11 +34,6 @@ class SkyPart:
     def condition(self) -> Condition:
         """Condition on `HOME_PIXEL`."""
         return Condition(HOME_PIXEL, Op.ONE_OF, self.pixels)
-
-
-def public_columns(table: Table) -> list[str]:
-    """Return the columns of a table that are the schema's."""
-    return [name for name in table.names if name not in OWN_COLUMNS]
 
 
 def sky_parts(database: Database, layout: Layout) -> Iterator[SkyPart]:

@@ -215,7 +215,6 @@ class DbapiDatabase(Database, ABC):
             found = self._compiled(key, statement)
         return found[0], [columns[name] for name in found[1]]
 
-    @abstractmethod
     def _insert_statement(
         self,
         kind: str,
@@ -227,6 +226,43 @@ class DbapiDatabase(Database, ABC):
 
         Any other kind is an upsert, and names the time column that decides.
         """
+        made = self._tables[table]
+        insert: sa.Insert = self._insert_into(made).values(bound)
+        if kind == "append":
+            return insert
+        key = [table.column(name).sql_name for name in table.primary_key]
+        if kind == "if absent":
+            return self._or_nothing(insert, made, key)
+        new = self._offered(insert)
+        changed: dict[str, Any] = {name: new[name] for name in bound if name not in key}
+        changed |= {table.column(name).sql_name: sa.null() for name in blank}
+        newest = table.column(kind).sql_name
+        return self._or_update(insert, made, key, changed, newest)
+
+    @abstractmethod
+    def _insert_into(self, made: sa.Table) -> Any:
+        """Return the dialect's INSERT into a table."""
+
+    @abstractmethod
+    def _offered(self, insert: Any) -> Any:
+        """Return the columns of the row that an INSERT offers."""
+
+    @abstractmethod
+    def _or_nothing(
+        self, insert: Any, made: sa.Table, key: Sequence[str]
+    ) -> sa.ClauseElement:
+        """Return an INSERT that leaves a row of the same key as it is."""
+
+    @abstractmethod
+    def _or_update(
+        self,
+        insert: Any,
+        made: sa.Table,
+        key: Sequence[str],
+        changed: Mapping[str, Any],
+        newest: str,
+    ) -> sa.ClauseElement:
+        """Return an INSERT that changes a row of the same key if it is not newer."""
 
     @override
     def append(self, table: Table, rows: Catalog) -> None:

@@ -16,7 +16,7 @@ Packed history keeps them as they are.
 
 import hashlib
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -284,25 +284,30 @@ class MariadbDatabase(DbapiDatabase):
             self.lock(table)
 
     @override
-    def _insert_statement(
-        self,
-        kind: str,
-        table: Table,
-        bound: dict[str, sa.BindParameter[Any]],
-        blank: Sequence[str],
+    def _insert_into(self, made: sa.Table) -> mysql.Insert:
+        return mysql.insert(made)
+
+    @override
+    def _offered(self, insert: mysql.Insert) -> Any:
+        return insert.inserted
+
+    @override
+    def _or_nothing(
+        self, insert: mysql.Insert, made: sa.Table, key: Sequence[str]
     ) -> sa.ClauseElement:
-        made = self._tables[table]
-        insert = mysql.insert(made).values(bound)
-        if kind == "append":
-            return insert
-        key = [table.column(name).sql_name for name in table.primary_key]
-        if kind == "if absent":
-            # not INSERT IGNORE, which makes wrong values right
-            return insert.on_duplicate_key_update({key[0]: made.c[key[0]]})
-        newest = table.column(kind).sql_name
+        # not INSERT IGNORE, which makes wrong values right
+        return insert.on_duplicate_key_update({key[0]: made.c[key[0]]})
+
+    @override
+    def _or_update(
+        self,
+        insert: mysql.Insert,
+        made: sa.Table,
+        key: Sequence[str],
+        changed: Mapping[str, Any],
+        newest: str,
+    ) -> sa.ClauseElement:
         is_newer = insert.inserted[newest] >= made.c[newest]
-        changed: dict[str, Any] = {n: insert.inserted[n] for n in bound if n not in key}
-        changed |= {table.column(name).sql_name: sa.null() for name in blank}
         # assigned one after the other: what decides comes last
         names = [*(name for name in changed if name != newest), newest]
         return insert.on_duplicate_key_update(

@@ -19,7 +19,6 @@ from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.store.audit import public_columns
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -28,6 +27,11 @@ from l1db_pipeline.store.base import (
     StoreOutcome,
     VisitKey,
     VisitRecords,
+)
+from l1db_pipeline.store.columns import (
+    known_columns,
+    object_columns,
+    public_columns,
 )
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import (
@@ -38,7 +42,6 @@ from l1db_pipeline.store.errors import (
 )
 from l1db_pipeline.store.layout import TIMINGS, VISIT_TIME, Layout
 from l1db_pipeline.store.rows import with_constants
-from l1db_pipeline.store.sql_store import SHORT_OBJECT
 from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
 from l1db_pipeline.timing import StepTiming, Timings
 
@@ -93,16 +96,13 @@ class MemoryL1Store(L1Store):
         at: datetime | None = None,
     ) -> Catalog:
         table = self.layout.current if at is None else self.layout.objects
-        if columns is None:
-            every = public_columns(table)
-            is_full = self.config.read_full_objects
-            columns = every if is_full else [n for n in SHORT_OBJECT if n in every]
+        names = object_columns(table, columns, is_full=self.config.read_full_objects)
         rows = self._current()
         if at is not None:
             time = _moment(at, "read_objects at")
             rows = [row for row in self._with_ends() if _is_valid(row, time)]
         inside = [row for row in rows if _is_inside(row, region)]
-        return _catalog(table, inside, columns)
+        return _catalog(table, inside, names)
 
     @override
     def read_sources(
@@ -271,8 +271,8 @@ class MemoryL1Store(L1Store):
         ]
         limit = np.cos(np.radians(radius_arcsec / 3600))
         near = [row for cosine, _, row in sorted(apart)[::-1] if cosine >= limit]
-        names = [n for n in SHORT_OBJECT if n in self.layout.current]
-        return _catalog(self.layout.current, near, columns or names)
+        table, is_full = self.layout.current, self.config.read_full_objects
+        return _catalog(table, near, object_columns(table, columns, is_full=is_full))
 
     @override
     def row_counts(self) -> Mapping[str, int]:
@@ -398,13 +398,7 @@ def _catalog(
     table: Table, rows: Sequence[_Row], columns: Sequence[str] | None = None
 ) -> Catalog:
     """Return rows as a catalog; a column that a row lacks is NULL."""
-    names = list(dict.fromkeys(public_columns(table) if columns is None else columns))
-    if unknown := [name for name in names if name not in table]:
-        raise InvalidCatalogError(
-            f"table {table.name}",
-            f"no columns {', '.join(unknown)}",
-            f"it has {', '.join(table.names)}",
-        )
+    names = list(dict.fromkeys(known_columns(table, columns)))
     values, nulls = {}, {}
     for name in names:
         column = table.column(name)

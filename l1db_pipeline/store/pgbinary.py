@@ -17,7 +17,7 @@ from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
 from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
 
-__all__ = ["copy_payload", "decode_array", "encode_int8_array", "wire_dtype"]
+__all__ = ["copy_payload", "decode_columns", "encode_int8_array", "wire_dtype"]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -133,7 +133,26 @@ def encode_int8_array(values: NDArray[Any]) -> bytes:
     )
 
 
-def decode_array(
+def decode_columns(
+    wanted: Sequence[Column], masked: Sequence[Column], row: Sequence[bytes | None]
+) -> Catalog:
+    """Return the catalog of one row of arrays, one a column, and then one a mask."""
+    masks = {}
+    for column, raw in zip(masked, row[len(wanted) :], strict=True):
+        boolean = np.frombuffer(
+            raw or b"", dtype=[("l", ">i4"), ("v", "?")], offset=20 if raw else 0
+        )
+        masks[column.name] = boolean["v"]
+    values, nulls = {}, {}
+    for column, raw in zip(wanted, row, strict=False):
+        value, mask = _decode_array(column, raw, masks.get(column.name))
+        values[column.name] = value
+        if mask is not None:
+            nulls[column.name] = mask
+    return Catalog(values, nulls)
+
+
+def _decode_array(
     column: Column, raw: bytes | None, is_null: NDArray[np.bool_] | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Return the values and NULL mask of a binary array of a fixed-length type.

@@ -7,13 +7,12 @@ within 6 % of the best for twenty. Needs PostgreSQL 14 or later.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from psycopg import errors as pg
 from psycopg import sql
 from sqlalchemy import make_url
 from typing_extensions import override
@@ -21,22 +20,18 @@ from typing_extensions import override
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.schema.model import Column, Table
-from l1db_pipeline.store.database import Condition, Database, KeyExistsError, Op
+from l1db_pipeline.store.database import Condition, Database
 from l1db_pipeline.store.ddl import Tables
-from l1db_pipeline.store.errors import (
-    DatabaseError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    StoreClosedError,
-)
+from l1db_pipeline.store.errors import StoreClosedError
 from l1db_pipeline.store.layout import VISIT_TIME
-from l1db_pipeline.store.pgbinary import copy_payload, decode_array
+from l1db_pipeline.store.pgbinary import copy_payload, decode_columns
+from l1db_pipeline.store.pgerrors import translated
 from l1db_pipeline.store.pgsql import (
     Int8Array,
     Int8ArrayDumper,
     column_name,
     columns_of,
+    from_clause,
     name_list,
     python_value,
     where_clause,
@@ -52,8 +47,6 @@ _SESSION = (
     "SET enable_mergejoin = off; SET jit = off; "
     "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
 )
-_READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
-_FULL = (pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections)
 _STAGE = "l1_stage"
 
 
@@ -97,21 +90,8 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         self._connection.close()
 
-    @contextmanager
-    def _translated(self, table: str = "") -> Iterator[None]:
-        place = f"{self.place} {table}".strip()
-        try:
-            yield
-        except pg.UniqueViolation as error:
-            raise KeyExistsError(place, _detail(error)) from error
-        except _READ_ONLY as error:
-            raise DatabaseReadOnlyError(place, _detail(error)) from error
-        except _FULL as error:
-            raise DatabaseFullError(place, _detail(error)) from error
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(place, _detail(error)) from None
-        except psycopg.Error as error:
-            raise DatabaseError(place, _detail(error)) from error
+    def _translated(self, table: str = "") -> AbstractContextManager[None]:
+        return translated(f"{self.place} {table}".strip())
 
     def _run(
         self,
@@ -326,7 +306,7 @@ class PostgresDatabase(Database):
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
         wanted = columns_of(table, columns)
-        source, values = self._from(table, where)
+        source, values = from_clause(self._name(table), table, where)
         if any(column.numpy_dtype.hasobject for column in wanted):
             query = sql.SQL("SELECT {} {}").format(name_list(wanted), source)
             return from_tuples(wanted, self._run(query, values, table.name).fetchall())
@@ -345,7 +325,7 @@ class PostgresDatabase(Database):
             return Catalog({})
         query = sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(aggregates), source)
         row = self._run(query, values, table.name).fetchone() or ()
-        return _decode(wanted, masked, row)
+        return decode_columns(wanted, masked, row)
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
@@ -384,7 +364,7 @@ class PostgresDatabase(Database):
 
     @override
     def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        source, values = self._from(table, where)
+        source, values = from_clause(self._name(table), table, where)
         query = sql.SQL("SELECT count(*) {}").format(source)
         row = self._run(query, values, table.name).fetchone()
         return int(row[0]) if row else 0
@@ -443,54 +423,8 @@ class PostgresDatabase(Database):
     def explain(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> list[str]:
-        source, values = self._from(table, where)
+        source, values = from_clause(self._name(table), table, where)
         query = sql.SQL("EXPLAIN SELECT {} {}").format(
             name_list(columns_of(table, columns)), source
         )
         return [row[0] for row in self._run(query, values, table.name).fetchall()]
-
-    def _from(
-        self, table: Table, where: Sequence[Condition]
-    ) -> tuple[sql.SQL | sql.Composed, list[Any]]:
-        """Return FROM and WHERE; ranges are joined, which is faster than OR."""
-        source: sql.SQL | sql.Composed = sql.SQL("FROM {} AS t").format(
-            self._name(table)
-        )
-        values: list[Any] = []
-        plain = []
-        for condition in where:
-            if condition.op is not Op.IN_RANGES:
-                plain.append(condition)
-                continue
-            source = sql.SQL(
-                "{} JOIN unnest(%s, %s) AS r(low, high) ON {} >= low AND {} < high"
-            ).format(source, *[column_name(table.column(condition.column))] * 2)
-            values += [Int8Array(condition.value[:, 0]),
-                       Int8Array(condition.value[:, 1])]  # fmt: skip
-        clause, more = where_clause(table, plain)
-        return sql.SQL("{} {}").format(source, clause), values + more
-
-
-def _decode(
-    wanted: Sequence[Column], masked: Sequence[Column], row: Sequence[bytes | None]
-) -> Catalog:
-    masks = {}
-    for column, raw in zip(masked, row[len(wanted) :], strict=True):
-        boolean = np.frombuffer(
-            raw or b"", dtype=[("l", ">i4"), ("v", "?")], offset=20 if raw else 0
-        )
-        masks[column.name] = boolean["v"]
-    values, nulls = {}, {}
-    for column, raw in zip(wanted, row, strict=False):
-        value, mask = decode_array(column, raw, masks.get(column.name))
-        values[column.name] = value
-        if mask is not None:
-            nulls[column.name] = mask
-    return Catalog(values, nulls)
-
-
-def _detail(error: psycopg.Error) -> str:
-    """Return the server's words; libpq's own never hold a password."""
-    detail = error.diag.message_detail
-    primary = error.diag.message_primary or str(error).strip().split("\n", 1)[0]
-    return f"{primary} ({detail})" if detail else primary

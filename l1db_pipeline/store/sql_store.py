@@ -16,7 +16,7 @@ from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.id_set import sorted_unique
 from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.schema.version import SCHEMA_REVISION
-from l1db_pipeline.store.audit import public_columns, science_digest
+from l1db_pipeline.store.audit import science_digest
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -32,6 +32,11 @@ from l1db_pipeline.store.bookkeeping import (
     TimingsTable,
     one_row,
 )
+from l1db_pipeline.store.columns import (
+    known_columns,
+    object_columns,
+    public_columns,
+)
 from l1db_pipeline.store.current import StaleHomesError
 from l1db_pipeline.store.database import Database
 from l1db_pipeline.store.errors import InvalidCatalogError
@@ -46,12 +51,8 @@ from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
 from l1db_pipeline.store.verify import Verifier
 from l1db_pipeline.timing import StepTiming, Timings
 
-__all__ = ["SHORT_OBJECT", "SqlL1Store"]
+__all__ = ["SqlL1Store"]
 
-SHORT_OBJECT = (
-    "diaObjectId", "lastNonForcedSource", "ra", "decl", "raSigma", "declSigma",
-    "ra_decl_Cov", "htmId20",
-)  # fmt: skip
 _Ids = NDArray[np.int64]
 _ATTEMPTS = 3
 
@@ -151,11 +152,7 @@ class SqlL1Store(L1Store):
         self, columns: Sequence[str] | None, at: datetime | None
     ) -> Sequence[str]:
         table = self.layout.current if at is None else self.layout.objects
-        if columns is not None:
-            return _known(table, columns)
-        if self.config.read_full_objects:
-            return public_columns(table)
-        return [name for name in SHORT_OBJECT if name in table]
+        return object_columns(table, columns, is_full=self.config.read_full_objects)
 
     @override
     def read_sources(
@@ -192,7 +189,7 @@ class SqlL1Store(L1Store):
         columns: Sequence[str] | None,
     ) -> Catalog:
         table = history.table
-        names = public_columns(table) if columns is None else _known(table, columns)
+        names = known_columns(table, columns)
         with self.timings.step(f"{table.name} select") as step, self._reading():
             ids = self._select_objects(region, object_ids)
             pixels, exists = self._objects.home_pixels_of(ids)
@@ -436,17 +433,6 @@ class SqlL1Store(L1Store):
     def read_timings(self) -> Catalog:
         self._made_with.check_once()
         return self._timings_table.read()
-
-
-def _known(table: Table, columns: Sequence[str]) -> Sequence[str]:
-    unknown = [name for name in columns if name not in table]
-    if unknown:
-        raise InvalidCatalogError(
-            f"table {table.name}",
-            f"no columns {', '.join(unknown)}",
-            f"it has {', '.join(table.names)}",
-        )
-    return columns
 
 
 def _window(since: datetime | None, until: datetime | None) -> TimeWindow:

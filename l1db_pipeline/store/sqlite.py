@@ -6,7 +6,7 @@ Times are integers, microseconds since 1970 UTC.
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
@@ -160,23 +160,28 @@ class SqliteDatabase(DbapiDatabase):
         return to_python(columns, rows, times=to_microseconds, nan="NaN")
 
     @override
-    def _insert_statement(
-        self,
-        kind: str,
-        table: Table,
-        bound: dict[str, sa.BindParameter[Any]],
-        blank: Sequence[str],
+    def _insert_into(self, made: sa.Table) -> sqlite.Insert:
+        return sqlite.insert(made)
+
+    @override
+    def _offered(self, insert: sqlite.Insert) -> Any:
+        return insert.excluded
+
+    @override
+    def _or_nothing(
+        self, insert: sqlite.Insert, made: sa.Table, key: Sequence[str]
     ) -> sa.ClauseElement:
-        made = self._tables[table]
-        insert = sqlite.insert(made).values(bound)
-        if kind == "append":
-            return insert
-        if kind == "if absent":
-            return insert.on_conflict_do_nothing()
-        key = [table.column(name).sql_name for name in table.primary_key]
-        changed: dict[str, Any] = {n: insert.excluded[n] for n in bound if n not in key}
-        changed |= {table.column(name).sql_name: sa.null() for name in blank}
-        newest = table.column(kind).sql_name
+        return insert.on_conflict_do_nothing()
+
+    @override
+    def _or_update(
+        self,
+        insert: sqlite.Insert,
+        made: sa.Table,
+        key: Sequence[str],
+        changed: Mapping[str, Any],
+        newest: str,
+    ) -> sa.ClauseElement:
         return insert.on_conflict_do_update(
             index_elements=[made.c[name] for name in key],
             set_=changed,

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.store.audit import SkyPart, public_columns, sky_parts
+from l1db_pipeline.store.audit import SkyPart, sky_parts
 from l1db_pipeline.store.base import Finding
+from l1db_pipeline.store.columns import public_columns
 from l1db_pipeline.store.database import Database
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some

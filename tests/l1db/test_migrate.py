@@ -16,7 +16,7 @@ from l1db_pipeline.schema.version import (
     VERSION_COLUMN,
     SchemaVersionError,
 )
-from l1db_pipeline.store.audit import public_columns
+from l1db_pipeline.store.columns import public_columns
 from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.migrate import (
     MigrationError,
