@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from contracts.l1db_options import Options, combinations, empty_store
 from contracts.l1db_sky import as_us, by, field, key, records, visit_time
 
@@ -15,15 +17,16 @@ from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, PackedLast
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 IDS = np.arange(1, 61)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-FAULTY = [
+BUSY = [
     Options("sqlite", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
     Options("sqlite", ObjectIndex.BASELINE, True, False, History.ROWS),
 ]
 LAST_ROWS = Options("sqlite", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.ROWS)
 PACKED = [
-    FAULTY[0],
+    BUSY[0],
     Options("postgresql", ObjectIndex.HTM20_ID_IOV, True, False, History.PACKED),
     pytest.param(
         Options("mariadb", ObjectIndex.LAST_OBJECT_TABLE, False, True, History.PACKED),
@@ -39,6 +42,13 @@ PACKED_LAST = [
         marks=pytest.mark.postgresql,
     ),
     PACKED[2],
+]
+FAULTY = [
+    *PACKED_LAST[:2],
+    pytest.param(
+        Options("mariadb", ObjectIndex.BASELINE, True, False, History.ROWS),
+        marks=pytest.mark.mariadb,
+    ),
 ]
 
 
@@ -98,7 +108,7 @@ def test_a_window_cuts_through_a_monthly_chunk(busy: SqlL1Store) -> None:
     assert set(found["ccdVisitId"].tolist()) == {3, 5}
 
 
-@pytest.mark.parametrize("options", FAULTY, ids=str)
+@pytest.mark.parametrize("options", BUSY, ids=str)
 def test_a_read_after_many_small_ones_misses_nothing(busy: SqlL1Store) -> None:
     whole = busy.read_sources(object_ids=IDS)
     busy._objects.homes.clear()
@@ -320,6 +330,27 @@ def test_damaged_current_objects_are_found_and_repaired(
     assert all(f.repaired for f in found)
     assert busy.verify() == []
     assert busy.science_digest() == digest
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_the_documented_sql_selects_the_current_objects(
+    busy: SqlL1Store, options: Options
+) -> None:
+    text = (DOCS / "chunk-format.md").read_text().split("```sql\n")[1].split("```")[0]
+    names = [*filter(None, (busy.config.namespace, busy.config.prefix + "DiaObject"))]
+    text = text.replace('"DiaObject"', ".".join(f'"{name}"' for name in names))
+    if options.backend == "mariadb":
+        text = text.replace('"', "")
+    engine = sa.create_engine(busy.config.url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(text).mappings().all()
+
+    names = ["diaObjectId", "ra", "decl", "htmId20"]
+    current = busy.read_objects(field(10.0), columns=names)
+    assert sorted(tuple(row[name] for name in names) for row in rows) == sorted(
+        zip(*(current[name].tolist() for name in names), strict=True)
+    )
+    assert len(rows) == busy.row_counts()["DiaObjectLast"] == len(IDS)
 
 
 def test_the_field_is_not_empty(busy: SqlL1Store) -> None:
