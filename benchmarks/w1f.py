@@ -1,4 +1,4 @@
-"""W1F: as W1 with every column filled, 12 blobs of an object included; 4 visits.
+"""W1F: as W1 with every column filled, 12 blobs of an object included.
 
 The peer's schema has no blobs: ours writes 1,248 bytes more for each object.
 """
@@ -6,13 +6,11 @@ The peer's schema has no blobs: ours writes 1,248 bytes more for each object.
 from dataclasses import replace
 
 from _driver import arguments, compare, run_on_postgres
-from _workload import Workload
+from w1 import W1
 
 from l1db_pipeline.config import History
 
-W1F = Workload(
-    name="w1f", n_fields=1, n_visits=4, n_variables=5000, n_noise=5150, fill=True
-)
+W1F = replace(W1, name="w1f", fill=True)
 
 
 def main() -> None:
