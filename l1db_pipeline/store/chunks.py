@@ -147,7 +147,7 @@ def _as_bytes(column: NDArray[Any]) -> tuple[str, list[bytes]]:
     items = column.tolist()
     if isinstance(items[0], str):
         return f"{_TEXT}str", [item.encode() for item in items]
-    return f"{_TEXT}bytes", [bytes(item) for item in items]
+    return f"{_TEXT}bytes", list(map(bytes, items))
 
 
 def _with_heap(
@@ -227,14 +227,17 @@ class ChunkGroup:
         return [name for name in (*constants, *records) if name != _NULL_BITS]
 
     def _texts(self, name: str) -> NDArray[np.object_]:
-        values = np.empty(len(self), dtype=object)
-        is_str = self.layout.texts[name] == "str"
-        stops = np.cumsum(self.counts)
-        for heap, stop, count in zip(self.heaps, stops, self.counts, strict=True):
-            for row in range(int(stop - count), int(stop)):
-                start, length = self.records[name][row].tolist()
-                raw = heap[start : start + length]
-                values[row] = raw.decode() if is_str else raw
+        places = self.records[name]
+        starts, lengths = places["start"].tolist(), places["length"].tolist()
+        stops = np.cumsum(self.counts).tolist()
+        items: list[Any] = []
+        for heap, first, stop in zip(self.heaps, [0, *stops[:-1]], stops, strict=True):
+            spans = zip(starts[first:stop], lengths[first:stop], strict=True)
+            items += [heap[start : start + length] for start, length in spans]
+        if self.layout.texts[name] == "str":
+            items = [raw.decode() for raw in items]
+        values = np.empty(len(items), dtype=object)
+        values[:] = items
         return values
 
 
