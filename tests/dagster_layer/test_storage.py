@@ -1,0 +1,65 @@
+"""The event log's connection: kept, and made anew if the database was restarted."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL
+
+from archive_assets.defs.storage import HeldPostgresStorage
+
+BACKENDS = """SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+@pytest.fixture
+def storage(database_dsn: str) -> Iterator[HeldPostgresStorage]:
+    """Dagster's storage in an empty database."""
+    parts = conninfo_to_dict(database_dsn)
+    query = {"host": str(parts["host"])} | (
+        {"port": str(parts["port"])} if "port" in parts else {}
+    )
+    url = URL.create(
+        "postgresql+psycopg2",
+        username=str(parts["user"]),
+        password=str(parts["password"]) if "password" in parts else None,
+        database=str(parts["dbname"]),
+        query=query,
+    )
+    config = {"postgres_url": url.render_as_string(hide_password=False)}
+    made = HeldPostgresStorage.from_config_value(None, config)
+    yield made
+    made.event_log_storage.dispose()
+
+
+def _store(storage: HeldPostgresStorage, n: int) -> None:
+    for number in range(n):
+        storage.event_log_storage.store_event(
+            dg.EventLogEntry(
+                error_info=None,
+                level="info",
+                user_message=f"event {number}",
+                run_id="run",
+                timestamp=float(number),
+            )
+        )
+
+
+def test_the_connection_is_kept_and_made_anew_after_a_restart(
+    storage: HeldPostgresStorage, database_dsn: str
+) -> None:
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        _store(storage, 1)
+        first = connection.execute(BACKENDS).fetchall()
+        _store(storage, 2)
+        later = connection.execute(BACKENDS).fetchall()
+        connection.execute("SELECT pg_terminate_backend(%s)", first[0])
+        _store(storage, 1)
+        anew = connection.execute(BACKENDS).fetchall()
+
+    assert len(first) == 1
+    assert later == first
+    assert anew != first
+    assert len(storage.event_log_storage.get_logs_for_run("run")) == 4
