@@ -36,6 +36,10 @@ _INDEX = (
 )
 
 
+# in a backfill of months, the nights that are simulated do not wait for the others
+_SOON = {"dagster/priority": "1"}
+
+
 def _deadline(*, hours: int) -> dict[str, str]:
     """Return the tag after which run monitoring ends a run that hangs."""
     return {"dagster/max_runtime": str(hours * 3600)}
@@ -68,14 +72,14 @@ nominal_night_job = dg.define_asset_job(
 archive_job = dg.define_asset_job(
     "archive",
     _SEQUENCES,
-    tags=_deadline(hours=1),
+    tags=_deadline(hours=1) | _SOON,
     executor_def=ONE_PROCESS,
     description="Archive the finished simulations of a night.",
 )
 prenight_index_job = dg.define_asset_job(
     "prenight_index",
     _INDEX,
-    tags=_deadline(hours=1),
+    tags=_deadline(hours=1) | _SOON,
     executor_def=ONE_PROCESS,
     description="Publish the pre-night index and collect the nightly statistics.",
 )

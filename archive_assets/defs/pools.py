@@ -8,10 +8,12 @@ Simulations take one of several pools: as many as the machine's memory allows.
 import os
 from collections.abc import Mapping
 
-__all__ = ["ARCHIVE", "L1DB", "scheduler_pool", "scheduler_slots"]
+__all__ = ["ARCHIVE", "L1DB", "VISITS", "scheduler_pool", "scheduler_slots"]
 
 ARCHIVE = "archive"
 L1DB = "l1db"
+VISITS = "visits"
+"""The list of visit partitions: registered and pruned by one night at a time."""
 _SIMULATION_BYTES = 3e9
 
 

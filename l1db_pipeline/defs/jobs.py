@@ -20,6 +20,8 @@ _WRITER = {"l1db/writer": "true"}
 # run monitoring ends a run that hangs: all visits of a night fit between two nights
 _DAY = {"dagster/max_runtime": str(20 * 3600)}
 _HOUR = {"dagster/max_runtime": "3600"}
+# in a backfill of months, archived nights do not wait for others to be simulated
+_SOON = {"dagster/priority": "1"}
 # run by `verify_l1db` alone: they read the whole database
 _WHOLE_CHECKS = dg.AssetSelection.checks(
     dg.AssetCheckKey(dg.AssetKey(["l1db", "write_batches"]), "store_is_consistent"),
@@ -40,7 +42,7 @@ night_visits_job = dg.define_asset_job(
         ["l1db", "variable_sources"], ["l1db", "schema"], ["l1db", "night_visits"]
     )
     - _WHOLE_CHECKS,
-    tags=_HOUR,
+    tags=_HOUR | _SOON,
     executor_def=ONE_PROCESS,
     description="Register the visits of an archived night as partitions.",
 )

@@ -1,5 +1,6 @@
 """The visits of an archived night, registered as partitions."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -8,16 +9,21 @@ from pydantic import Field
 from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.partitions import nights
+from archive_assets.defs.pools import VISITS
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
+    key_night,
     keys_before,
     visit_key,
 )
+from l1db_pipeline.defs.write_batches import BATCHES_KEY
 
-__all__ = ["NightVisitsConfig", "night_visits"]
+__all__ = ["NIGHT_VISITS_KEY", "NightVisitsConfig", "night_visits"]
+
+NIGHT_VISITS_KEY = dg.AssetKey(["l1db", "night_visits"])
 
 
 class NightVisitsConfig(dg.Config):
@@ -28,20 +34,21 @@ class NightVisitsConfig(dg.Config):
         ge=1,
         le=10_000,
         description=(
-            "Visits of earlier nights leave the list of partitions; "
-            "the ledger of the L1 database keeps them."
+            "Visits of earlier nights leave the list of partitions once they are "
+            "stored; the ledger of the L1 database keeps them."
         ),
     )
 
 
 @dg.asset(
-    key_prefix="l1db",
+    key=NIGHT_VISITS_KEY,
     deps=[archived_key(NOMINAL)],
     partitions_def=nights,
     group_name="l1db",
     kinds={"python"},
     owners=["team:data-management"],
     code_version="1",
+    pool=VISITS,
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
     config_schema=form_schema(NightVisitsConfig),
@@ -65,7 +72,7 @@ def night_visits(
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
     present = context.instance.get_dynamic_partitions(VISITS_NAME)
     context.instance.add_dynamic_partitions(VISITS_NAME, keys)
-    old = keys_before(present, night, keep_nights)
+    old = _stored(context.instance, keys_before(present, night, keep_nights))
     for key in old:
         context.instance.delete_dynamic_partition(VISITS_NAME, key)
     return dg.MaterializeResult(
@@ -77,3 +84,21 @@ def night_visits(
             "pruned": len(old),
         }
     )
+
+
+def _stored(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[str]:
+    """Return the visits that were stored since their night was registered.
+
+    In a backfill of months, nights are registered long before their visits' turn.
+    """
+    nights_of = {key: key_night(key).isoformat() for key in keys}
+    materialized = dg.DagsterEventType.ASSET_MATERIALIZATION
+    registered = instance.get_latest_storage_id_by_partition(
+        NIGHT_VISITS_KEY, materialized, set(nights_of.values())
+    )
+    stored = instance.get_latest_storage_id_by_partition(
+        BATCHES_KEY, materialized, set(keys)
+    )
+    return [
+        key for key in keys if stored.get(key, -1) > registered.get(nights_of[key], -1)
+    ]

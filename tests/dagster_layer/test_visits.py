@@ -11,7 +11,9 @@ from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, N_VISITS, NIGHT
 
 from archive_assets.defs.pools import L1DB, scheduler_pool, scheduler_slots
 from l1db_pipeline import definitions as l1db
+from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
 from l1db_pipeline.defs.partitions import VISITS_NAME
+from l1db_pipeline.defs.write_batches import BATCHES_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 # an error of the database while the third visit is stored
@@ -68,18 +70,29 @@ def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(
     )
 
 
-def test_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
+def test_stored_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
     site.run("nominal_night", NIGHT, site.from_file())
-    site.instance.add_dynamic_partitions(
-        VISITS_NAME, ["20261007-00009", "20261009-00001"]
-    )
+    old, waiting, anew, recent = (
+        "20261005-00001", "20261006-00001", "20261007-00009", "20261009-00001",
+    )  # fmt: skip
+    site.instance.add_dynamic_partitions(VISITS_NAME, [old, waiting, anew, recent])
+    for key, partition in (
+        (NIGHT_VISITS_KEY, "2026-10-05"),
+        (BATCHES_KEY, old),
+        (NIGHT_VISITS_KEY, "2026-10-06"),
+        (BATCHES_KEY, anew),
+        (NIGHT_VISITS_KEY, "2026-10-07"),
+        (BATCHES_KEY, recent),
+    ):
+        event = dg.AssetMaterialization(key, partition=partition)
+        site.instance.report_runless_asset_event(event)
     keep = {"l1db__night_visits": {"config": {"keep_nights": 2}}}
 
     site.run("night_visits", NIGHT, {"ops": FEW_SOURCES["ops"] | keep})
 
     kept = site.instance.get_dynamic_partitions(VISITS_NAME)
     ours = [_visit(number) for number in range(1, N_VISITS + 1)]
-    assert sorted(kept) == ["20261009-00001", *ours]
+    assert sorted(kept) == [waiting, anew, recent, *ours]
 
 
 @pytest.fixture(params=["dagster.yaml", "deploy/dagster-production.yaml"])
