@@ -6,8 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from archive_assets.defs.again import again_sensor
 from archive_assets.defs.following import materialized_since
-from archive_assets.defs.jobs import archive_job, prenight_index_job, simulate_job
+from archive_assets.defs.jobs import (
+    archive_job,
+    jobs,
+    prenight_index_job,
+    simulate_job,
+)
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
 
@@ -109,4 +115,10 @@ def _nights_of(run: dg.DagsterRun) -> Iterator[date]:
 
 
 schedules = [nightly]
-sensors = [simulation_finished, sequence_archived, heartbeat, night_failed]
+sensors = [
+    simulation_finished,
+    sequence_archived,
+    heartbeat,
+    night_failed,
+    again_sensor("archive_again", jobs),
+]

@@ -1,20 +1,23 @@
 """What follows by itself: archived → visits registered → AP prototype → merge."""
 
+from datetime import date
+
 import dagster as dg
 
+from archive_assets.defs.again import again_sensor
 from archive_assets.defs.following import materialized_since, run_key
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
+    jobs,
     night_visits_job,
     nightly_job,
     timing_report_job,
 )
+from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
 
 __all__ = ["sensors"]
-
-_NIGHT_VISITS = dg.AssetKey(["l1db", "night_visits"])
 
 
 @sensor(
@@ -23,7 +26,7 @@ _NIGHT_VISITS = dg.AssetKey(["l1db", "night_visits"])
 )
 def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the visits of each archived night."""
-    registered = {archived_key(NOMINAL): _NIGHT_VISITS}
+    registered = {archived_key(NOMINAL): NIGHT_VISITS_KEY}
     return follow(context, registered, night_visits_job.name)
 
 
@@ -32,9 +35,9 @@ def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     description="A night's visits are registered: run the AP prototype over them.",
 )
 def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Ask for one run over the visits of each registered night."""
+    """Ask for one run over the visits of each registered night, the oldest first."""
     events, cursor = materialized_since(
-        context.instance, [_NIGHT_VISITS], context.cursor
+        context.instance, [NIGHT_VISITS_KEY], context.cursor
     )
     requests = [
         dg.RunRequest(
@@ -43,6 +46,9 @@ def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
                 "dagster/asset_partition_range_start": event.text("first_visit"),
                 "dagster/asset_partition_range_end": event.text("last_visit"),
                 "l1db/night": event.partition,
+                "dagster/priority": str(
+                    -date.fromisoformat(event.partition).toordinal()
+                ),
             },
         )
         for event in events
@@ -75,4 +81,9 @@ def night_processed(context: dg.RunStatusSensorContext) -> dg.SensorResult:
     )
 
 
-sensors = [night_archived, visits_registered, night_processed]
+sensors = [
+    night_archived,
+    visits_registered,
+    night_processed,
+    again_sensor("l1db_again", jobs),
+]

@@ -29,6 +29,7 @@ FOLLOWED = {
     "heartbeat": archived_key(NOMINAL),
 }
 STATUS_SENSORS = {"night_failed", "night_processed"}
+AGAIN_SENSORS = {"archive_again", "l1db_again"}  # in test_again.py
 SPOILT_CURSORS = ["", "{", "[1, 2]", '{"a": "b"}', "null", '"\u2603"']
 
 
@@ -60,7 +61,7 @@ def _tick(
 
 
 def test_every_sensor_is_tried_here() -> None:
-    assert set(DEFINITIONS) == set(FOLLOWED) | STATUS_SENSORS
+    assert set(DEFINITIONS) == set(FOLLOWED) | STATUS_SENSORS | AGAIN_SENSORS
 
 
 @pytest.mark.parametrize("location", [archive, l1db], ids=lambda m: m.__name__)
@@ -131,6 +132,19 @@ def test_a_variant_made_again_is_archived_again(instance: dg.DagsterInstance) ->
     again, _ = _tick("simulation_finished", instance, cursor)
 
     assert [request.run_key for request in again] != [r.run_key for r in first]
+
+
+def test_of_nights_that_wait_the_oldest_is_first(instance: dg.DagsterInstance) -> None:
+    for night in ("2026-10-11", NIGHT):
+        metadata = _metadata("visits_registered")
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(NIGHT_VISITS, partition=night, metadata=metadata)
+        )
+
+    requests, _ = _tick("visits_registered", instance, None)
+
+    places = {r.tags["l1db/night"]: int(r.tags["dagster/priority"]) for r in requests}
+    assert places[NIGHT] > places["2026-10-11"]
 
 
 def test_a_night_without_visits_starts_no_prototype(

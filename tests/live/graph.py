@@ -1,6 +1,7 @@
 """The web server's GraphQL, as the web UI uses it."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,13 @@ _LAUNCH = """mutation($parameters: ExecutionParams!) {
     ... on LaunchRunSuccess { run { runId } }
     ... on RunConfigValidationInvalid { errors { message } }
     ... on PythonError { message } } }"""
+_BACKFILL = """mutation($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) { __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message } } }"""
+_BACKFILL_STATUS = """query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { __typename
+    ... on PartitionBackfill { status } } }"""
 _TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
   __typename } }"""
 
@@ -116,6 +124,21 @@ class Graph:
         answer = self.ask(_LAUNCH, parameters=parameters)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
+
+    def launch_backfill(self, assets: Iterable[Sequence[str]], keys: list[str]) -> str:
+        """Launch a backfill of assets as their page does; return its id."""
+        parameters = {
+            "assetSelection": [{"path": list(path)} for path in assets],
+            "partitionNames": keys,
+        }
+        answer = self.ask(_BACKFILL, parameters=parameters)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return str(answer["backfillId"])
+
+    def backfill_status(self, backfill_id: str) -> str:
+        """Return how a backfill stands."""
+        answer = self.ask(_BACKFILL_STATUS, id=backfill_id)
+        return str(answer["partitionBackfillOrError"]["status"])
 
     def launch_again(self, run_id: str) -> str:
         """Launch a run of the same job over the same partitions; return its id."""

@@ -180,7 +180,10 @@ def _hurry(instance_file: Path) -> None:
     settings["run_monitoring"]["poll_interval_seconds"] = 1
     settings["run_monitoring"]["free_slots_after_run_end_seconds"] = 1
     settings["run_launcher"]["config"] = {"patience_seconds": 3.0}
-    settings["run_queue"] = {"dequeue_interval_seconds": 1}
+    settings["run_queue"] |= {
+        "dequeue_interval_seconds": 1,
+        "user_code_failure_retry_delay": 1,
+    }
     instance_file.write_text(yaml.safe_dump(settings))
 
 

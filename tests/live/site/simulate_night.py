@@ -1,7 +1,8 @@
 """A site's own simulator: the visits of a night into an opsim file, in a second.
 
 Arguments: night (YYYYMMDD), delay in minutes, number of visits, path of the file.
-It hangs for the night of $HANGING_NIGHT.
+It hangs for the night of $HANGING_NIGHT, and fails for that of $FAILING_NIGHT until
+there is a file $L1DB_HOME/mended.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +28,9 @@ def main(night: str, delay_minutes: str, n_visits: str, path: str) -> None:
     """Write the file."""
     if night == os.environ.get("HANGING_NIGHT"):
         time.sleep(3600)
+    is_mended = Path(os.environ.get("L1DB_HOME", ""), "mended").exists()
+    if night == os.environ.get("FAILING_NIGHT") and not is_mended:
+        sys.exit("the dome is shut")
     n = int(n_visits)
     rng = np.random.default_rng(int(night))
     first = date.fromisoformat(night).toordinal() - MJD_0 + 1.04
