@@ -8,7 +8,6 @@ from archive_assets.defs.care import (
     existing_sequences,
     gc_job,
     observe_job,
-    services_answer,
 )
 from archive_assets.defs.comparison import night_comparison
 from archive_assets.defs.completed import completed_assets
@@ -36,7 +35,6 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             archive_verification,
             existing_sequences,
         ],
-        asset_checks=[services_answer],
         jobs=[*jobs, gc_job, observe_job],
         schedules=schedules,
         sensors=sensors,

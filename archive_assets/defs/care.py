@@ -1,13 +1,14 @@
 """Care of the archive: verified, cleared of garbage, its services tried."""
 
 import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from uuid import UUID
 
 import dagster as dg
 from pydantic import Field, field_validator
 
-from archive_assets.defs.checks import check_result
+from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.pools import ARCHIVE
@@ -27,11 +28,12 @@ __all__ = [
     "existing_sequences",
     "gc_job",
     "observe_job",
-    "services_answer",
 ]
 
 _PROBLEM_COLUMNS = dict.fromkeys(("kind", "subject", "detail"), "string")
+_ANSWER = "services_answer"
 _SOUND = "archive_is_sound"
+_VERIFICATION = dg.AssetKey(["archive", "archive_verification"])
 _SEQUENCES = [archived_key(plan) for plan in plans()]
 
 
@@ -53,35 +55,66 @@ class VerificationConfig(dg.Config):
         return sequences
 
 
-@dg.asset(
-    key_prefix="archive",
-    deps=_SEQUENCES,
-    group_name="archive",
-    kinds={"postgresql", "hdf5"},
-    owners=["team:survey-scheduling"],
-    code_version="1",
-    pool=ARCHIVE,
-    metadata={"dagster/column_schema": columns_schema(_PROBLEM_COLUMNS)},
-    config_schema=form_schema(VerificationConfig),
-    description="Every object against its hash, rows and indexes against each other.",
-    check_specs=[
-        dg.AssetCheckSpec(
-            _SOUND,
-            asset=["archive", "archive_verification"],
-            description="No object is missing, cut short or changed; no row dangles.",
+@dg.multi_asset(
+    name="archive__archive_verification",
+    can_subset=True,  # services_answer can be tried alone
+    specs=[
+        dg.AssetSpec(
+            _VERIFICATION,
+            deps=_SEQUENCES,
+            group_name="archive",
+            kinds={"postgresql", "hdf5"},
+            owners=["team:survey-scheduling"],
+            code_version="1",
+            skippable=True,
+            metadata={"dagster/column_schema": columns_schema(_PROBLEM_COLUMNS)},
+            description=(
+                "Every object against its hash, rows and indexes against each other."
+            ),
         )
     ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            _ANSWER,
+            asset=_VERIFICATION,
+            blocking=True,
+            description=(
+                "Database, schema, rights, object store and index of the archive can "
+                "be used. Tried first; can be executed alone, in seconds."
+            ),
+        ),
+        dg.AssetCheckSpec(
+            _SOUND,
+            asset=_VERIFICATION,
+            description="No object is missing, cut short or changed; no row dangles.",
+        ),
+    ],
+    pool=ARCHIVE,
+    config_schema=form_schema(VerificationConfig),
 )
 def archive_verification(
     context: dg.AssetExecutionContext,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
     prenight_index_store: PrenightIndexResource,
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
-    """Compare all that the archive knows with what is there."""
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+    """Try the services, then compare all that the archive knows with what is there."""
+    answer = _services_answer(archive_metadata, data_store, prenight_index_store)
+    yield answer
+    if context.selected_asset_keys:
+        refuse(answer)
+        config = form_of(context, VerificationConfig)
+        yield _verified(config, archive_metadata, data_store, prenight_index_store)
+
+
+def _verified(
+    config: VerificationConfig,
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
+    prenight_index_store: PrenightIndexResource,
+) -> dg.MaterializeResult[None]:
     from archive_assets.verify import verify_archive
 
-    config = form_of(context, VerificationConfig)
     with archive_metadata.open() as archive:
         report = verify_archive(
             archive,
@@ -100,6 +133,7 @@ def archive_verification(
         if not p.is_repaired
     ]
     return dg.MaterializeResult(
+        asset_key=_VERIFICATION,
         metadata={
             "objects": report.n_objects,
             "MB": report.n_bytes / 1e6,
@@ -107,8 +141,24 @@ def archive_verification(
             "problems": len(report.problems),
             "found": table(rows, _PROBLEM_COLUMNS),
         },
-        check_results=[check_result(_SOUND, left)],
+        check_results=[check_result(_SOUND, left, asset_key=_VERIFICATION)],
     )
+
+
+def _services_answer(
+    archive_metadata: ArchiveMetadataResource,
+    data_store: DataStoreResource,
+    prenight_index_store: PrenightIndexResource,
+) -> dg.AssetCheckResult:
+    from archive_assets.doctor import examine
+
+    try:
+        with archive_metadata.open() as archive:
+            found = list(examine(archive, data_store.open(), prenight_index_store.url))
+        problems = [f"{f.subject}: {f.detail}" for f in found if not f.is_well]
+    except (ArchiveError, OSError) as error:
+        problems = [str(error)]
+    return check_result(_ANSWER, problems, asset_key=_VERIFICATION)
 
 
 class GarbageConfig(dg.Config):
@@ -177,28 +227,6 @@ def collect(
 def gc_job() -> None:
     """Collect garbage."""
     collect()
-
-
-@dg.asset_check(
-    asset=["archive", "prenight_index"],
-    name="services_answer",
-    description="Database, schema, rights, object store and index of the archive.",
-)
-def services_answer(
-    archive_metadata: ArchiveMetadataResource,
-    data_store: DataStoreResource,
-    prenight_index_store: PrenightIndexResource,
-) -> dg.AssetCheckResult:
-    """Try all that the archive reaches."""
-    from archive_assets.doctor import examine
-
-    try:
-        with archive_metadata.open() as archive:
-            found = list(examine(archive, data_store.open(), prenight_index_store.url))
-        problems = [f"{f.subject}: {f.detail}" for f in found if not f.is_well]
-    except (ArchiveError, OSError) as error:
-        problems = [str(error)]
-    return check_result("services_answer", problems)
 
 
 existing_sequences = dg.AssetSpec(

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from archive_assets.defs.tables import table
+
 __all__ = ["check_result", "refuse"]
 
-_SHOWN = 20
+_SHOWN = 5
 
 
 def check_result(
@@ -18,14 +20,25 @@ def check_result(
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Return a check's result: passed if there are no problems."""
+    rows = [{"problem": problem} for problem in problems]
     return dg.AssetCheckResult(
         passed=not problems,
         check_name=name,
         asset_key=asset_key,
         severity=severity,
-        description="; ".join(problems[:_SHOWN]) or None,
-        metadata={"problems": list(problems[:_SHOWN]), **(metadata or {})},
+        description=_in_short(problems),
+        metadata={
+            "problems": len(problems),  # plotted over time
+            **({"found": table(rows, {"problem": "string"})} if rows else {}),
+            **(metadata or {}),
+        },
     )
+
+
+def _in_short(problems: Sequence[str]) -> str | None:
+    """Return the first problems, which the page of the check shows as its result."""
+    further = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "; ".join([*problems[:_SHOWN], *further]) or None
 
 
 def refuse(result: dg.AssetCheckResult) -> None:

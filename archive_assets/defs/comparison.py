@@ -1,12 +1,11 @@
 """All variants of a night side by side, and how they differ from the nominal one."""
 
-from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from archive_assets.defs.names import NOMINAL, archived_key, plans
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.pictures import picture
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
 from archive_assets.defs.retries import patiently
@@ -51,7 +50,7 @@ def night_comparison(
         write_variants_report,
     )
 
-    night = date.fromisoformat(context.partition_key)
+    night = night_of(context)
     telescope = NOMINAL.telescope.value
     with archive_metadata.open() as archive:
         index = archive.sims_on_nights(

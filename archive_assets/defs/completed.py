@@ -1,12 +1,11 @@
 """Completed visits: from where the simulations of a night start, kept and archived."""
 
-from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from archive_assets.defs.names import completed_key, telescopes
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
@@ -14,7 +13,7 @@ from archive_assets.defs.resources import (
     SimulationsResource,
 )
 from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import visits_schema
+from archive_assets.defs.tables import link, visits_schema
 from archive_assets.simulation import Telescope
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def _completed_asset(telescope: Telescope) -> dg.AssetsDefinition:
                 source,
                 outbox=simulations.work,
                 telescope=telescope.value,
-                first_day_obs=date.fromisoformat(context.partition_key),
+                first_day_obs=night_of(context),
             )
         return _result(kept)
 
@@ -81,7 +80,7 @@ def _result(kept: "CompletedVisits") -> dg.MaterializeResult[None]:
             "visits": kept.n_visits,
             "start": start,
             "visitseq_uuid": str(kept.visitseq_uuid or ""),
-            "visitseq_url": dg.MetadataValue.url(kept.visitseq_url),
+            "visitseq_url": link(kept.visitseq_url),
         },
         data_version=dg.DataVersion(kept.sha256 or "empty"),
     )

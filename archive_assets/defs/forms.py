@@ -6,11 +6,12 @@ class when the configuration is resolved: by the launch from the UI, by a sensor
 request and by ``dagster job execute``, in each case before there is a run.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import dagster as dg
-from dagster._config import ConfigType, PostProcessingError
+from dagster._config import ConfigType, Noneable, PostProcessingError
 from dagster._config.pythonic_config.config import infer_schema_from_config_class
 from pydantic import ValidationError
 from typing_extensions import override
@@ -19,17 +20,20 @@ __all__ = ["form_of", "form_schema"]
 
 _Form = TypeVar("_Form", bound=dg.Config)
 _OF_THE_KEY = {"snapshot", "schema_snapshot"}  # cached: they hold the key
-_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 class _CheckedType(ConfigType):
     """The type of a form's field, which asks the form whether a value is possible."""
 
-    def __init__(self, inner: ConfigType, form: type[dg.Config], name: str) -> None:
+    def __init__(
+        self, inner: ConfigType, form: type[dg.Config], name: str, limits: str
+    ) -> None:
         self.__dict__.update(
             {k: v for k, v in vars(inner).items() if k not in _OF_THE_KEY}
         )
         self.key = f"{inner.key}.{form.__qualname__}.{name}"
+        # the launchpad shows it; "Int" is Dagster's own
+        self.given_name = inner.given_name and f"{inner.given_name} ({limits})"
         self._inner = inner
         self._form = form
         self._name = name
@@ -83,19 +87,49 @@ def form_schema(form: type[dg.Config]) -> dict[str, dg.Field]:
 
 
 def _checked(field: dg.Field, form: type[dg.Config], name: str) -> dg.Field:
-    limits = ", ".join(
-        f"{sign} {getattr(limit, key)}"
-        for limit in form.model_fields[name].metadata
-        for key, sign in _SIGNS.items()
-        if hasattr(limit, key)
-    )
-    default = {"default_value": field.default_value} if field.default_provided else {}
+    default = form.model_fields[name].get_default(call_default_factory=True)
+    shown = json.dumps(default) if default not in ("", []) else "empty"
+    limits = _limits(form, name)
+    said = (field.description, limits and f"Allowed: {limits}.", f"Default: {shown}.")
+    config_type = _literal(field.config_type)
+    if limits or config_type.given_name is None:  # else its type says all
+        config_type = _CheckedType(config_type, form, name, limits)
     return dg.Field(
-        _CheckedType(field.config_type, form, name),
+        config_type,
         is_required=False,
-        description=f"{field.description} {f'({limits})' if limits else ''}".strip(),
-        **default,
+        description=" ".join(filter(None, said)),
+        default_value=default,
     )
+
+
+def _literal(config_type: ConfigType) -> ConfigType:
+    """Return the type of a value as it is typed, without ``{env: NAME}``."""
+    if isinstance(config_type, Noneable):
+        return _literal(config_type.inner_type)
+    if isinstance(config_type, dg.ScalarUnion):
+        literal: ConfigType = config_type.scalar_type
+        return literal
+    return config_type
+
+
+def _limits(form: type[dg.Config], name: str) -> str:
+    """Return the range of a field in words; empty if every value is possible."""
+    limits = {
+        key: getattr(limit, key)
+        for limit in form.model_fields[name].metadata
+        for key in ("gt", "ge", "le")
+        if hasattr(limit, key)
+    }
+    low = f"more than {limits['gt']}" if "gt" in limits else limits.get("ge")
+    match low, limits.get("le"):
+        case None, None:
+            return ""
+        case _, None:
+            return f"{low} or more"
+        case str(), high:
+            return f"{low}, at most {high}"
+        case _, high:
+            return f"{low} to {high}"
 
 
 def form_of(

@@ -1,22 +1,27 @@
 """The pre-night index and the nightly statistics of a night."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from archive_assets.defs.checks import check_result
 from archive_assets.defs.names import NOMINAL, archived_key, plans
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
 )
-from archive_assets.defs.tables import columns_schema, frame_schema, frame_table
+from archive_assets.defs.retries import patiently
+from archive_assets.defs.tables import (
+    columns_schema,
+    frame_schema,
+    frame_table,
+    link,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-from archive_assets.defs.retries import patiently
 
 __all__ = ["index_assets"]
 
@@ -60,8 +65,8 @@ def prenight_index(
     from archive_assets.metadata.prenight_json import COLUMNS
     from archive_assets.prenightindex import TELESCOPES, write_prenight_index
 
-    night = date.fromisoformat(context.partition_key)
-    urls = []
+    night = night_of(context)
+    urls: dict[str, dg.MetadataValue] = {}
     nominal = NOMINAL.telescope.value, NOMINAL.variant.tags
     with archive_metadata.open() as archive:
         for covered in covered_nights(archive, night, TELESCOPES):
@@ -69,14 +74,14 @@ def prenight_index(
                 url = write_prenight_index(
                     archive, covered, telescope, prenight_index_store.url
                 )
-                urls.append(url)
+                urls[f"url/{telescope}_{covered}"] = link(url)
                 context.log.info("published %s", url)
     missing = missing_nominal(prenight_index_store.url, night, *nominal)
     return dg.MaterializeResult(
         metadata={
             "indexes": len(urls),
             "dagster/column_schema": columns_schema(COLUMNS),
-            **{f"url_{n}": dg.MetadataValue.url(url) for n, url in enumerate(urls)},
+            **urls,
         },
         check_results=[check_result(_NOMINAL, missing)],
     )
@@ -98,11 +103,9 @@ def nightly_statistics(
     context: dg.AssetExecutionContext, archive_metadata: ArchiveMetadataResource
 ) -> dg.MaterializeResult[None]:
     """Show the statistics that the archive holds of the night."""
+    night = night_of(context)
     with archive_metadata.open() as archive:
-        found = archive.nightly(
-            date.fromisoformat(context.partition_key),
-            date.fromisoformat(context.partition_key),
-        )
+        found = archive.nightly(night, night)
     return dg.MaterializeResult(
         metadata={
             "rows": len(found),

@@ -22,17 +22,10 @@ __all__ = [
 
 _SIMULATIONS = dg.AssetSelection.groups("simulation")
 _SEQUENCES = dg.AssetSelection.key_prefixes("archived_visit_sequences")
-# tried by `verify` alone, not with each index
-_SERVICES = dg.AssetSelection.checks(
-    dg.AssetCheckKey(dg.AssetKey(["archive", "prenight_index"]), "services_answer")
-)
-_INDEX = (
-    dg.AssetSelection.assets(
-        ["archive", "prenight_index"],
-        ["archive", "nightly_statistics"],
-        ["archive", "night_comparison"],
-    )
-    - _SERVICES
+_INDEX = dg.AssetSelection.assets(
+    ["archive", "prenight_index"],
+    ["archive", "nightly_statistics"],
+    ["archive", "night_comparison"],
 )
 
 
@@ -85,10 +78,10 @@ prenight_index_job = dg.define_asset_job(
 )
 verify_job = dg.define_asset_job(
     "verify",
-    dg.AssetSelection.assets(["archive", "archive_verification"]) | _SERVICES,
+    dg.AssetSelection.assets(["archive", "archive_verification"]),
     tags=_deadline(hours=20),  # reads every object
     executor_def=ONE_PROCESS,
-    description="Verify the whole archive, and try the services that it needs.",
+    description="Try the services of the archive, then verify all that it holds.",
 )
 jobs = [
     simulate_job,

@@ -50,7 +50,7 @@ def telescopes() -> tuple[Telescope, ...]:
 
 def completed_key(telescope: Telescope) -> dg.AssetKey:
     """Return the key of the completed visits of a telescope."""
-    return dg.AssetKey(["completed_visits", telescope.value])
+    return dg.AssetKey(["completed_visits", f"{telescope.value}_completed"])
 
 
 def simulation_key(plan: Plan) -> dg.AssetKey:

@@ -1,13 +1,12 @@
 """Archived visit sequences: a simulation's objects and its metadata, as one act."""
 
 from collections.abc import Iterator
-from datetime import date
 
 import dagster as dg
 
 from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import Plan, archived_key, plans, simulation_key
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
@@ -15,7 +14,7 @@ from archive_assets.defs.resources import (
     SimulationsResource,
 )
 from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import visits_schema
+from archive_assets.defs.tables import link, visits_schema
 
 __all__ = ["sequence_assets"]
 
@@ -70,7 +69,7 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         finished = finished_simulation(
             simulations.work,
             plan.telescope.value,
-            date.fromisoformat(context.partition_key),
+            night_of(context),
             plan.variant.name,
         )
         with archive_metadata.open() as vsarch:
@@ -91,7 +90,7 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             metadata={
                 "visitseq_uuid": str(archived.uuid),
-                "visitseq_url": dg.MetadataValue.url(archived.url),
+                "visitseq_url": link(archived.url),
                 "visits": finished.n_visits,
                 "last_day_obs": finished.last_day_obs.isoformat(),
                 "already_archived": archived.already_archived,

@@ -1,7 +1,6 @@
 """Visit simulations: one asset a variant, one partition a night."""
 
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +9,7 @@ from pydantic import Field
 from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import Plan, completed_key, plans, simulation_key
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.pools import scheduler_pool, scheduler_slots
 from archive_assets.defs.resources import SimulationsResource
@@ -83,7 +82,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         from archive_assets.visits.opsim import read_opsim
         from archive_assets.visits.sanity import visits_problems
 
-        night = date.fromisoformat(context.partition_key)
+        night = night_of(context)
         config = form_of(context, SimulationConfig)
         work = NightlySimulation(
             first_day_obs=night,
@@ -125,9 +124,9 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             metadata={
                 "visits": finished.n_visits,
                 "is_new": is_new,
-                "wall_s": finished.wall_s,
-                "cpu_s": finished.cpu_s,
-                "peak_memory_MB": finished.peak_memory_bytes / 1e6,
+                "wall_s": round(finished.wall_s, 2),
+                "cpu_s": round(finished.cpu_s, 2),
+                "peak_memory_MB": round(finished.peak_memory_bytes / 1e6, 1),
                 "site_data": site_data,
                 "opsim_file": dg.MetadataValue.path(finished.opsim_path),
                 "dagster/column_schema": visits_schema(visits.dtypes.to_dict()),

@@ -5,21 +5,29 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from archive_assets.visits.meaning import VISITS_COLUMNS, ColumnMeaning
+from archive_assets.visits.meaning import (
+    ARCHIVE_COLUMNS,
+    VISITS_COLUMNS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Meaning",
     "columns_schema",
     "frame_schema",
     "frame_table",
+    "link",
     "table",
     "table_column",
     "visits_schema",
 ]
 
-_UNKNOWN = ColumnMeaning("", "", "")
+Meaning = tuple[str, str, str]
+"""Type, unit (empty for none) and meaning of a column."""
+
+_UNKNOWN = ("", "", "")
 _MOST_ROWS = 200  # an event is a row of Dagster's database
 _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "M": "datetime"}
 
@@ -32,49 +40,63 @@ def table_column(
     return dg.TableColumn(name, kind, description=described or None)
 
 
-def columns_schema(columns: Mapping[str, str]) -> dg.TableSchema:
-    """Return the columns of a table by their names and types."""
-    return dg.TableSchema([table_column(name, kind) for name, kind in columns.items()])
+def columns_schema(
+    columns: Mapping[str, str], meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
+) -> dg.TableSchema:
+    """Return the columns of a table by their names and types, and what they mean."""
+    return dg.TableSchema(
+        [
+            table_column(name, kind, *meanings.get(name, _UNKNOWN)[1:])
+            for name, kind in columns.items()
+        ]
+    )
 
 
 def visits_schema(types: Mapping[Any, object] | None = None) -> dg.TableSchema:
     """Return the columns of visits, by default all that opsim files may have."""
-    known = VISITS_COLUMNS
     if types is None:
-        types = {name: found.kind for name, found in known.items()}
-    return dg.TableSchema(
-        [
-            table_column(str(name), str(kind), *known.get(str(name), _UNKNOWN)[1:])
-            for name, kind in types.items()
-        ]
-    )
+        types = {name: found.kind for name, found in VISITS_COLUMNS.items()}
+    named = {str(name): str(kind) for name, kind in types.items()}
+    return columns_schema(named, VISITS_COLUMNS)
 
 
 def table(
     rows: Iterable[Mapping[str, str | float | bool | None]],
     columns: Mapping[str, str],
+    meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS,
 ) -> dg.TableMetadataValue:
     """Return rows as metadata that the web UI shows as a table, the first 200."""
     shown = [
         dg.TableRecord({name: row.get(name) for name in columns})
         for _, row in zip(range(_MOST_ROWS), rows, strict=False)
     ]
-    return dg.MetadataValue.table(shown, columns_schema(columns))
+    return dg.MetadataValue.table(shown, columns_schema(columns, meanings))
 
 
-def frame_schema(frame: "pd.DataFrame") -> dg.TableSchema:
+def frame_schema(
+    frame: "pd.DataFrame", meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
+) -> dg.TableSchema:
     """Return the columns of a frame."""
-    return columns_schema(_kinds(frame))
+    return columns_schema(_kinds(frame), meanings)
 
 
-def frame_table(frame: "pd.DataFrame") -> dg.TableMetadataValue:
+def frame_table(
+    frame: "pd.DataFrame", meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
+) -> dg.TableMetadataValue:
     """Return a frame as metadata: numbers as such, all else as text."""
     kinds = _kinds(frame)
     rows = (
         {str(name): _plain(value, kinds[str(name)]) for name, value in row.items()}
         for row in frame.head(_MOST_ROWS).to_dict("records")
     )
-    return table(rows, kinds)
+    return table(rows, kinds, meanings)
+
+
+def link(url: str) -> dg.MetadataValue:
+    """Return a URL as metadata: a link if a browser can follow it, else text."""
+    if url.startswith(("http://", "https://")):
+        return dg.MetadataValue.url(url)
+    return dg.MetadataValue.text(url)
 
 
 def _kinds(frame: "pd.DataFrame") -> dict[str, str]:

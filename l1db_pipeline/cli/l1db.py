@@ -118,7 +118,7 @@ def verify(config: str, verbose: int, repair: bool) -> None:
         findings = store.verify(repair=repair)
     for finding in findings:
         state = "repaired" if finding.repaired else "broken"
-        click.echo(f"{state}: {finding.invariant}: {finding.where}: {finding.detail}")
+        click.echo(f"{state}: {finding}")
     n_broken = sum(not finding.repaired for finding in findings)
     if n_broken:
         raise click.ClickException(f"{n_broken} of the findings are not repaired")

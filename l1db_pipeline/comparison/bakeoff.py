@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.ap_proto import pointings_of, run_visits
+from l1db_pipeline.ap_proto import run_visits
 from l1db_pipeline.association import Detections, detections_of
 from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
 from l1db_pipeline.config import L1dbConfig, safe_url
@@ -219,16 +219,10 @@ def _result(
     candidate: Candidate, config: L1dbConfig, store: L1Store
 ) -> CandidateResult:
     store.merge_nightly()
-    visit_ids = sorted(set(store.read_timings()["visitId"].tolist()))
     return CandidateResult(
         candidate=candidate,
         config=config,
-        run=read_store(
-            store,
-            name=candidate.name,
-            source=safe_url(config.url),
-            pointings_deg=pointings_of(store, visit_ids),
-        ),
+        run=read_store(store, name=candidate.name, source=safe_url(config.url)),
         digest=store.science_digest(),
         row_counts=store.row_counts(),
         table_bytes=store.table_bytes(),

@@ -10,18 +10,14 @@ from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.pools import L1DB
 from archive_assets.defs.tables import columns_schema, table
 from l1db_pipeline.defs.resources import ReportsResource
+from l1db_pipeline.report.meaning import COMPARISON_COLUMNS
 
 if TYPE_CHECKING:
     from l1db_pipeline.comparison.bakeoff import CandidateResult
 
 __all__ = ["schema_comparison"]
 
-_COLUMNS = {
-    "candidate": "string",
-    "median_visit_s": "float",
-    "MB": "float",
-    "rows": "int",
-}
+_COLUMNS = {name: kind for name, (kind, _, _) in COMPARISON_COLUMNS.items()}
 
 
 class ComparisonConfig(dg.Config):
@@ -43,7 +39,7 @@ class ComparisonConfig(dg.Config):
     kinds={"postgresql", "sqlite", "html"},
     owners=["team:data-management"],
     code_version="1",
-    metadata={"dagster/column_schema": columns_schema(_COLUMNS)},
+    metadata={"dagster/column_schema": columns_schema(_COLUMNS, COMPARISON_COLUMNS)},
     config_schema=form_schema(ComparisonConfig),
     pool=L1DB,
     description=(
@@ -76,7 +72,7 @@ def schema_comparison(
             "page": dg.MetadataValue.path(page),
             "candidates": len(bakeoff.results),
             "same_content": not bakeoff.differing,
-            "results": table(map(_row, bakeoff.results), _COLUMNS),
+            "results": table(map(_row, bakeoff.results), _COLUMNS, COMPARISON_COLUMNS),
         }
     )
 
@@ -84,7 +80,7 @@ def schema_comparison(
 def _row(result: "CandidateResult") -> dict[str, str | float]:
     return {
         "candidate": result.candidate.name,
-        "median_visit_s": float(result.run.visits["visit_real"].median()),
+        "median_visit_s": round(float(result.run.visits["visit_real"].median()), 4),
         "MB": sum(result.table_bytes.values()) / 1e6,
         "rows": sum(result.row_counts.values()),
     }

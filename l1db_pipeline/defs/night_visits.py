@@ -42,7 +42,7 @@ class NightVisitsConfig(dg.Config):
 
 @dg.asset(
     key=NIGHT_VISITS_KEY,
-    deps=[archived_key(NOMINAL)],
+    deps=[archived_key(NOMINAL), ["archive", "existing_sequences"]],
     partitions_def=nights,
     group_name="l1db",
     kinds={"python"},

@@ -21,7 +21,10 @@ __all__ = ["nightly_merge"]
     pool=L1DB,
     retry_policy=patiently(3),
     backfill_policy=dg.BackfillPolicy.single_run(),
-    description="The original's daily job; without dia_object_nightly there is none.",
+    description=(
+        "Rows of DiaObjectNightly, moved into DiaObject after the night; none unless "
+        "the L1 database is configured with `dia_object_nightly`."
+    ),
 )
 def nightly_merge(l1db: L1dbResource) -> dg.MaterializeResult[None]:
     """Merge the nightly table; a second run finds it empty."""

@@ -1,8 +1,5 @@
 """What the visits cost: timing and growth of the L1 database, as pictures."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import dagster as dg
 from pydantic import Field
 
@@ -14,10 +11,6 @@ from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
-
-if TYPE_CHECKING:
-    from l1db_pipeline.report.runs import Run
-    from l1db_pipeline.store.base import L1Store
 
 __all__ = ["ReportConfig", "timing_report"]
 
@@ -34,18 +27,6 @@ class ReportConfig(dg.Config):
     )
 
 
-def _read_run(store: "L1Store", url: str) -> "Run":
-    from l1db_pipeline.ap_proto import pointings_of
-    from l1db_pipeline.report.runs import read_store
-    from l1db_pipeline.run_settings import SETTING_NAMES
-
-    run = read_store(
-        store, name="l1db", source=safe_url(url), setting_names=SETTING_NAMES
-    )
-    pointings = pointings_of(store, run.visits["visit"].astype(int).tolist())
-    return replace(run, pointings_deg=pointings)
-
-
 @dg.asset(
     key_prefix="l1db",
     deps=[BATCHES_KEY],
@@ -55,7 +36,10 @@ def _read_run(store: "L1Store", url: str) -> "Run":
     code_version="1",
     config_schema=form_schema(ReportConfig),
     retry_policy=patiently(2),
-    description="Time by step, rows and bytes by table, sky coverage, as a page.",
+    description=(
+        "Time by step (s), rows and MB by table, sky coverage of the visits so far, "
+        "as a page."
+    ),
     check_specs=[
         dg.AssetCheckSpec(
             _GROWTH,
@@ -83,11 +67,13 @@ def timing_report(
     )
     from l1db_pipeline.kept_sources import kept_recipe
     from l1db_pipeline.report import plots
+    from l1db_pipeline.report.meaning import TABLE_COLUMNS, TIMING_COLUMNS
     from l1db_pipeline.report.report import write_report
+    from l1db_pipeline.report.runs import read_store
     from l1db_pipeline.run_settings import NOISE_SETTING
 
     with l1db.open() as store:
-        run = _read_run(store, l1db.url)
+        run = read_store(store, name="l1db", source=safe_url(l1db.url))
         n_noise = int(store.get_setting(NOISE_SETTING) or 0)
         counts, sizes = store.row_counts(), store.table_bytes()
     page = write_report(reports.path / "l1db", [run])
@@ -101,21 +87,23 @@ def timing_report(
     slow = slow_visits(
         run.visits["visit_real"].to_numpy(), form_of(context, ReportConfig).most_seconds
     )
+    shown = run.visits.tail(_SHOWN_VISITS).dropna(axis="columns", how="all").round(4)
     return dg.MaterializeResult(
         metadata={
             "page": dg.MetadataValue.path(page),
             "visits": len(run.visits),
-            "median_visit_s": float(run.visits["visit_real"].median()),
-            "database_MB": sum(sizes.values()) / 1e6,
+            "median_visit_s": round(float(run.visits["visit_real"].median()), 4),
+            "database_MB": round(sum(sizes.values()) / 1e6, 3),
             "tables": table(
                 [
-                    {"table": name, "rows": n, "bytes": sizes.get(name, 0)}
+                    {"table": name, "rows": n, "MB": sizes.get(name, 0) / 1e6}
                     for name, n in counts.items()
                 ],
-                {"table": "string", "rows": "int", "bytes": "int"},
+                {"table": "string", "rows": "int", "MB": "float"},
+                TABLE_COLUMNS,
             ),
-            "timings": frame_table(run.visits.tail(_SHOWN_VISITS)),
-            "dagster/column_schema": frame_schema(run.visits),
+            "timings": frame_table(shown, TIMING_COLUMNS),
+            "dagster/column_schema": frame_schema(run.visits, TIMING_COLUMNS),
             **{f"rows/{name}": n for name, n in counts.items()},
             **{f"MB/{name}": size / 1e6 for name, size in sizes.items()},
             "picture/steps": figure_picture(plots.steps_figure(run), "steps"),

@@ -1,5 +1,6 @@
 """The tables of the L1 database."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,9 +10,9 @@ from archive_assets.defs.tables import table, table_column
 from l1db_pipeline.defs.resources import L1dbResource
 
 if TYPE_CHECKING:
-    from l1db_pipeline.schema.model import Schema
+    from l1db_pipeline.schema.model import Table
 
-__all__ = ["l1db_schema"]
+__all__ = ["l1db_schema", "schema_columns"]
 
 
 @dg.asset(
@@ -41,13 +42,13 @@ def l1db_schema(l1db: L1dbResource) -> dg.MaterializeResult[None]:
                 [{"table": name, "rows": n} for name, n in counts.items()],
                 {"table": "string", "rows": "int"},
             ),
-            "dagster/column_schema": _columns(schema),
+            "dagster/column_schema": schema_columns(schema.tables),
         }
     )
 
 
-def _columns(schema: "Schema") -> dg.TableSchema:
-    """Return every column of every table, as ``table.column``."""
+def schema_columns(tables: "Iterable[Table]") -> dg.TableSchema:
+    """Return every column of tables, as ``table.column``."""
     return dg.TableSchema(
         [
             table_column(
@@ -56,7 +57,7 @@ def _columns(schema: "Schema") -> dg.TableSchema:
                 column.unit,
                 column.description,
             )
-            for found in schema.tables
+            for found in tables
             for column in found.columns
         ]
     )

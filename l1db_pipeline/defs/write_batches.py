@@ -1,6 +1,6 @@
 """L1DB write batches: one partition a visit, one transaction a visit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,14 +14,17 @@ from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
+from l1db_pipeline.defs.schema import schema_columns
 
 if TYPE_CHECKING:
+    from l1db_pipeline.config import L1dbConfig
     from l1db_pipeline.store.base import L1Store
     from l1db_pipeline.visit import VisitSummary
 
 __all__ = ["BATCHES_KEY", "WriteBatchesConfig", "l1db_write_batches"]
 
 _PROGRESS_EVERY = 10
+_WRITTEN = ("DiaObject", "DiaSource", "DiaForcedSource")
 BATCHES_KEY = dg.AssetKey(["l1db", "write_batches"])
 
 
@@ -97,7 +100,8 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
             table, uuid = archived_visits.read(archive_metadata, data_store, night)
             summaries = run.run(store, table, visit_ids)
             for n_done, summary in enumerate(summaries, start=1):
-                yield _event(summary, uuid)
+                columns = _columns(run.config) if n_done == len(visit_ids) else {}
+                yield _event(summary, uuid, columns)
                 if n_done % _PROGRESS_EVERY == 0:
                     context.log.info(
                         "%s: %d of %d visits", night, n_done, len(visit_ids)
@@ -105,7 +109,18 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
             _log_counts(context, store)
 
 
-def _event(summary: "VisitSummary", visitseq_uuid: str) -> dg.AssetMaterialization:
+def _columns(config: "L1dbConfig") -> dict[str, dg.TableSchema]:
+    """Return the columns that a visit writes: with a night's last event, as large."""
+    from l1db_pipeline.schema.load import load_schema
+
+    schema = load_schema(config.schema_file, column_map=config.column_map)
+    written = [schema.table(name) for name in _WRITTEN]
+    return {"dagster/column_schema": schema_columns(written)}
+
+
+def _event(
+    summary: "VisitSummary", visitseq_uuid: str, columns: Mapping[str, dg.TableSchema]
+) -> dg.AssetMaterialization:
     outcome = summary.outcome.value if summary.outcome else "not stored"
     return dg.AssetMaterialization(
         asset_key=BATCHES_KEY,
@@ -114,6 +129,7 @@ def _event(summary: "VisitSummary", visitseq_uuid: str) -> dg.AssetMaterializati
             "outcome": outcome,
             "visitseq_uuid": visitseq_uuid,
             **_numbers(summary),
+            **columns,
         },
     )
 
@@ -123,7 +139,7 @@ def _numbers(summary: "VisitSummary") -> dict[str, float]:
     if not summary.steps:
         return {}
     seconds = {
-        f"seconds/{timing.step}": timing.real_s
+        f"seconds/{timing.step}": round(timing.real_s, 4)
         for timing in summary.steps
         if timing.step in {"Visit", "Objects-read", "Source-read", "L1-store", "DIA"}
     }

@@ -1,8 +1,8 @@
 """A run to report: its numbers per visit, wherever they were kept."""
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -128,27 +128,20 @@ def read_log(path: Path, name: str | None = None) -> Run:
     return _run(rows, name or path.stem, str(path), np.array(pointings).reshape(-1, 2))
 
 
-def read_store(
-    store: L1Store,
-    *,
-    name: str,
-    source: str,
-    setting_names: Sequence[str] = (),
-    pointings_deg: NDArray[np.float64] | None = None,
-) -> Run:
-    """Read a run from the timings and settings that its database keeps."""
-    settings = {
-        key: value
-        for key in setting_names
-        if (value := store.get_setting(key)) is not None
-    }
-    return run_from_timings(
+def read_store(store: L1Store, *, name: str, source: str) -> Run:
+    """Read a run from what its database keeps: timings, settings, pointings."""
+    names = (*SETTING_NAMES, CADENCE_SETTING)
+    settings = {key: store.get_setting(key) for key in names}
+    run = run_from_timings(
         store.read_timings(),
         name=name,
         source=source,
-        settings=settings,
-        pointings_deg=pointings_deg,
+        settings={key: value for key, value in settings.items() if value is not None},
     )
+    visit_ids = run.visits["visit"].astype(int)
+    every = -(-len(visit_ids) // _MOST_POINTINGS)
+    pointings = pointings_of(store, visit_ids.iloc[::every].tolist())
+    return replace(run, pointings_deg=pointings)
 
 
 def read_database(config_file: Path, name: str | None = None) -> Run:
@@ -162,15 +155,8 @@ def read_database(config_file: Path, name: str | None = None) -> Run:
     config = L1dbConfig.from_ini(config_file)
     store = open_store(config)
     try:
-        visit_ids = np.unique(store.read_timings()["visitId"])
-        every = -(-len(visit_ids) // _MOST_POINTINGS) or 1
-        return read_store(
-            store,
-            name=name or config_file.stem,
-            source=safe_url(config.url),
-            setting_names=(*SETTING_NAMES, CADENCE_SETTING),
-            pointings_deg=pointings_of(store, visit_ids[::every].tolist()),
-        )
+        source = safe_url(config.url)
+        return read_store(store, name=name or config_file.stem, source=source)
     finally:
         store.close()
 
@@ -181,7 +167,6 @@ def run_from_timings(
     name: str,
     source: str,
     settings: Mapping[str, str] | None = None,
-    pointings_deg: NDArray[np.float64] | None = None,
 ) -> Run:
     """Make a run of a timings table; steps of tiles are averaged as in `log2csv`."""
     frame = _timings_frame(timings)
@@ -203,7 +188,6 @@ def run_from_timings(
         source=source,
         visits=visits,
         tables=tables,
-        pointings_deg=np.empty((0, 2)) if pointings_deg is None else pointings_deg,
         settings=dict(settings or {}),
     )
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from lsst.sphgeom import Region
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.timing import StepTiming, Timings
@@ -87,6 +88,10 @@ class Finding:
     where: str
     detail: str
     repaired: bool = False
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.where}: {self.detail}"
 
 
 class L1Store(Protocol):

@@ -1,7 +1,9 @@
 """Where simulations start: completed visits are archived, and linked as the parent."""
 
+import sys
 from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import dagster as dg
 import psycopg
@@ -54,6 +56,24 @@ def test_simulations_start_from_the_archived_visits_before_their_night(
     assert found["visits"] == len(read_visits(start.path)) == 4
     assert rows == [(start.visitseq_uuid, date(2026, 10, 9))]
     assert found["visitseq_uuid"] == str(start.visitseq_uuid)
+
+
+def test_a_simulated_night_is_archived_with_its_start_as_parent(
+    observing_site: Site,
+) -> None:
+    program = Path(__file__).parents[1] / "live" / "site" / "simulate_night.py"
+    simulating = observing_site.with_simulations(
+        command=f"{sys.executable} {program} {{day_obs}} 0 6 {{opsim}}"
+    )
+
+    result = simulating.run("nominal_night", NIGHT)
+
+    with psycopg.connect(**simulating.connection) as connection:  # type: ignore[arg-type]
+        rows = connection.execute(
+            "SELECT parent_visitseq_uuid, parent_last_day_obs FROM vsmd.simulations"
+        ).fetchall()
+    parent = UUID(str(_metadata(result)["visitseq_uuid"]))
+    assert rows == [(parent, date(2026, 10, 9))]
 
 
 def test_completed_visits_kept_again_are_the_same_sequence(

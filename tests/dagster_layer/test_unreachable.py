@@ -8,6 +8,7 @@ import pytest
 from dagster_layer.real_site import Site, resources_of
 
 from archive_assets import definitions as archive
+from archive_assets.defs.care import archive_verification
 from l1db_pipeline import definitions as l1db
 
 CHECKS = {"verify": "services_answer", "verify_l1db": "database_answers"}
@@ -52,3 +53,20 @@ def test_the_check_says_what_is_unreachable_until_it_is_back(
     assert not away
     assert "nowhere" in said
     assert back
+
+
+def test_the_services_of_the_archive_can_be_tried_alone(site: Site) -> None:
+    services = dg.AssetCheckKey(
+        dg.AssetKey(["archive", "archive_verification"]), "services_answer"
+    )
+
+    result = dg.materialize(
+        [archive_verification],
+        selection=dg.AssetSelection.checks(services),
+        resources=site.resources,
+        instance=site.instance,
+    )
+
+    (check,) = result.get_asset_check_evaluations()
+    assert check.asset_check_key == services
+    assert not result.asset_materializations_for_node("archive__archive_verification")

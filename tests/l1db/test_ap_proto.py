@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l1db_pipeline.ap_proto import pointings_of, run_visits
+from l1db_pipeline.ap_proto import run_visits
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
@@ -269,12 +269,7 @@ def test_log_lines_give_the_originals_numbers(
 def test_timings_and_pointings_are_kept_with_the_run(store: L1Store) -> None:
     process(store, visits(4), counts_every=2)
 
-    run = read_store(
-        store,
-        name="run",
-        source="here",
-        pointings_deg=pointings_of(store, [1, 2, 3, 4]),
-    )
+    run = read_store(store, name="run", source="here")
 
     assert run.visits["visit"].tolist() == [1, 2, 3, 4]
     assert (run.visits["store_real"] > 0).all()
