@@ -18,7 +18,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 from typing_extensions import override
 
-from archive_assets.datastore import DataStore, StoredObject
 from archive_assets.errors import ArchiveError
 from archive_assets.incoming import (
     VISITS_NAME,
@@ -46,6 +45,7 @@ from archive_assets.metadata.values import (
     checked_text,
     checked_time,
 )
+from archive_assets.store.datastore import DataStore, StoredObject
 from archive_assets.visits.digest import HASH_ALGORITHM
 from archive_assets.visits.night_statistics import NightStatistics, night_statistics
 from archive_assets.visits.visit_files import (

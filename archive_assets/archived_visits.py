@@ -9,10 +9,10 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from archive_assets.datastore import DataStore
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import visits_object_sha256
+from archive_assets.store.datastore import DataStore
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = [

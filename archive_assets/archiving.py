@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from archive_assets.archive import ArchivedSequence, archive_visit_sequence
-from archive_assets.datastore import DataStore
 from archive_assets.simulation.base import Variant
 from archive_assets.simulation.outbox import FinishedSimulation
 from archive_assets.simulation.provenance import environment_json, package_versions
+from archive_assets.store.datastore import DataStore
 from archive_assets.visits.content_hash import file_sha256
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_assets.archive import ArchivedSequence, archive_visit_sequence
-from archive_assets.datastore import DataStore
 from archive_assets.errors import ArchiveError
 from archive_assets.simulation.base import ParentVisits, Telescope
+from archive_assets.store.datastore import DataStore
 from archive_assets.visits.columns import Batch
 from archive_assets.visits.content_hash import file_sha256
 from archive_assets.visits.hdf5_writer import replacing_file, write_batches

@@ -14,7 +14,6 @@ from lsst.resources import ResourcePath
 from sqlalchemy import Connection
 
 from archive_assets.archive import HasTransactions
-from archive_assets.datastore import DataStore, ObjectNotFoundError, check_name
 from archive_assets.metadata.errors import DuplicateFileError
 from archive_assets.metadata.files import (
     RegisteredFile,
@@ -22,8 +21,9 @@ from archive_assets.metadata.files import (
     registered_objects,
 )
 from archive_assets.metadata.sequences import lock_sequence, set_visits_object
-from archive_assets.store_transfer import hash_local, hash_object
-from archive_assets.store_undo import undoable_put
+from archive_assets.store.datastore import DataStore, ObjectNotFoundError, check_name
+from archive_assets.store.transfer import hash_local, hash_object
+from archive_assets.store.undo import undoable_put
 
 __all__ = ["add_object"]
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from archive_assets.archiving import archive_finished
 from archive_assets.completed_visits import archive_completed
-from archive_assets.datastore import DataStore
 from archive_assets.prenightindex import write_prenight_index
 from archive_assets.simulation.base import (
     ParentVisits,
@@ -14,6 +13,7 @@ from archive_assets.simulation.base import (
     SimulationResult,
 )
 from archive_assets.simulation.outbox import FinishedSimulation
+from archive_assets.store.datastore import DataStore
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = ["ArchiveKeeper"]

@@ -31,7 +31,7 @@ from archive_assets.metadata.prenight_json import (
     load_index,
 )
 from archive_assets.metadata.values import checked_name, checked_uuid
-from archive_assets.store_transfer import store_errors
+from archive_assets.store.transfer import store_errors
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 

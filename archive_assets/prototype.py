@@ -15,21 +15,21 @@ import pandas as pd
 from lsst.resources import ResourcePath
 from typing_extensions import deprecated
 
-from archive_assets import prototype_layout as layout
 from archive_assets import sim_archive
-from archive_assets.datastore import ObjectNotFoundError, check_name
 from archive_assets.metadata.interchange import PROTOTYPE_URL
-from archive_assets.prototype_cache import (
+from archive_assets.prototype_archive import layout
+from archive_assets.prototype_archive.cache import (
     metadata_differences,
     read_cache,
     write_cache,
 )
-from archive_assets.prototype_export import export_simulation
-from archive_assets.prototype_layout import PrototypeError
+from archive_assets.prototype_archive.export import export_simulation
+from archive_assets.prototype_archive.layout import PrototypeError
 from archive_assets.sim_archive import (
     NoMatchingSimulationsFoundError,
     make_sim_data_dir,
 )
+from archive_assets.store.datastore import ObjectNotFoundError, check_name
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 

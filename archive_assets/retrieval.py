@@ -7,9 +7,9 @@ from uuid import UUID
 import pandas as pd
 from lsst.resources import ResourcePath
 
-from archive_assets.datastore import DataStore
 from archive_assets.metadata.errors import InvalidValueError, MissingFileError
 from archive_assets.metadata.files import registered_file, visits_object
+from archive_assets.store.datastore import DataStore
 from archive_assets.util import FileAlreadyThereError, hdf5_to_opsimdb
 from archive_assets.visits.visit_files import is_sqlite
 from archive_assets.vseqarchive import SQLITE_EXTENSIONS, get_visits

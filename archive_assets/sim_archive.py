@@ -16,7 +16,6 @@ import pandas as pd
 from lsst.resources import ResourcePath
 from numpy.typing import NDArray
 
-from archive_assets.datastore import DataStore
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.values import today_day_obs
 from archive_assets.prenightindex import (
@@ -24,6 +23,7 @@ from archive_assets.prenightindex import (
     select_latest_prenight_sim,
 )
 from archive_assets.sim_data import drive_sim, make_sim_data_dir
+from archive_assets.store.datastore import DataStore
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.visits.columns import VisitsFileError
 from archive_assets.visits.constraint import matching_visits

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from lsst.resources import ResourcePath
 
-from archive_assets.datastore import DataStore, check_name
 from archive_assets.file_addition import add_object
 from archive_assets.prenightindex import PRENIGHT_INDEX_URL
+from archive_assets.store.datastore import DataStore, check_name
 from archive_assets.visits.convert import opsim_to_hdf5
 from archive_assets.visits.frames import frame_of_batches
 from archive_assets.visits.hdf5 import read_visits

@@ -379,7 +379,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
 
         The visits are archived too if there is an ``archive_base``.
         """
-        from archive_assets.importing import import_from_yaml  # noqa: PLC0415 - it imports this module
+        from archive_assets.prototype_archive.importing import import_from_yaml  # noqa: PLC0415 - it imports this module
 
         return import_from_yaml(self, metadata_yaml, archive_base)
 
@@ -391,7 +391,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         proto_sim_archive_uri: str,
     ) -> UUID:
         """Import a simulation of the prototype archive; tag and comment it as such."""
-        from archive_assets.importing import import_from_prototype  # noqa: PLC0415 - it imports this module
+        from archive_assets.prototype_archive.importing import import_from_prototype  # noqa: PLC0415 - it imports this module
 
         return import_from_prototype(
             self, archive_base, sim_date, sim_index, proto_sim_archive_uri

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from l1db_pipeline.association import as_utc64, with_required_columns
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
-from l1db_pipeline.generators import rand_cone_xyz
-from l1db_pipeline.htm import htm_index, xyz_to_radec
 from l1db_pipeline.ids import new_object_ids, source_ids
 from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sky.htm import htm_index, xyz_to_radec
+from l1db_pipeline.sources.generators import rand_cone_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 
 FIELD_OF_VIEW_DEG = 3.5

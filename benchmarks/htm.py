@@ -11,8 +11,8 @@ import time
 import numpy as np
 from lsst.sphgeom import HtmPixelization, UnitVector3d
 
-from l1db_pipeline.generators import sphere_blocks
-from l1db_pipeline.htm import htm_index
+from l1db_pipeline.sky.htm import htm_index
+from l1db_pipeline.sources.generators import sphere_blocks
 
 N_POINTS = 10_000_000
 

@@ -82,7 +82,7 @@ NIGHT_RUN = """
 import sys, time
 from datetime import UTC, date, datetime
 from pathlib import Path
-from archive_assets.datastore import DataStore
+from archive_assets.store.datastore import DataStore
 from archive_assets.prenight_archive import ArchiveKeeper
 from archive_assets.simulation import Telescope
 from archive_assets.simulation.night import plan_night, run_night

@@ -22,13 +22,13 @@ import psutil
 from l1db_pipeline.ap_proto import Division, run_visits
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.embedded_postgres import EmbeddedPostgres
-from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.run_command import simulator
 from l1db_pipeline.run_settings import RunSettings
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import SourceCatalog
+from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.tile_workers import TileWorkers
+from l1db_pipeline.tiles.workers import TileWorkers
 from l1db_pipeline.visit import Visit, VisitOptions, VisitSummary
 
 N_FIELDS, N_VARIABLES, N_NOISE = 3, 5_000, 5_000

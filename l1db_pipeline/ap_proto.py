@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from l1db_pipeline.association import Detections
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.htm import xyz_to_radec
 from l1db_pipeline.schema.model import Schema
+from l1db_pipeline.sky.htm import xyz_to_radec
 from l1db_pipeline.store.base import L1Store, StoreOutcome
-from l1db_pipeline.tile_workers import TileWorkers
-from l1db_pipeline.tiles import make_tiles
+from l1db_pipeline.tiles.division import make_tiles
+from l1db_pipeline.tiles.workers import TileWorkers
 from l1db_pipeline.timing import TABLE_ROWS_STEP, StepTiming
 from l1db_pipeline.visit import (
     AREA_STEPS,

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.dia import SimulatedSources
 from l1db_pipeline.filling import hashed_uniform, row_keys
-from l1db_pipeline.htm import htm_index, xyz_to_radec
 from l1db_pipeline.id_set import IdSet
 from l1db_pipeline.ids import new_object_ids, source_ids
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.schema.times import mjd_tai_from_utc
+from l1db_pipeline.sky.htm import htm_index, xyz_to_radec
 
 __all__ = [
     "FORCED_PHOTOMETRY_CUTOFF",

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
-from l1db_pipeline.generators import Seed, rand_cone_xyz
-from l1db_pipeline.geometry import (
+from l1db_pipeline.ids import MAX_SOURCES_PER_VISIT
+from l1db_pipeline.sky.geometry import (
     FOV_OPEN_ANGLE_RAD,
     rotate,
     rotation_matrix,
     unit_vector,
 )
-from l1db_pipeline.ids import MAX_SOURCES_PER_VISIT
-from l1db_pipeline.sources import SourceCatalog
+from l1db_pipeline.sources.generators import Seed, rand_cone_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
 
 __all__ = [
     "DIA",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.dia import N_FALSE_POSITIVES, N_TRANSIENTS
-from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD
+from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD
 
 __all__ = ["FIELDS_PER_HEMISPHERE", "LoadModel", "TotalRows", "VisitRows"]
 

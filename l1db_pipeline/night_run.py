@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.ap_proto import run_visits
-from l1db_pipeline.cadence import visits_of
 from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.pointings import table_pointings
 from l1db_pipeline.run_command import simulator
 from l1db_pipeline.run_settings import catalog_digest, settle
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import load_sources
+from l1db_pipeline.sources.source_file import load_sources
 from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.survey.cadence import visits_of
+from l1db_pipeline.survey.pointings import table_pointings
+from l1db_pipeline.survey.visits_table import VisitsTable
 from l1db_pipeline.visit import VisitSummary
-from l1db_pipeline.visits_table import VisitsTable
 
 __all__ = ["NightRun", "UnknownVisitsError", "night_visit_ids"]
 

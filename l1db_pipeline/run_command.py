@@ -17,18 +17,18 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from l1db_pipeline.ap_proto import DAILY_EVERY, Division, run_visits
 from l1db_pipeline.association import Detections, detections_of
-from l1db_pipeline.cadence import next_pointings, settle_cadence, visits_of
 from l1db_pipeline.config import L1dbConfig
 from l1db_pipeline.dia import simulate_visit
-from l1db_pipeline.pointings import Pointing, table_pointings
 from l1db_pipeline.run_settings import RunSettings, catalog_digest, settle
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import SourceCatalog, load_sources
+from l1db_pipeline.sources.source_file import SourceCatalog, load_sources
 from l1db_pipeline.store.base import L1Store, StoreOutcome
-from l1db_pipeline.tile_process import open_run_store
-from l1db_pipeline.tile_workers import TileWorkers
+from l1db_pipeline.survey.cadence import next_pointings, settle_cadence, visits_of
+from l1db_pipeline.survey.pointings import Pointing, table_pointings
+from l1db_pipeline.survey.visits_table import read_visits_table
+from l1db_pipeline.tiles.process import open_run_store
+from l1db_pipeline.tiles.workers import TileWorkers
 from l1db_pipeline.visit import MatchMode, Visit, VisitSummary
-from l1db_pipeline.visits_table import read_visits_table
 
 __all__ = ["RunRequest", "run", "simulator"]
 

@@ -26,11 +26,11 @@ from l1db_pipeline.association import (
 )
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
-from l1db_pipeline.geometry import cosines, fov_circle
-from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.ids import new_object_ids
-from l1db_pipeline.matching import match_positions
 from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.sky.geometry import cosines, fov_circle
+from l1db_pipeline.sky.htm import radec_to_xyz
+from l1db_pipeline.sky.matching import match_positions
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.timing import StepTiming
 

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from l1db_pipeline.config import safe_url
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.services import environment, home_folder, start_services
-from l1db_pipeline.visits_table import read_visits_table
+from l1db_pipeline.survey.visits_table import read_visits_table
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_NIGHT = "2026-10-10"

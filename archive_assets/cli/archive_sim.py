@@ -44,8 +44,8 @@ def main(  # noqa: PLR0917 click passes them by name
 
     The prototype archive is deprecated: `vseqarchive add` is its successor.
     """
-    from archive_assets.prototype_folder import make_prototype_folder
-    from archive_assets.prototype_layout import transfer_folder
+    from archive_assets.prototype_archive.folder import make_prototype_folder
+    from archive_assets.prototype_archive.layout import transfer_folder
 
     with tempfile.TemporaryDirectory() as folder:
         make_prototype_folder(

@@ -123,7 +123,6 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     nights is published after each. Where the metadata are: VSARCHIVE_PGHOST and so on.
     A run that is interrupted leaves what it had archived, and nothing half done.
     """
-    from archive_assets.datastore import DataStore
     from archive_assets.prenight_archive import ArchiveKeeper
     from archive_assets.simulation import (
         Limits,
@@ -135,6 +134,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
     from archive_assets.simulation.work import default_work_folder
+    from archive_assets.store.datastore import DataStore
     from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
     if repo and not script:

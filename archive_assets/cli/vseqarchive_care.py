@@ -63,8 +63,8 @@ def verify(
     --repair records the hash of objects that have none, publishes stale indexes anew
     and deletes rows that belong to no sequence.
     """
-    from archive_assets.datastore import DataStore
-    from archive_assets.verify import verify_archive
+    from archive_assets.care.verify import verify_archive
+    from archive_assets.store.datastore import DataStore
 
     nights = None
     if index_from is not None or index_to is not None:
@@ -129,8 +129,8 @@ def gc(
     as_json: bool,
 ) -> None:
     """Remove for good what is long in the trash, and objects of no sequence."""
-    from archive_assets.collection import collect_garbage
-    from archive_assets.datastore import DataStore
+    from archive_assets.care.collection import collect_garbage
+    from archive_assets.store.datastore import DataStore
 
     done = collect_garbage(
         vsarch,
@@ -174,8 +174,8 @@ def doctor(
     """Examine database, schema, rights, store and versions; exit code 3 if ill."""
     from dataclasses import asdict
 
-    from archive_assets.datastore import DataStore
-    from archive_assets.doctor import examine
+    from archive_assets.care.doctor import examine
+    from archive_assets.store.datastore import DataStore
 
     findings = list(examine(vsarch, DataStore(archive_base), index_base, write=write))
     if as_json:

@@ -215,8 +215,8 @@ def add(database: Any, visits_file: str, label: str, **options: Any) -> None:
     UUID that it has, with a note on standard error.
     """
     from archive_assets.archive import archive_visit_sequence
-    from archive_assets.datastore import DataStore
     from archive_assets.metadata.values import time_of_text
+    from archive_assets.store.datastore import DataStore
 
     created = options["creation_time"]
     env_hash = options["conda_env_sha256"]

@@ -113,7 +113,7 @@ def _verified(
     data_store: DataStoreResource,
     prenight_index_store: PrenightIndexResource,
 ) -> dg.MaterializeResult[None]:
-    from archive_assets.verify import verify_archive
+    from archive_assets.care.verify import verify_archive
 
     with archive_metadata.open() as archive:
         report = verify_archive(
@@ -150,7 +150,7 @@ def _services_answer(
     data_store: DataStoreResource,
     prenight_index_store: PrenightIndexResource,
 ) -> dg.AssetCheckResult:
-    from archive_assets.doctor import examine
+    from archive_assets.care.doctor import examine
 
     try:
         with archive_metadata.open() as archive:
@@ -193,7 +193,7 @@ def collect(
     simulations: SimulationsResource,
 ) -> None:
     """Collect the garbage of the archive and of the simulations' folder."""
-    from archive_assets.collection import collect_garbage
+    from archive_assets.care.collection import collect_garbage
     from archive_assets.simulation.outbox import remove_older
 
     config = form_of(context, GarbageConfig)

@@ -14,7 +14,7 @@ from pydantic import Field
 from archive_assets.simulation import ParentVisits, Telescope
 
 if TYPE_CHECKING:
-    from archive_assets.datastore import DataStore
+    from archive_assets.store.datastore import DataStore
     from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = [
@@ -71,7 +71,7 @@ class DataStoreResource(dg.ConfigurableResource["DataStore"]):
 
     def open(self) -> "DataStore":
         """Return the store."""
-        from archive_assets.datastore import DataStore
+        from archive_assets.store.datastore import DataStore
 
         return DataStore(self.url)
 

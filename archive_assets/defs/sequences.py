@@ -63,8 +63,8 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         simulations: SimulationsResource,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         from archive_assets.archiving import archive_finished, missing_statistics
+        from archive_assets.care.verify import verify_archive
         from archive_assets.simulation.outbox import finished_simulation
-        from archive_assets.verify import verify_archive
 
         finished = finished_simulation(
             simulations.work,

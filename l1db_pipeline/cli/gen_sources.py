@@ -64,8 +64,8 @@ def main(
       ap_proto -n 100 --start-time "2026-01-01 00:00:00" sources.npy
     """  # noqa: D301  # click wants the control character
     set_up_logging(verbose)
-    from l1db_pipeline.generators import catalog_size, sphere_blocks
-    from l1db_pipeline.sources import write_sources
+    from l1db_pipeline.sources.generators import catalog_size, sphere_blocks
+    from l1db_pipeline.sources.source_file import write_sources
 
     if file.suffix != ".npy":  # as numpy.save, and so the original, does
         file = file.with_name(f"{file.name}.npy")

@@ -15,11 +15,11 @@ from l1db_pipeline.association import Detections, detections_of
 from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
 from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.dia import DiaModel, simulate_visit
-from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.report.runs import Run, read_store
 from l1db_pipeline.run_settings import RunSettings, catalog_digest
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import SourceCatalog
+from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.visit import Visit

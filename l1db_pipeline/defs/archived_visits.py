@@ -10,7 +10,7 @@ from archive_assets.defs.names import NOMINAL
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
 
 if TYPE_CHECKING:
-    from l1db_pipeline.visits_table import VisitsTable
+    from l1db_pipeline.survey.visits_table import VisitsTable
 
 __all__ = ["ArchivedVisitsResource"]
 
@@ -34,7 +34,7 @@ class ArchivedVisitsResource(dg.ConfigurableResource["VisitsTable"]):
     ) -> "tuple[VisitsTable, str]":
         """Return the visits of the newest sequence of a night, and its UUID."""
         from archive_assets.archived_visits import newest_visits_file
-        from l1db_pipeline.visits_table import read_visits_table
+        from l1db_pipeline.survey.visits_table import read_visits_table
 
         with (
             archive_metadata.open() as archive,

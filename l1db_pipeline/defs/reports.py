@@ -65,12 +65,12 @@ def timing_report(
         rows_outside,
         slow_visits,
     )
-    from l1db_pipeline.kept_sources import kept_recipe
     from l1db_pipeline.report import plots
     from l1db_pipeline.report.meaning import TABLE_COLUMNS, TIMING_COLUMNS
     from l1db_pipeline.report.report import write_report
     from l1db_pipeline.report.runs import read_store
     from l1db_pipeline.run_settings import NOISE_SETTING
+    from l1db_pipeline.sources.kept_sources import kept_recipe
 
     with l1db.open() as store:
         run = read_store(store, name="l1db", source=safe_url(l1db.url))

@@ -36,7 +36,7 @@ def variable_sources(
     context: dg.AssetExecutionContext, sources: SourcesResource
 ) -> dg.MaterializeResult[None]:
     """Make the file of sources, unless the same one is there."""
-    from l1db_pipeline.kept_sources import SourcesRecipe, keep_sources
+    from l1db_pipeline.sources.kept_sources import SourcesRecipe, keep_sources
 
     config = form_of(context, SourcesConfig)
     recipe = SourcesRecipe(

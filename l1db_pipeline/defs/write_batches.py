@@ -84,8 +84,8 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     data_store: DataStoreResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Run the AP prototype over visits; each is an event once it is stored."""
-    from l1db_pipeline.kept_sources import SOURCES_FILE
     from l1db_pipeline.night_run import NightRun
+    from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 
     config = form_of(context, WriteBatchesConfig)
     run = NightRun(

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from l1db_pipeline.ap_proto import pointings_of
-from l1db_pipeline.cadence import CADENCE_SETTING
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.errors import L1dbError
@@ -18,6 +17,7 @@ from l1db_pipeline.log2csv import SELECT_KEYS, STEP_KEYS, VISIT_COLUMNS, LogPars
 from l1db_pipeline.run_settings import SETTING_NAMES
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
+from l1db_pipeline.survey.cadence import CADENCE_SETTING
 from l1db_pipeline.timing import TABLE_ROWS_STEP
 
 __all__ = [

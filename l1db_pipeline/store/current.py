@@ -11,9 +11,9 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig
-from l1db_pipeline.htm import radec_to_xyz
-from l1db_pipeline.pixelization import htm_ranges, in_region
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import radec_to_xyz
+from l1db_pipeline.sky.pixelization import htm_ranges, in_region
 from l1db_pipeline.store.bookkeeping import FilledColumns
 from l1db_pipeline.store.database import Condition, Database, KeyExistsError, Op
 from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_TIME, Layout

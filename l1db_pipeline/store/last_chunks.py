@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.htm import home_pixel, radec_to_xyz
 from l1db_pipeline.id_set import IdSet, sorted_unique
-from l1db_pipeline.pixelization import htm_ranges, in_region
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import home_pixel, radec_to_xyz
+from l1db_pipeline.sky.pixelization import htm_ranges, in_region
 from l1db_pipeline.store.chunks import ChunkGroup, encode_chunks, group_chunks
 from l1db_pipeline.store.current import (
     CurrentObjects,

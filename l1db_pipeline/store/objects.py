@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.htm import home_pixel
 from l1db_pipeline.id_set import IdSet
-from l1db_pipeline.pixelization import htm_ranges
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import home_pixel
+from l1db_pipeline.sky.pixelization import htm_ranges
 from l1db_pipeline.store.bookkeeping import FilledColumns
 from l1db_pipeline.store.current import (
     CurrentObjects,

@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.config import L1dbConfig
-from l1db_pipeline.htm import radec_to_xyz
 from l1db_pipeline.id_set import sorted_unique
 from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.schema.version import SCHEMA_REVISION
+from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.audit import science_digest
 from l1db_pipeline.store.base import (
     Finding,

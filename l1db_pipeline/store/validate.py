@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.errors import MissingColumnsError
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.schema.model import Column, Datatype, Table
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.audit import SkyPart, sky_parts
 from l1db_pipeline.store.base import Finding
 from l1db_pipeline.store.columns import public_columns

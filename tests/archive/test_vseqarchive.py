@@ -13,9 +13,9 @@ from astropy.time import Time
 from lsst.resources import ResourcePath
 
 from archive_assets import vseqarchive
-from archive_assets.datastore import DataStore, HashMismatchError, UnsafeNameError
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import DuplicateFileError, UnknownSequenceError
+from archive_assets.store.datastore import DataStore, HashMismatchError, UnsafeNameError
 from archive_assets.visits.hdf5 import write_visits
 from archive_assets.visits.hdf5_nodes import HDF5FileError
 from archive_assets.visits.opsim import OpsimFileError

@@ -8,8 +8,8 @@ from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 
 START = datetime(2026, 1, 1, 3, 0, 0, 123457, tzinfo=UTC)

@@ -7,13 +7,13 @@ from datetime import datetime
 import numpy as np
 from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
 
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.l1db import (
     DiaForcedSource,
     DiaObject,
     DiaSource,
     L1db,
 )
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 
 T0 = datetime(2026, 1, 1, 3)
 FIELD = Circle(UnitVector3d(LonLat.fromDegrees(10, -20)), Angle.fromDegrees(1.75))

@@ -12,14 +12,14 @@ import pytest
 from l1db_pipeline.ap_proto import run_visits
 from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import VisitConflictError
-from l1db_pipeline.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.load_model import LoadModel
 from l1db_pipeline.log2csv import parse_log
 from l1db_pipeline.report.runs import read_store
 from l1db_pipeline.run_command import simulator
 from l1db_pipeline.run_settings import RunSettings
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import SourceCatalog
+from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store, StoreOutcome
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.visit import MatchMode, Visit, VisitOptions, VisitSummary

@@ -20,9 +20,9 @@ from l1db_pipeline.association import (
 )
 from l1db_pipeline.catalog import Catalog
 from l1db_pipeline.filling import fill_columns, row_keys
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.ids import new_object_ids
 from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 
 TIME = np.datetime64("2026-01-31T00:00:00", "us")
 

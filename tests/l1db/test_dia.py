@@ -6,11 +6,11 @@ import pytest
 from scipy import stats
 
 from l1db_pipeline.dia import DIA, DiaModel, SimulatedSources, simulate_visit
-from l1db_pipeline.generators import rand_sphere_xyz
-from l1db_pipeline.geometry import FOV_OPEN_ANGLE_RAD, unit_vector
 from l1db_pipeline.ids import MAX_SOURCES_PER_VISIT
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources import SourceCatalog
+from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD, unit_vector
+from l1db_pipeline.sources.generators import rand_sphere_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
 
 SKY = rand_sphere_xyz(400_000, -1, seed=1)
 CATALOG = SourceCatalog(SKY)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from l1db_pipeline.htm import htm_index, radec_to_xyz
 from l1db_pipeline.l1db import DiaForcedSource, DiaObject, DiaSource, L1db
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 
 T0 = datetime(2026, 1, 1, 3)
 RA, DECL = 10.5, -20.25

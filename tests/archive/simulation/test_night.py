@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from archive_assets.datastore import DataStore
 from archive_assets.errors import ArchiveError
 from archive_assets.prenight_archive import ArchiveKeeper
 from archive_assets.prenightindex import prenight_index_path
@@ -29,6 +28,7 @@ from archive_assets.simulation.errors import (
 )
 from archive_assets.simulation.night import NightPlan, plan_night, run_night
 from archive_assets.simulation.site_data import SiteDataError
+from archive_assets.store.datastore import DataStore
 from archive_assets.visits.hdf5 import write_visits
 from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata

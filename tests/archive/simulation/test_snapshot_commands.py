@@ -15,7 +15,7 @@ from archive_assets.make_snapshot import (
     make_scheduler_snapshot_cli,
 )
 from archive_assets.prenight import compute_sim_start_and_end, run_prenight_sim_cli
-from archive_assets.prototype_layout import check_files
+from archive_assets.prototype_archive.layout import check_files
 from archive_assets.sim_archive import drive_sim
 from archive_assets.simulation.errors import (
     SchedulerConfigError,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from archive_assets.prototype_layout import (
+from archive_assets.prototype_archive.layout import (
     archived_simulations,
     check_files,
     claim_next_folder,

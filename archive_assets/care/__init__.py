@@ -1,0 +1,1 @@
+"""Care for an archive: what is wrong with it, and what may go."""

@@ -1,0 +1,1 @@
+"""Inside the prototype archive: its folders, its cache, the ways in and out."""

@@ -1,0 +1,1 @@
+"""The data store of the archive: objects staged, written, read back, compared."""

@@ -1,0 +1,1 @@
+"""Sky arithmetic on whole arrays: HTM pixels, regions, matching."""

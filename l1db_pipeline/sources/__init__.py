@@ -1,0 +1,1 @@
+"""Variable sources: drawn once, kept in one file, searched by field."""

@@ -1,0 +1,1 @@
+"""Which visits a run makes: where they point, when, and from which table."""

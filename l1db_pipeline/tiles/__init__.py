@@ -1,0 +1,1 @@
+"""A visit divided into tiles, each worked on by a process of its own."""
