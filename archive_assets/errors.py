@@ -1,6 +1,6 @@
 """Errors of the archive: one base class, attributes for programs, text for people."""
 
-__all__ = ["ArchiveError"]
+__all__ = ["ArchiveError", "InvalidValueError"]
 
 
 class ArchiveError(Exception):
@@ -8,3 +8,7 @@ class ArchiveError(Exception):
 
     Command-line programs print its text after ``Error:`` and exit with 1.
     """
+
+
+class InvalidValueError(ArchiveError, ValueError, TypeError):
+    """A value cannot be used: its type, range or characters are wrong."""

@@ -22,7 +22,7 @@ from archive_assets.prenightindex import (
     get_prenight_index,
     select_latest_prenight_sim,
 )
-from archive_assets.sim_data import drive_sim, make_sim_data_dir
+from archive_assets.simulation.sim_data import drive_sim, make_sim_data_dir
 from archive_assets.store.datastore import DataStore
 from archive_assets.util import DayObs, dayobs_to_date
 from archive_assets.visits.columns import VisitsFileError
@@ -290,8 +290,8 @@ def fetch_obsloctap_visits(
 
 def coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
     """Return the first and last night from the next sunset on."""
-    from archive_assets.prenight import read_almanac  # noqa: PLC0415 - heavy
     from archive_assets.simulation.site_data.files import site_data_folder  # noqa: PLC0415 - heavy
+    from archive_assets.simulation.start_and_end import read_almanac  # noqa: PLC0415 - as above
 
     almanac = read_almanac(site_data_folder())
     row = int(np.searchsorted(almanac["sunset"], reference_mjd, side="right"))

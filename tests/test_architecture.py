@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -50,6 +51,34 @@ def test_the_packages_meet_only_in_defs(path: Path) -> None:
     imported = {name.split(".")[0] for name in _imports(ast.parse(path.read_text()))}
 
     assert other not in imported
+
+
+def _part(module: str) -> str:
+    """Return the first name below the package: a folder or a module."""
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_parts_of_a_package_import_one_way(package: str) -> None:
+    """Imports inside functions are left out: an original name's command is one."""
+    imports: dict[str, set[str]] = {}
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if name.startswith(f"{package}.") and path.name != "__init__.py":
+            found = imports.setdefault(_part(name), set())
+            found |= {
+                _part(f"{imported}.{alias}")
+                for imported, alias in _imports_at_load(ast.parse(path.read_text()))
+                if imported.split(".")[0] == package
+            } - {_part(name)}
+
+    assert tuple(TopologicalSorter(imports).static_order())  # CycleError names them
+
+
+def _imports_at_load(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

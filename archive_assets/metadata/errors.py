@@ -9,7 +9,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import ArchiveError, InvalidValueError
 
 __all__ = [
     "ArchivePermissionError",
@@ -66,10 +66,6 @@ class UnknownFieldError(_UnknownNameError, LookupError):
     """A metadata field does not exist in the table of the sequence."""
 
     _what = "field"
-
-
-class InvalidValueError(ArchiveError, ValueError, TypeError):
-    """A value cannot be stored: its type, range or characters are wrong."""
 
 
 class NotTaggedError(ArchiveError, ValueError):

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archive_assets.metadata.errors import InvalidValueError
+from archive_assets.environment import seconds
+from archive_assets.errors import InvalidValueError
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",
@@ -14,7 +15,6 @@ __all__ = [
     "VSARCHIVE_PGUSER",
     "ConnectionSettings",
     "connection_settings",
-    "seconds",
 ]
 
 VSARCHIVE_PGDATABASE = "opsim_log"
@@ -110,20 +110,3 @@ def connection_settings(
         schema=schema,
         statement_timeout_s=float(str(statement_timeout_s)),
     )
-
-
-def seconds(environ: Mapping[str, str], variable: str, default: float) -> float:
-    """Return what a variable of the environment says, or the default.
-
-    Raises
-    ------
-    InvalidValueError
-        If it is not a number.
-    """
-    text = environ.get(variable)
-    if not text:
-        return default
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InvalidValueError(f"{variable} must be seconds, not {text!r}") from error

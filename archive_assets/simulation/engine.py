@@ -25,11 +25,6 @@ from rubin_scheduler.scheduler.schedulers import (
 from rubin_scheduler.scheduler.utils import run_info_table
 from typing_extensions import override
 
-from archive_assets.prenight import (
-    AnomalousOverheadFunc,
-    read_almanac,
-    sim_start_and_duration,
-)
 from archive_assets.simulation.base import (
     AnomalousOverhead,
     BandSwaps,
@@ -40,6 +35,7 @@ from archive_assets.simulation.base import (
 from archive_assets.simulation.folders import OPSIM_FILE, REWARDS_FILE
 from archive_assets.simulation.observatory import model_observatory
 from archive_assets.simulation.opsim_out import opsim_frame, write_opsim
+from archive_assets.simulation.overhead import AnomalousOverheadFunc
 from archive_assets.simulation.preload import (
     preloaded_observations,
     read_parent_visits,
@@ -48,6 +44,7 @@ from archive_assets.simulation.scheduler import (
     builtin_scheduler,
     scheduler_from_script,
 )
+from archive_assets.simulation.start_and_end import read_almanac, sim_start_and_duration
 from archive_assets.visits import rewards
 
 __all__ = ["Outcome", "run_request", "write_rewards"]

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archive_assets.prenight import AnomalousOverheadFunc, compute_sim_start_and_end
 from archive_assets.simulation.base import Telescope
 from archive_assets.simulation.errors import (
     SimulationRangeError,
     VariantError,
     WorkFolderError,
 )
+from archive_assets.simulation.overhead import AnomalousOverheadFunc
 from archive_assets.simulation.snapshots import load_snapshot
+from archive_assets.simulation.start_and_end import compute_sim_start_and_end
 
 __all__ = ["SnapshotRun", "run_from_snapshots"]
 
@@ -93,7 +94,7 @@ def _simulated(
 ) -> Path:
     from rubin_scheduler.scheduler import sim_runner  # noqa: PLC0415 - takes 3 CPU s
 
-    from archive_assets.sim_archive import make_sim_data_dir  # noqa: PLC0415
+    from archive_assets.simulation.sim_data import make_sim_data_dir  # noqa: PLC0415
 
     scheduler.keep_rewards = run.keep_rewards
     observatory.mjd = start_mjd

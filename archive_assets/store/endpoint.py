@@ -12,7 +12,7 @@ from typing import Any
 
 from lsst.resources import ResourcePath
 
-from archive_assets.metadata.settings import seconds
+from archive_assets.environment import seconds
 
 __all__ = ["EndpointAwayError", "check_endpoint"]
 

@@ -225,7 +225,7 @@ def test_obsloctap_is_told_when_no_simulation_covers_the_nights() -> None:
 def test_results_are_written_to_a_folder_with_a_yaml(tmp_path: Path) -> None:
     from rubin_scheduler.scheduler.utils import ObservationArray  # noqa: PLC0415
 
-    from archive_assets.sim_data import make_sim_data_dir  # noqa: PLC0415
+    from archive_assets.simulation.sim_data import make_sim_data_dir  # noqa: PLC0415
 
     observations = ObservationArray(n=4)
     observations["mjd"] = 61375.6 + np.arange(4) / 10
