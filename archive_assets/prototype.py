@@ -58,16 +58,6 @@ _DEPRECATED = (
     "the prototype simulation archive is deprecated: "
     "use archive_assets.vseqarchive and archive_assets.sim_archive"
 )
-_OBSLOCTAP_COLUMNS = (
-    "observationStartMJD",
-    "fieldRA",
-    "fieldDec",
-    "rotSkyPos",
-    "band",
-    "visitExposureTime",
-    "night",
-    "target_name",
-)
 
 # Any in this module: metadata are what YAML can say
 Metadata = dict[str, Any]
@@ -416,7 +406,9 @@ def fetch_obsloctap_visits(
     first, last = sim_archive.coming_nights(reference_mjd, nights)
     age = math.ceil(_mjd_of(datetime.now(UTC)) - reference_mjd) + 1
     criteria = {"telescope": telescope, "max_simulation_age": age, **(which_sim or {})}
-    visits = _fetch(first, last, criteria, {"dbcols": list(_OBSLOCTAP_COLUMNS)})
+    visits = _fetch(
+        first, last, criteria, {"dbcols": list(sim_archive.OBSLOCTAP_COLUMNS)}
+    )
     return visits[visits["observationStartMJD"] >= reference_mjd].reset_index(drop=True)
 
 

@@ -50,7 +50,7 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 _SITE_ZONE = ZoneInfo("America/Santiago")
 _OPTIONS = {"dbcols", "sqlconstraint", "stackers", "table_name"}
-_OBSLOCTAP_COLUMNS = (
+OBSLOCTAP_COLUMNS = (
     "observationStartMJD",
     "fieldRA",
     "fieldDec",
@@ -244,7 +244,7 @@ def fetch_obsloctap_visits(
     day_obs: str | None = None,
     nights: int = 2,
     telescope: str = "simonyi",
-    columns: Sequence[str] = _OBSLOCTAP_COLUMNS,
+    columns: Sequence[str] = OBSLOCTAP_COLUMNS,
     max_simulation_age: int | None = None,
 ) -> pd.DataFrame:
     """Return the visits that ObsLocTAP publishes: the nominal ones of coming nights.

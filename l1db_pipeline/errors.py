@@ -1,11 +1,14 @@
 """Errors of the L1 database: one base class; attributes for code, text for people."""
 
 from collections.abc import Collection
+from pathlib import Path
+from typing import ClassVar
 
 from typing_extensions import override
 
 __all__ = [
     "ConfigError",
+    "FileError",
     "L1dbError",
     "MissingColumnsError",
     "VisitConflictError",
@@ -21,6 +24,21 @@ class L1dbError(Exception):
 
 class ConfigError(L1dbError, ValueError):
     """A configuration file or value cannot be used."""
+
+
+class FileError(L1dbError):
+    """A file cannot be written, read or used."""
+
+    kind: ClassVar[str] = "file"
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(path, problem)  # kept as args so that it pickles
+        self.path = path
+        self.problem = problem
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}: {self.problem}"
 
 
 class MissingColumnsError(L1dbError, ValueError):

@@ -13,9 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import override
 
-from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.errors import FileError
 from l1db_pipeline.ids import MAX_CATALOG_SOURCES
 from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD, cosines, unit_vector
 from l1db_pipeline.sky.sky_index import SkyIndex
@@ -28,17 +27,10 @@ _SEARCHES_WITHOUT_INDEX = 6
 """An index of 21 million sources costs as much as so many searches through all."""
 
 
-class SourcesFileError(L1dbError):
+class SourcesFileError(FileError):
     """A file of sources cannot be written, read or used."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(path, problem)  # kept as args so that it pickles
-        self.path = path
-        self.problem = problem
-
-    @override
-    def __str__(self) -> str:
-        return f"sources file {self.path}: {self.problem}"
+    kind = "sources file"
 
 
 class SourceCatalog:

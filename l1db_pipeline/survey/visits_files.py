@@ -13,9 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
 
-from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.errors import FileError
 
 __all__ = ["VisitsFileError", "read_columns"]
 
@@ -25,17 +24,10 @@ _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _Columns = dict[str, NDArray[Any]]
 
 
-class VisitsFileError(L1dbError):
+class VisitsFileError(FileError):
     """A file of visits cannot be read or used."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(path, problem)  # kept as args so that it pickles
-        self.path = path
-        self.problem = problem
-
-    @override
-    def __str__(self) -> str:
-        return f"visits file {self.path}: {self.problem}"
+    kind = "visits file"
 
 
 def read_columns(path: Path, table: str, names: Sequence[str]) -> _Columns:

@@ -1,5 +1,6 @@
 """An archive in a database of its own, and visits to put in it."""
 
+import secrets
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,9 +22,8 @@ TABLES = ("visitseq", "visitseq_registry", "conda_env", "daily_counters")
 @pytest.fixture(scope="session")
 def archive_database(postgres_dsn: str) -> Iterator[dict[str, str]]:
     """Connection arguments of a database with an archive, for the whole session."""
-    name = "vsmd_tests"
+    name = f"vsmd_tests_{secrets.token_hex(6)}"
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     parts = {key: str(value) for key, value in conninfo_to_dict(postgres_dsn).items()}
@@ -43,6 +43,19 @@ def archive_connect(archive_database: dict[str, str]) -> dict[str, str]:
         for table in TABLES:
             connection.execute(f"DELETE FROM {table}")
     return archive_database
+
+
+@pytest.fixture
+def archive_environment(
+    archive_connect: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let the environment lead to that archive."""
+    for name, key in (
+        ("PGDATABASE", "dbname"), ("PGHOST", "host"), ("PGUSER", "user"),
+        ("PGPORT", "port"),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"VSARCHIVE_{name}", archive_connect[key])
+    monkeypatch.setenv("VSARCHIVE_PGSCHEMA", SCHEMA)
 
 
 @pytest.fixture

@@ -30,16 +30,9 @@ SHA = bytes(range(32))
 
 
 @pytest.fixture
-def reachable(
-    archive_connect: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
+def reachable(archive_environment: None) -> dict[str, Any]:
     """The archive through the environment; arguments that lead nowhere."""
-    for name, key in (
-        ("PGDATABASE", "dbname"), ("PGHOST", "host"), ("PGUSER", "user"),
-        ("PGPORT", "port"),
-    ):  # fmt: skip
-        monkeypatch.setenv(f"VSARCHIVE_{name}", archive_connect[key])
-    monkeypatch.setenv("VSARCHIVE_PGSCHEMA", "vsmd_test")
+    del archive_environment
     return {"host": "127.0.0.1", "port": 1}
 
 

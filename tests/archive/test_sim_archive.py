@@ -55,18 +55,13 @@ def observations() -> pd.DataFrame:
 @pytest.fixture
 def archived(
     vsarch: Archive,
-    archive_connect: dict[str, str],
+    archive_environment: None,
     observations: pd.DataFrame,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """A nominal simulation in an archive that the environment leads to; its URL."""
-    for name, key in (
-        ("PGDATABASE", "dbname"), ("PGHOST", "host"), ("PGUSER", "user"),
-        ("PGPORT", "port"),
-    ):  # fmt: skip
-        monkeypatch.setenv(f"VSARCHIVE_{name}", archive_connect[key])
-    monkeypatch.setenv("VSARCHIVE_PGSCHEMA", "vsmd_test")
+    del archive_environment
     monkeypatch.setenv("PRENIGHT_INDEX_URL", (tmp_path / "index").as_uri())
     write_visits(tmp_path / "visits.h5", {"observations": observations})
     return archive_visit_sequence(

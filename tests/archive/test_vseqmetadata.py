@@ -390,18 +390,8 @@ def test_a_slow_statement_is_stopped(archive_connect: dict[str, str]) -> None:
         archive.query("SELECT pg_sleep(5)")
 
 
-def test_the_environment_is_read_in_python_too(
-    archive_connect: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    visits: pd.DataFrame,
-) -> None:
-    for name, key in (
-        ("PGDATABASE", "dbname"), ("PGHOST", "host"), ("PGUSER", "user"),
-        ("PGPORT", "port"),
-    ):  # fmt: skip
-        monkeypatch.setenv(f"VSARCHIVE_{name}", archive_connect[key])
-    monkeypatch.setenv("VSARCHIVE_PGSCHEMA", "vsmd_test")
-
+@pytest.mark.usefixtures("archive_environment")
+def test_the_environment_is_read_in_python_too(visits: pd.DataFrame) -> None:
     with Archive() as archive:
         assert archive.metadata_db_schema == "vsmd_test"
         add(archive, visits)

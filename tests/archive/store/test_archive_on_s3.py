@@ -36,19 +36,6 @@ def h5(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def connected(
-    archive_connect: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> dict[str, str]:
-    for name, key in (
-        ("PGDATABASE", "dbname"), ("PGHOST", "host"), ("PGUSER", "user"),
-        ("PGPORT", "port"),
-    ):  # fmt: skip
-        monkeypatch.setenv(f"VSARCHIVE_{name}", archive_connect[key])
-    monkeypatch.setenv("VSARCHIVE_PGSCHEMA", "vsmd_test")
-    return archive_connect
-
-
 def invoke(*words: object, code: int = 0) -> Result:
     result = CliRunner().invoke(main, list(map(str, words)))
     assert result.exit_code == code, (result.output, result.exception)
@@ -57,10 +44,10 @@ def invoke(*words: object, code: int = 0) -> Result:
 
 @pytest.fixture
 def run(
-    connected: dict[str, str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    archive_environment: None, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """Run a command on an empty archive whose store and indexes are in S3."""
-    del connected
+    del archive_environment
     monkeypatch.setenv("ARCHIVE_URL", f"{s3_bucket}/opsim/vseq/")
     monkeypatch.setenv("PRENIGHT_INDEX_URL", f"{s3_bucket}/opsim/index/")
     return invoke
@@ -179,9 +166,9 @@ def dead_end(
 
 
 def test_a_server_that_does_not_answer_is_told_in_time(
-    connected: dict[str, str], dead_end: str, h5: Path
+    archive_environment: None, dead_end: str, h5: Path
 ) -> None:
-    del connected
+    del archive_environment
     uuid = invoke("record-visitseq-metadata", "simulations", h5, "x").stdout.strip()
     for words in (
         ["add", h5, "x"],
