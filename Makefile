@@ -42,7 +42,7 @@ ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 	@$(ENV) && $(BIN)/dagster dev -w workspace.yaml -p $(or $(PORT),3000)
 
 test: $(READY) ## all tests, against a real embedded PostgreSQL
-	@$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
 	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
