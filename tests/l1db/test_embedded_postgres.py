@@ -4,12 +4,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
 
 from l1db_pipeline import embedded_postgres
 from l1db_pipeline.embedded_postgres import EmbeddedPostgres, ServicesError
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that the server's account may enter at any time; see `postgres_dsn`."""
+    with TemporaryDirectory(prefix="l1db-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
