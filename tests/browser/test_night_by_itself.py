@@ -17,8 +17,8 @@ from live.instance import N_VISITS, Instance, wait_for
 from live.night import (
     DELAYS_MIN,
     simulate_quietly,
-    stored_night,
-    undisturbed_night,
+    stored_nights,
+    undisturbed_nights,
 )
 from live.workers import kill_worker, n_stored_visits
 
@@ -84,9 +84,9 @@ def test_the_end_state_equals_that_of_an_undisturbed_night(
     night: DoneNight, instance: Instance, tmp_path: Path
 ) -> None:
     opsims = simulate_quietly(night.day_obs, tmp_path)
-    undisturbed = undisturbed_night(instance, night.day_obs, opsims)
+    undisturbed = undisturbed_nights(instance, {night.day_obs: opsims[0]}, opsims)
 
-    assert stored_night(instance, night.day_obs) == undisturbed
+    assert stored_nights(instance, [night.day_obs]) == undisturbed
     assert undisturbed.n_visits == N_VISITS
 
 

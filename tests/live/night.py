@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -31,13 +32,13 @@ class NightState:
     n_visits: int
 
 
-def stored_night(instance: Instance, day_obs: date) -> NightState:
-    """Return what the databases hold of a night."""
+def stored_nights(instance: Instance, nights: Collection[date]) -> NightState:
+    """Return what the databases hold of nights, and of no other."""
     with psycopg.connect(instance.server.dsn("archive")) as connection:
         archived = connection.execute(
             "SELECT encode(visitseq_sha256, 'hex') FROM vsmd.simulations"
-            " WHERE first_day_obs = %s",
-            [day_obs],
+            " WHERE first_day_obs = ANY(%s)",
+            [list(nights)],
         ).fetchall()
     config = L1dbResource(url=instance.environ["L1DB_URL"]).l1db_config()
     with contextlib.closing(open_store(config)) as store:
@@ -49,28 +50,34 @@ def stored_night(instance: Instance, day_obs: date) -> NightState:
         )
 
 
-def simulate_quietly(day_obs: date, folder: Path) -> list[Path]:
-    """Simulate every variant of a night by hand, the nominal one first."""
+def simulate_quietly(
+    day_obs: date,
+    folder: Path,
+    *,
+    delays: Sequence[int] = DELAYS_MIN,
+    n_visits: int = N_VISITS,
+) -> list[Path]:
+    """Simulate variants of a night by hand, by default every one, the nominal first."""
     program = [sys.executable, str(SITE / "simulate_night.py"), f"{day_obs:%Y%m%d}"]
-    paths = [folder / f"delay_{delay}.db" for delay in DELAYS_MIN]
-    for delay, path in zip(DELAYS_MIN, paths, strict=True):
-        arguments = [str(delay), str(N_VISITS), str(path)]
+    paths = [folder / f"{day_obs}_delay_{delay}.db" for delay in delays]
+    for delay, path in zip(delays, paths, strict=True):
+        arguments = [str(delay), str(n_visits), str(path)]
         subprocess.run([*program, *arguments], check=True)
     return paths
 
 
-def undisturbed_night(
-    instance: Instance, day_obs: date, opsims: list[Path]
+def undisturbed_nights(
+    instance: Instance, driving: Mapping[date, Path], opsims: Sequence[Path]
 ) -> NightState:
     """Return what the cores alone leave of the same visits, in a new database.
 
     Parameters
     ----------
+    driving
+        The simulated visits that drive the AP prototype, by night, in their order.
     opsims
-        The simulated visits of each variant; the first drive the AP prototype.
+        The simulated visits of each night and variant.
     """
-    visits = read_visits_table(opsims[0])
-    visit_ids = night_visit_ids(visits, day_obs).tolist()
     instance.server.create_databases(("undisturbed",))
     config = L1dbResource(
         url=instance.server.url("undisturbed", "psycopg")
@@ -82,11 +89,15 @@ def undisturbed_night(
         n_noise=N_NOISE,
         fill=False,
     )
+    n_visits = 0
     with contextlib.closing(open_store(config)) as store:
         store.create_schema()
-        assert len(list(run.run(store, visits, visit_ids))) == len(visit_ids)
+        for day_obs, path in driving.items():
+            visits = read_visits_table(path)
+            visit_ids = night_visit_ids(visits, day_obs).tolist()
+            n_visits += len(list(run.run(store, visits, visit_ids)))
         return NightState(
             visits_sha256=sorted(visits_sha256(path).hex() for path in opsims),
             science_digest=dict(store.science_digest()),
-            n_visits=len(visit_ids),
+            n_visits=n_visits,
         )
