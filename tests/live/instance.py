@@ -99,7 +99,7 @@ class Instance:
             yield servers
         finally:
             for process in servers.values():
-                end(process)
+                kill(process)  # asked to end, it takes more than half a minute
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[subprocess.Popen[bytes]]:
