@@ -148,7 +148,7 @@ def test_a_run_launched_by_a_click_shows_the_check_that_failed(
     damaged, *_ = (instance.home / "archive").rglob("visits.h5")
     damaged.write_bytes(damaged.read_bytes()[:-1])
 
-    page.open("/locations/archive_assets/jobs/verify", "Verify the whole archive")
+    page.open("/locations/archive_assets/jobs/verify", "verify all that it holds")
     page.click("Materialize")
     wait_for("success of verify", lambda: graph.has_succeeded("verify"))
     (run,) = graph.runs("verify")
