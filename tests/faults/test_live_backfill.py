@@ -17,8 +17,8 @@ from live.night import simulate_quietly, stored_nights, undisturbed_nights
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _TODAY = datetime.now(UTC).date()
-NIGHTS = tuple(_TODAY - timedelta(days=days) for days in (6, 5, 4))
-FAILING = NIGHTS[1]
+NIGHTS = tuple(_TODAY - timedelta(days=days) for days in (5, 4))
+FAILING = NIGHTS[0]
 N_VISITS = 4
 NOMINAL = ("visit_simulations", "simonyi_nominal_noreward")
 # in the order in which they began: each night comes on top of those before it
@@ -65,7 +65,7 @@ def backfill(instance: Instance, graph: Graph) -> Iterator[Backfill]:
         wait_for("its end", lambda: graph.backfill_status(first) != "REQUESTED")
         ended = graph.backfill_status(first)
         archived = "SELECT visitseq_uuid FROM vsmd.simulations"
-        wait_for("two nights", lambda: len(_ask(instance, "archive", archived)) > 1)
+        wait_for("the other", lambda: bool(_ask(instance, "archive", archived)))
         n_archived = len(_ask(instance, "archive", archived))
         (instance.home / "mended").touch()
         graph.launch_backfill([NOMINAL], [str(FAILING)])
