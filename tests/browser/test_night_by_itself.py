@@ -123,7 +123,8 @@ def test_numbers_of_visits_are_plotted(page: Page) -> None:
     page.click("Plots")
     page.wait_for("seconds/L1-store", "seconds/DIA")
 
-    page.shoot("plots")
+    with page.of_size(1600, 3000):
+        page.shoot("plots")
 
 
 @pytest.mark.usefixtures("night")
