@@ -18,6 +18,7 @@ from archive_assets.defs.resources import (
     PrenightIndexResource,
     SimulationsResource,
 )
+from archive_assets.defs.run_tags import deadline
 from archive_assets.defs.tables import columns_schema, table
 from archive_assets.errors import ArchiveError
 
@@ -221,7 +222,7 @@ def collect(
 
 @dg.job(
     name="gc",
-    tags={"dagster/max_runtime": "3600"},
+    tags=deadline(hours=1),
     description="Remove what nobody can reach any more; a dry run unless `apply`.",
 )
 def gc_job() -> None:
@@ -262,7 +263,7 @@ def observe_newest(
 
 @dg.job(
     name="observe",
-    tags={"dagster/max_runtime": "3600"},
+    tags=deadline(hours=1),
     description="Observe the sequences that others archived.",
 )
 def observe_job() -> None:

@@ -9,6 +9,7 @@ from archive_assets.defs.names import (
     completed_key,
     simulation_key,
 )
+from archive_assets.defs.run_tags import SOON, deadline
 
 __all__ = [
     "archive_job",
@@ -29,25 +30,16 @@ _INDEX = dg.AssetSelection.assets(
 )
 
 
-# in a backfill of months, the nights that are simulated do not wait for the others
-_SOON = {"dagster/priority": "1"}
-
-
-def _deadline(*, hours: int) -> dict[str, str]:
-    """Return the tag after which run monitoring ends a run that hangs."""
-    return {"dagster/max_runtime": str(hours * 3600)}
-
-
 simulate_job = dg.define_asset_job(
     "simulate",
     _SIMULATIONS,
-    tags=_deadline(hours=5),  # tonight's visits are needed tonight
+    tags=deadline(hours=5),  # tonight's visits are needed tonight
     description="Every variant of a night, two at a time; sensors archive them.",
 )
 prenight_job = dg.define_asset_job(
     "prenight",
     _SIMULATIONS | _SEQUENCES | _INDEX,
-    tags=_deadline(hours=6),
+    tags=deadline(hours=6),
     description="A whole night in one run: simulated, archived, indexed.",
 )
 nominal_night_job = dg.define_asset_job(
@@ -59,27 +51,27 @@ nominal_night_job = dg.define_asset_job(
         archived_key(NOMINAL),
     )
     | _INDEX,
-    tags=_deadline(hours=2),
+    tags=deadline(hours=2),
     description="The nominal variant of a night: simulated, archived, indexed.",
 )
 archive_job = dg.define_asset_job(
     "archive",
     _SEQUENCES,
-    tags=_deadline(hours=1) | _SOON,
+    tags=deadline(hours=1) | SOON,
     executor_def=ONE_PROCESS,
     description="Archive the finished simulations of a night.",
 )
 prenight_index_job = dg.define_asset_job(
     "prenight_index",
     _INDEX,
-    tags=_deadline(hours=1) | _SOON,
+    tags=deadline(hours=1) | SOON,
     executor_def=ONE_PROCESS,
     description="Publish the pre-night index and collect the nightly statistics.",
 )
 verify_job = dg.define_asset_job(
     "verify",
     dg.AssetSelection.assets(["archive", "archive_verification"]),
-    tags=_deadline(hours=20),  # reads every object
+    tags=deadline(hours=20),  # reads every object
     executor_def=ONE_PROCESS,
     description="Try the services of the archive, then verify all that it holds.",
 )

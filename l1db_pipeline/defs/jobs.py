@@ -3,6 +3,7 @@
 import dagster as dg
 
 from archive_assets.defs.executors import ONE_PROCESS
+from archive_assets.defs.run_tags import SOON, deadline
 
 __all__ = [
     "ap_prototype_job",
@@ -18,10 +19,8 @@ __all__ = [
 # one writer at a time: the run queue holds further runs back
 _WRITER = {"l1db/writer": "true"}
 # run monitoring ends a run that hangs: all visits of a night fit between two nights
-_DAY = {"dagster/max_runtime": str(20 * 3600)}
-_HOUR = {"dagster/max_runtime": "3600"}
-# in a backfill of months, archived nights do not wait for others to be simulated
-_SOON = {"dagster/priority": "1"}
+_DAY = deadline(hours=20)
+_HOUR = deadline(hours=1)
 # run by `verify_l1db` alone: they read the whole database
 _WHOLE_CHECKS = dg.AssetSelection.checks(
     dg.AssetCheckKey(dg.AssetKey(["l1db", "write_batches"]), "store_is_consistent"),
@@ -42,7 +41,7 @@ night_visits_job = dg.define_asset_job(
         ["l1db", "variable_sources"], ["l1db", "schema"], ["l1db", "night_visits"]
     )
     - _WHOLE_CHECKS,
-    tags=_HOUR | _SOON,
+    tags=_HOUR | SOON,
     executor_def=ONE_PROCESS,
     description="Register the visits of an archived night as partitions.",
 )

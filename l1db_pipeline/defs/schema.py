@@ -10,7 +10,7 @@ from archive_assets.defs.tables import table, table_column
 from l1db_pipeline.defs.resources import L1dbResource
 
 if TYPE_CHECKING:
-    from l1db_pipeline.schema.model import Table
+    from l1db_pipeline.schema.model import Column, Table
 
 __all__ = ["l1db_schema", "schema_columns"]
 
@@ -42,13 +42,15 @@ def l1db_schema(l1db: L1dbResource) -> dg.MaterializeResult[None]:
                 [{"table": name, "rows": n} for name, n in counts.items()],
                 {"table": "string", "rows": "int"},
             ),
-            "dagster/column_schema": schema_columns(schema.tables),
+            "dagster/column_schema": schema_columns(
+                (found, column) for found in schema.tables for column in found.columns
+            ),
         }
     )
 
 
-def schema_columns(tables: "Iterable[Table]") -> dg.TableSchema:
-    """Return every column of tables, as ``table.column``."""
+def schema_columns(columns: "Iterable[tuple[Table, Column]]") -> dg.TableSchema:
+    """Return columns of several tables, as ``table.column``."""
     return dg.TableSchema(
         [
             table_column(
@@ -57,7 +59,6 @@ def schema_columns(tables: "Iterable[Table]") -> dg.TableSchema:
                 column.unit,
                 column.description,
             )
-            for found in tables
-            for column in found.columns
+            for found, column in columns
         ]
     )

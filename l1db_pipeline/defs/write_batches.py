@@ -115,14 +115,11 @@ def _columns(config: "L1dbConfig") -> dict[str, dg.TableSchema]:
 
     schema = load_schema(config.schema_file, column_map=config.column_map)
     tables = [schema.table(name) for name in _WRITTEN]
-    keys = {
-        f"{table.name}.{table.column(name).sql_name}"
-        for table in tables
-        for name in table.primary_key
-    }
     # all 208 would push the plots off the page
-    shown = [column for column in schema_columns(tables).columns if column.name in keys]
-    return {"dagster/column_schema": dg.TableSchema(shown)}
+    keys = (
+        (table, table.column(name)) for table in tables for name in table.primary_key
+    )
+    return {"dagster/column_schema": schema_columns(keys)}
 
 
 def _event(
