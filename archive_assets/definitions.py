@@ -3,21 +3,21 @@
 import dagster as dg
 
 from archive_assets.defs.automation import schedules, sensors
-from archive_assets.defs.care import (
+from archive_assets.defs.comparison import night_comparison
+from archive_assets.defs.completed import completed_assets
+from archive_assets.defs.environment import scheduler_environment
+from archive_assets.defs.index import index_assets
+from archive_assets.defs.integrity import (
     archive_verification,
     existing_sequences,
     gc_job,
     observe_job,
 )
-from archive_assets.defs.comparison import night_comparison
-from archive_assets.defs.completed import completed_assets
-from archive_assets.defs.environment import scheduler_environment
-from archive_assets.defs.executors import executor
-from archive_assets.defs.index import index_assets
 from archive_assets.defs.jobs import jobs
 from archive_assets.defs.resources import environment_resources
 from archive_assets.defs.sequences import sequence_assets
 from archive_assets.defs.simulations import simulation_assets
+from pipeline_runtime.dagster.executors import executor
 
 __all__ = ["build_definitions", "defs"]
 

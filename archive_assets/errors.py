@@ -1,6 +1,9 @@
 """Errors of the archive: one base class, attributes for programs, text for people."""
 
-__all__ = ["ArchiveError", "InvalidValueError"]
+from pipeline_runtime.errors import PipelineRuntimeError
+from visit_tables.errors import VisitTablesError
+
+__all__ = ["EXPECTED_ERRORS", "ArchiveError", "InvalidValueError"]
 
 
 class ArchiveError(Exception):
@@ -12,3 +15,7 @@ class ArchiveError(Exception):
 
 class InvalidValueError(ArchiveError, ValueError, TypeError):
     """A value cannot be used: its type, range or characters are wrong."""
+
+
+EXPECTED_ERRORS = (ArchiveError, VisitTablesError, PipelineRuntimeError)
+"""What the archive raises on purpose, and what the files that it reads do."""

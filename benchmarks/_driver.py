@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from _workload import Costs, VisitInput, Workload
 
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from pipeline_runtime.postgres import EmbeddedPostgres
 
 FOLDER = Path(__file__).resolve().parent
 PEER_VENV = FOLDER.parent / ".venv-peer"

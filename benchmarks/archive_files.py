@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets.metadata.schema import create_schema
-from archive_assets.visits.content_hash import file_sha256
-from archive_assets.visits.convert import opsim_to_hdf5
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from pipeline_runtime.postgres import EmbeddedPostgres
+from visit_tables.content_hash import file_sha256
+from visit_tables.convert import opsim_to_hdf5
 
 VISITS_OF_NIGHT = 800
 SCHEMA = "vsmd_bench"
@@ -38,14 +38,14 @@ with open("/proc/self/status") as status:
 """
 TO_HDF5 = f"""
 import sys
-from archive_assets.visits.convert import opsim_to_hdf5
+from visit_tables.convert import opsim_to_hdf5
 opsim_to_hdf5(*sys.argv[1:])
 {PEAK}
 """
 READ = """
 import sys, time
 from datetime import date
-from archive_assets.visits.hdf5 import read_visits
+from visit_tables.hdf5.read import read_visits
 path, night = sys.argv[1], date.fromisoformat(sys.argv[2])
 times = {"all": [], "night": []}
 for _ in range(5):

@@ -26,7 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from pipeline_runtime.postgres import EmbeddedPostgres
 
 LIMITS_MS = {"search": 30.0, "publish": 150.0, "metadata": 5.0}
 AGE_DAYS = 365

@@ -27,12 +27,12 @@ from _driver import (
 from _workload import VisitInput, Workload
 from psycopg import sql
 
-from l1db_pipeline.association import as_utc64
-from l1db_pipeline.config import History
-from l1db_pipeline.store.database import Condition, Op
-from l1db_pipeline.store.pgbinary import copy_payload
-from l1db_pipeline.store.postgres import PostgresDatabase
+from l1db_pipeline.schema.config import History
+from l1db_pipeline.store.backends.database import Condition, Op
+from l1db_pipeline.store.backends.pgbinary import copy_payload
+from l1db_pipeline.store.backends.postgres import PostgresDatabase
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.visit.association import as_utc64
 
 D7 = Workload(
     name="d7",

@@ -102,7 +102,7 @@ def prepare(
 def measure(instance: dg.DagsterInstance, sizes: argparse.Namespace) -> bool:
     """Run the night, print its figures, return whether they are within limits."""
     from l1db_pipeline import definitions as l1db  # noqa: PLC0415 - after the environment is set
-    from l1db_pipeline.night_run import NightRun  # noqa: PLC0415 - as above
+    from l1db_pipeline.runs.archived_night import NightRun  # noqa: PLC0415 - as above
 
     watch, run = Watch(), NightRun.run
     night = NIGHT.replace("-", "")

@@ -24,7 +24,7 @@ import dagster as dg
 import psycopg
 import requests
 
-from l1db_pipeline.services import environment, start_services
+from pipeline_runtime.services import environment, start_services
 
 ROOT = Path(__file__).resolve().parents[1]
 NIGHT = "20261010"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from l1db_pipeline.id_set import IdSet
-from l1db_pipeline.ids import new_object_ids
+from l1db_pipeline.catalog.id_set import IdSet
+from l1db_pipeline.catalog.ids import new_object_ids
 
 
 def best_ms(work: Callable[[], object], n_repeats: int = 15) -> float:

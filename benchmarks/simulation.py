@@ -22,9 +22,9 @@ import pandas as pd
 
 from archive_assets.metadata.schema import create_schema
 from archive_assets.simulation.site_data.synthesize import synthesize_site_data
-from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from pipeline_runtime.postgres import EmbeddedPostgres
+from visit_tables.opsim.frame import read_opsim
 
 NIGHT = date(2026, 1, 1)
 
@@ -82,8 +82,8 @@ NIGHT_RUN = """
 import sys, time
 from datetime import UTC, date, datetime
 from pathlib import Path
-from archive_assets.store.datastore import DataStore
-from archive_assets.prenight_archive import ArchiveKeeper
+from archive_assets.objects.datastore import DataStore
+from archive_assets.nights.keeper import ArchiveKeeper
 from archive_assets.simulation import Telescope
 from archive_assets.simulation.night import plan_night, run_night
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata

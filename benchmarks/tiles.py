@@ -19,17 +19,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from l1db_pipeline.ap_proto import Division, run_visits
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
-from l1db_pipeline.run_command import simulator
-from l1db_pipeline.run_settings import RunSettings
+from l1db_pipeline.runs.command import simulator
+from l1db_pipeline.runs.loop import Division, run_visits
+from l1db_pipeline.runs.settings import RunSettings
+from l1db_pipeline.runs.tiles.workers import TileWorkers
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.tiles.workers import TileWorkers
-from l1db_pipeline.visit import Visit, VisitOptions, VisitSummary
+from l1db_pipeline.visit.process import Visit, VisitOptions, VisitSummary
+from pipeline_runtime.postgres import EmbeddedPostgres
 
 N_FIELDS, N_VARIABLES, N_NOISE = 3, 5_000, 5_000
 START = datetime(2026, 1, 1, tzinfo=UTC)

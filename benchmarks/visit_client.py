@@ -19,19 +19,19 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from l1db_pipeline.ap_proto import run_visits
-from l1db_pipeline.association import Detections, detections_of
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.dia import DiaModel, simulate_visit
+from l1db_pipeline.runs.cadence import visits_of
+from l1db_pipeline.runs.loop import run_visits
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sources.generators import catalog_size, rand_sphere_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.survey.cadence import visits_of
 from l1db_pipeline.survey.pointings import field_pointings
-from l1db_pipeline.visit import MatchMode, Visit, VisitOptions
+from l1db_pipeline.visit.association import Detections, detections_of
+from l1db_pipeline.visit.process import MatchMode, Visit, VisitOptions
 
 FIELDS_DEG = ((30.0, -30.0), (120.0, -50.0), (250.0, -10.0))
 LIMIT_S = 0.15

@@ -8,7 +8,7 @@ from dataclasses import replace
 from _driver import arguments, compare, run_on_postgres, run_on_sqlite
 from _workload import Workload
 
-from l1db_pipeline.config import History
+from l1db_pipeline.schema.config import History
 
 W0 = Workload(name="w0", n_fields=4, n_visits=100, n_variables=500, n_noise=500)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from _driver import arguments, compare, run_on_postgres
 from _workload import Workload
 
-from l1db_pipeline.config import History
+from l1db_pipeline.schema.config import History
 
 W1 = Workload(name="w1", n_fields=3, n_visits=30, n_variables=5000, n_noise=5150)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from _driver import arguments, compare, run_on_postgres
 from w1 import W1
 
-from l1db_pipeline.config import History
+from l1db_pipeline.schema.config import History
 
 W1F = replace(W1, name="w1f", fill=True)
 

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from archive_assets.defs.executors import executor
 from archive_assets.defs.resources import environment_resources as archive_resources
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.automation import sensors
@@ -20,6 +19,7 @@ from l1db_pipeline.defs.resources import (
 from l1db_pipeline.defs.schema import l1db_schema
 from l1db_pipeline.defs.sources import variable_sources
 from l1db_pipeline.defs.write_batches import l1db_write_batches
+from pipeline_runtime.dagster.executors import executor
 
 __all__ = ["build_definitions", "defs", "environment_resources"]
 

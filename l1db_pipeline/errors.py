@@ -6,7 +6,11 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from pipeline_runtime.errors import PipelineRuntimeError
+from visit_tables.errors import VisitTablesError
+
 __all__ = [
+    "EXPECTED_ERRORS",
     "ConfigError",
     "FileError",
     "L1dbError",
@@ -72,3 +76,7 @@ class VisitConflictError(L1dbError):
             f"(digest {self.stored}, offered {self.offered}); "
             "nothing was changed: use another visit id or another database"
         )
+
+
+EXPECTED_ERRORS = (L1dbError, VisitTablesError, PipelineRuntimeError)
+"""What the pipeline raises on purpose, and what its surroundings do."""

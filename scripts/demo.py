@@ -22,10 +22,10 @@ from sqlalchemy import Connection, create_engine, func, select
 from sqlalchemy import table as sql_table
 from sqlalchemy.exc import SQLAlchemyError
 
-from l1db_pipeline.config import safe_url
-from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.services import environment, home_folder, start_services
+from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.survey.visits_table import read_visits_table
+from pipeline_runtime.errors import PipelineRuntimeError
+from pipeline_runtime.services import environment, home_folder, start_services
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_NIGHT = "2026-10-10"
@@ -177,7 +177,7 @@ def main() -> int:
         opsim = str(Path(arguments.opsim).resolve()) if arguments.opsim else ""
         night = arguments.day_obs or (night_of(opsim) if opsim else DEFAULT_NIGHT)
         server = start_services()
-    except L1dbError as error:
+    except PipelineRuntimeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     # one process a job: each further one would load the definitions anew

@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
 
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
+from pipeline_runtime.postgres import EmbeddedPostgres
 
 # no test asserts a time: an example may take as long as the machine is busy
 hypothesis.settings.register_profile("no-deadline", deadline=None)

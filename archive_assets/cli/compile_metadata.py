@@ -40,7 +40,10 @@ def main(
     log_file: str | None,
 ) -> None:
     """Write the metadata of the prototype archive to one HDF5 file; print its URL."""
-    from archive_assets.prototype import CACHE_NAME, compile_sim_metadata
+    from archive_assets.prototype_archive.prototype import (
+        CACHE_NAME,
+        compile_sim_metadata,
+    )
 
     logging.basicConfig(
         filename=log_file,

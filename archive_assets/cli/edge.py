@@ -1,34 +1,23 @@
-"""What every command has at its edge: our errors as plain text."""
+"""What every command of the archive has at its edge."""
 
 from collections.abc import Callable
-from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import click
 from typing_extensions import override
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS
+from pipeline_runtime.edge import DAY_OBS, turned_into_text
 
 __all__ = ["DAY_OBS", "WithTags", "plain_errors"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# gives a datetime at midnight: callers take its date
-DAY_OBS = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
-
 
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Turn our own errors into ``Error: ...`` on stderr and exit code 1."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except ArchiveError as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
+    return turned_into_text(*EXPECTED_ERRORS)(function)
 
 
 class WithTags(click.Command):

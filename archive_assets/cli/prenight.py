@@ -123,7 +123,9 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     nights is published after each. Where the metadata are: VSARCHIVE_PGHOST and so on.
     A run that is interrupted leaves what it had archived, and nothing half done.
     """
-    from archive_assets.prenight_archive import ArchiveKeeper
+    from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+    from archive_assets.nights.keeper import ArchiveKeeper
+    from archive_assets.objects.datastore import DataStore
     from archive_assets.simulation import (
         Limits,
         ParentVisits,
@@ -134,8 +136,6 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
     from archive_assets.simulation.work import default_work_folder
-    from archive_assets.store.datastore import DataStore
-    from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
     if repo and not script:
         raise click.UsageError("--repo needs --script")
@@ -206,7 +206,7 @@ def report(
     Prints the path of each PNG picture.
     """
     named = dict(_name_and_path(argument) for argument in files)
-    from archive_assets.prenight_report import archived_sequences, read_sequences
+    from archive_assets.nights.report import archived_sequences, read_sequences
     from archive_assets.simulation.night_report import write_night_report
 
     night = day_obs.date()

@@ -33,7 +33,10 @@ def main(
     """
     if repo and not script:
         raise click.UsageError("--repo needs --script")
-    from archive_assets.make_snapshot import get_scheduler, save_scheduler
+    from archive_assets.simulation.scheduler_snapshot import (
+        get_scheduler,
+        save_scheduler,
+    )
 
     save_scheduler(get_scheduler(repo, script, ref, visits), scheduler_fname)
     click.echo(scheduler_fname)

@@ -49,13 +49,13 @@ class ArchiveAddress:
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Turn what the archive refuses, and what fails below it, into a line."""
-    from archive_assets.errors import ArchiveError
-
     # the observatory's bucket has a tenant in its name, which botocore refuses
     os.environ.setdefault("LSST_DISABLE_BUCKET_VALIDATION", "1")
+    from archive_assets.errors import EXPECTED_ERRORS
+
     try:
         yield
-    except (ArchiveError, NotImplementedError) as error:
+    except (*EXPECTED_ERRORS, NotImplementedError) as error:
         raise click.ClickException(" ".join(str(error).splitlines())) from error
     except BrokenPipeError:
         raise
@@ -74,7 +74,9 @@ def with_archive(function: Callable[..., R]) -> Callable[..., R]:
         context = click.get_current_context()
         address = context.find_object(ArchiveAddress) or ArchiveAddress()
         with plain_errors():
-            from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+            from archive_assets.metadata.archive_metadata import (
+                VisitSequenceArchiveMetadata,
+            )
 
             with VisitSequenceArchiveMetadata(
                 address.connect, address.schema

@@ -55,7 +55,7 @@ def archive_file(
 
     An opsim file of type visits is converted to visits.h5.
     """
-    from archive_assets.vseqarchive import add_file
+    from archive_assets.archiving.add_file import add_file
 
     location = add_file(vsarch, uuid, origin, file_type, archive_base, update=update)
     click.echo(location.geturl())
@@ -72,7 +72,7 @@ def get_file(vsarch: Any, uuid: UUID, file_type: str, destination: str) -> None:
     Its hash is compared on the way. Visits become an opsim file if DESTINATION ends
     with .db, .sqlite, .sqlite3 or .db3.
     """
-    from archive_assets.retrieval import retrieve_file
+    from archive_assets.reading.files import retrieve_file
 
     for line in retrieve_file(vsarch, uuid, file_type, Path(destination)):
         click.echo(line)
@@ -87,7 +87,7 @@ def add_nightly_stats(
     vsarch: Any, uuid: UUID, visits_file: str, columns: tuple[str, ...]
 ) -> None:
     """Record nightly statistics of COLUMNS (altitude azimuth) and print them as TSV."""
-    from archive_assets.vseqarchive import compute_nightly_stats, get_visits
+    from archive_assets.reading.visits import compute_nightly_stats, get_visits
 
     visits = get_visits(visits_file)
     stats = compute_nightly_stats(visits, columns or ("altitude", "azimuth"))
@@ -131,7 +131,9 @@ def import_proto(
 @with_archive
 def export_proto(vsarch: Any, uuid: UUID, proto_sim_archive_url: str) -> None:
     """Export a simulation to the prototype archive and print its URL there."""
-    from archive_assets.prototype import export_sim_to_prototype_sim_archive
+    from archive_assets.prototype_archive.prototype import (
+        export_sim_to_prototype_sim_archive,
+    )
 
     location = export_sim_to_prototype_sim_archive(
         archive_metadata=vsarch,
@@ -154,7 +156,7 @@ def make_prenight_index(
     vsarch: Any, dayobs: datetime, telescope: str, destination: str | None
 ) -> None:
     """Publish the index of pre-night simulations of DAYOBS and print its URL."""
-    from archive_assets.prenightindex import write_prenight_index
+    from archive_assets.nights.index import write_prenight_index
 
     click.echo(write_prenight_index(vsarch, dayobs.date(), telescope, destination))
 
@@ -214,9 +216,9 @@ def add(database: Any, visits_file: str, label: str, **options: Any) -> None:
     Everything is stored and recorded, or nothing. The same content again prints the
     UUID that it has, with a note on standard error.
     """
-    from archive_assets.archive import archive_visit_sequence
+    from archive_assets.archiving.sequence import archive_visit_sequence
     from archive_assets.metadata.values import time_of_text
-    from archive_assets.store.datastore import DataStore
+    from archive_assets.objects.datastore import DataStore
 
     created = options["creation_time"]
     env_hash = options["conda_env_sha256"]

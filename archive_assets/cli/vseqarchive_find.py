@@ -158,7 +158,7 @@ def find(
     They are separated by a tab. Exit code 1 if there is none.
     """
     from archive_assets.metadata.search import SearchCriteria
-    from archive_assets.sim_archive import NoMatchingSimulationsFoundError
+    from archive_assets.reading.simulations import NoMatchingSimulationsFoundError
 
     found = vsarch.search(
         SearchCriteria(
@@ -226,8 +226,8 @@ def compare(
 
     A visit is the same if it is of the same night, field and band.
     """
-    from archive_assets.comparison import compare_visits, plot_comparison
-    from archive_assets.retrieval import read_sequence
+    from archive_assets.reading.compare import compare_visits, plot_comparison
+    from archive_assets.reading.files import read_sequence
 
     found = compare_visits(read_sequence(vsarch, a), read_sequence(vsarch, b))
     summary = found.summary()

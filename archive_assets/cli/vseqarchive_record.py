@@ -49,7 +49,7 @@ def record_visitseq_metadata(
     opsim file or an HDF5 file with the key observations. The visits themselves are
     not archived: see archive-file, or add for everything at once.
     """
-    from archive_assets.vseqarchive import get_visits
+    from archive_assets.reading.visits import get_visits
 
     uuid = vsarch.record_visitseq_metadata(
         get_visits(visits_file),
@@ -131,7 +131,7 @@ def record_conda_env(vsarch: Any) -> None:
     """Record the current conda environment and print its hash."""
     import warnings
 
-    from archive_assets.util import compute_conda_env
+    from archive_assets.simulation.conda_environment import compute_conda_env
 
     with plain_errors(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

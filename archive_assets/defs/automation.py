@@ -6,8 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from archive_assets.defs.again import again_sensor
-from archive_assets.defs.following import materialized_since
 from archive_assets.defs.jobs import (
     archive_job,
     jobs,
@@ -15,7 +13,9 @@ from archive_assets.defs.jobs import (
     simulate_job,
 )
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
-from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
+from pipeline_runtime.dagster.materializations import materialized_since
+from pipeline_runtime.dagster.resubmit import again_sensor
+from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
 
 __all__ = ["schedules", "sensors"]
 
@@ -67,7 +67,7 @@ def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Publish the status of nights whose nominal sequence was archived."""
-    from archive_assets.status import NightStatus, publish_status
+    from archive_assets.nights.status import NightStatus, publish_status
 
     events, cursor = materialized_since(
         context.instance, [archived_key(NOMINAL)], context.cursor
@@ -93,7 +93,7 @@ def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def night_failed(context: dg.RunFailureSensorContext) -> None:
     """Publish the failure of a night."""
-    from archive_assets.status import NightStatus, publish_status
+    from archive_assets.nights.status import NightStatus, publish_status
 
     run = context.dagster_run
     for night in _nights_of(run):

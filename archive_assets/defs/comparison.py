@@ -6,10 +6,10 @@ import dagster as dg
 
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.partitions import night_of, nights
-from archive_assets.defs.pictures import picture
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
-from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import frame_schema, frame_table
+from pipeline_runtime.dagster.pictures import picture
+from pipeline_runtime.dagster.retries import patiently
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def night_comparison(
     simulations: SimulationsResource,
 ) -> dg.MaterializeResult[None]:
     """Draw the variants of a night."""
-    from archive_assets.prenight_report import newest_sequences
+    from archive_assets.nights.report import newest_sequences
     from archive_assets.simulation.variants_report import (
         differences,
         write_variants_report,

@@ -6,18 +6,19 @@ import dagster as dg
 
 from archive_assets.defs.names import completed_key, telescopes
 from archive_assets.defs.partitions import night_of, nights
-from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
     SimulationsResource,
 )
-from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import link, visits_schema
+from archive_assets.defs.tables import visits_schema
 from archive_assets.simulation import Telescope
+from pipeline_runtime.dagster.pools import ARCHIVE
+from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.tables import link
 
 if TYPE_CHECKING:
-    from archive_assets.completed_visits import CompletedVisits
+    from archive_assets.archiving.completed_visits import CompletedVisits
 
 __all__ = ["completed_assets"]
 
@@ -50,7 +51,7 @@ def _completed_asset(telescope: Telescope) -> dg.AssetsDefinition:
         data_store: DataStoreResource,
         simulations: SimulationsResource,
     ) -> dg.MaterializeResult[None]:
-        from archive_assets.completed_visits import keep_completed
+        from archive_assets.archiving.completed_visits import keep_completed
 
         source = simulations.completed(telescope)
         if source is None:

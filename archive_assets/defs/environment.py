@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import plans
 from archive_assets.defs.resources import SimulationsResource
 from archive_assets.defs.tables import columns_schema, table
 from archive_assets.simulation.variants import variants_file
+from pipeline_runtime.dagster.checks import check_result, refuse
 
 __all__ = ["scheduler_environment"]
 

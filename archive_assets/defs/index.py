@@ -5,20 +5,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from archive_assets.defs.checks import check_result
 from archive_assets.defs.names import NOMINAL, archived_key, plans
 from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
 )
-from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import (
-    columns_schema,
-    frame_schema,
-    frame_table,
-    link,
-)
+from archive_assets.defs.tables import columns_schema, frame_schema, frame_table
+from pipeline_runtime.dagster.checks import check_result
+from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.tables import link
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +57,9 @@ def prenight_index(
     prenight_index_store: PrenightIndexResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Publish the index of each night that the night's simulations cover."""
-    from archive_assets.covered_nights import covered_nights, missing_nominal
-    from archive_assets.metadata.prenight_json import COLUMNS
-    from archive_assets.prenightindex import TELESCOPES, write_prenight_index
+    from archive_assets.nights.covered import covered_nights, missing_nominal
+    from archive_assets.nights.index import TELESCOPES, write_prenight_index
+    from archive_assets.nights.index_json import COLUMNS
 
     night = night_of(context)
     urls: dict[str, dg.MetadataValue] = {}

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from archive_assets.defs.executors import ONE_PROCESS
 from archive_assets.defs.names import (
     NOMINAL,
     archived_key,
     completed_key,
     simulation_key,
 )
-from archive_assets.defs.run_tags import SOON, deadline
+from pipeline_runtime.dagster.executors import ONE_PROCESS
+from pipeline_runtime.dagster.run_tags import SOON, deadline
 
 __all__ = [
     "archive_job",

@@ -1,28 +1,13 @@
-"""Pictures in an asset's metadata: PNG files shown inside the web UI."""
+"""Pictures of a simulated night in an asset's metadata."""
 
-import base64
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 
-__all__ = ["night_pictures", "picture", "png"]
+from pipeline_runtime.dagster.pictures import picture
 
-_MAX_BYTES = 400_000  # an event is a row of Dagster's database
-
-
-def picture(path: Path) -> dg.MetadataValue:
-    """Return a PNG as metadata that the web UI shows, or its path if it is large."""
-    content = path.read_bytes()
-    if len(content) > _MAX_BYTES:
-        return dg.MetadataValue.path(path)
-    return png(content, path.stem)
-
-
-def png(content: bytes, name: str) -> dg.MetadataValue:
-    """Return the bytes of a PNG as metadata that the web UI shows."""
-    text = base64.b64encode(content).decode()
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{text})")
+__all__ = ["night_pictures"]
 
 
 def night_pictures(
@@ -30,7 +15,7 @@ def night_pictures(
 ) -> dict[str, dg.MetadataValue]:
     """Return the pictures of a simulated night by name; none without visits."""
     from archive_assets.simulation.night_report import write_night_report
-    from archive_assets.visits.opsim import read_opsim
+    from visit_tables.opsim.frame import read_opsim
 
     visits = read_opsim(opsim_path)
     if visits.empty:

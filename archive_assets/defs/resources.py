@@ -14,8 +14,8 @@ from pydantic import Field
 from archive_assets.simulation import ParentVisits, Telescope
 
 if TYPE_CHECKING:
-    from archive_assets.store.datastore import DataStore
-    from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+    from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+    from archive_assets.objects.datastore import DataStore
 
 __all__ = [
     "ArchiveMetadataResource",
@@ -45,7 +45,9 @@ class ArchiveMetadataResource(dg.ConfigurableResource["VisitSequenceArchiveMetad
     @contextmanager
     def open(self) -> "Iterator[VisitSequenceArchiveMetadata]":
         """Open the archive's metadata and close its connections at the end."""
-        from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+        from archive_assets.metadata.archive_metadata import (
+            VisitSequenceArchiveMetadata,
+        )
 
         archive = VisitSequenceArchiveMetadata(
             {
@@ -71,7 +73,7 @@ class DataStoreResource(dg.ConfigurableResource["DataStore"]):
 
     def open(self) -> "DataStore":
         """Return the store."""
-        from archive_assets.store.datastore import DataStore
+        from archive_assets.objects.datastore import DataStore
 
         return DataStore(self.url)
 
@@ -122,7 +124,7 @@ class SimulationsResource(dg.ConfigurableResource[Path]):
             Without a retry, if the telescope has a file, but its visits were not kept
             for the night.
         """
-        from archive_assets.completed_visits import (
+        from archive_assets.archiving.completed_visits import (
             NoCompletedVisitsError,
             starting_point,
         )

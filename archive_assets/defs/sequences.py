@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from archive_assets.defs.checks import check_result, refuse
 from archive_assets.defs.names import Plan, archived_key, plans, simulation_key
 from archive_assets.defs.partitions import night_of, nights
-from archive_assets.defs.pools import ARCHIVE
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
     SimulationsResource,
 )
-from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import link, visits_schema
+from archive_assets.defs.tables import visits_schema
+from pipeline_runtime.dagster.checks import check_result, refuse
+from pipeline_runtime.dagster.pools import ARCHIVE
+from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.tables import link
 
 __all__ = ["sequence_assets"]
 
@@ -62,8 +63,11 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         data_store: DataStoreResource,
         simulations: SimulationsResource,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-        from archive_assets.archiving import archive_finished, missing_statistics
-        from archive_assets.care.verify import verify_archive
+        from archive_assets.archiving.finished_simulation import (
+            archive_finished,
+            missing_statistics,
+        )
+        from archive_assets.integrity.verify import verify_archive
         from archive_assets.simulation.outbox import finished_simulation
 
         finished = finished_simulation(

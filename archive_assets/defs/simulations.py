@@ -6,15 +6,15 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.checks import check_result, refuse
-from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import Plan, completed_key, plans, simulation_key
 from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.pictures import night_pictures
-from archive_assets.defs.pools import scheduler_pool, scheduler_slots
 from archive_assets.defs.resources import SimulationsResource
-from archive_assets.defs.retries import patiently
 from archive_assets.defs.tables import visits_schema
+from pipeline_runtime.dagster.checks import check_result, refuse
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.pools import scheduler_pool, scheduler_slots
+from pipeline_runtime.dagster.retries import patiently
 
 __all__ = ["SimulationConfig", "simulation_assets"]
 
@@ -79,8 +79,8 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             NightlySimulation,
             simulate_into_outbox,
         )
-        from archive_assets.visits.opsim import read_opsim
-        from archive_assets.visits.sanity import visits_problems
+        from visit_tables.opsim.frame import read_opsim
+        from visit_tables.sanity import visits_problems
 
         night = night_of(context)
         config = form_of(context, SimulationConfig)

@@ -1,55 +1,39 @@
-"""Tables in an asset's metadata: their rows, their columns, what the columns mean."""
+"""Tables in the metadata of the archive's assets, with what their columns mean."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from archive_assets.visits.meaning import (
-    ARCHIVE_COLUMNS,
-    VISITS_COLUMNS,
-)
+from pipeline_runtime.dagster import tables
+from visit_tables.meaning import ARCHIVE_COLUMNS, VISITS_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Meaning",
-    "columns_schema",
-    "frame_schema",
-    "frame_table",
-    "link",
-    "table",
-    "table_column",
-    "visits_schema",
-]
-
-Meaning = tuple[str, str, str]
-"""Type, unit (empty for none) and meaning of a column."""
-
-_UNKNOWN = ("", "", "")
-_MOST_ROWS = 200  # an event is a row of Dagster's database
-_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "M": "datetime"}
+__all__ = ["columns_schema", "frame_schema", "frame_table", "table", "visits_schema"]
 
 
-def table_column(
-    name: str, kind: str = "string", unit: str = "", words: str = ""
-) -> dg.TableColumn:
-    """Return a column, its unit behind its description."""
-    described = " ".join(filter(None, [words, f"[{unit}]" if unit else ""]))
-    return dg.TableColumn(name, kind, description=described or None)
-
-
-def columns_schema(
-    columns: Mapping[str, str], meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
-) -> dg.TableSchema:
+def columns_schema(columns: Mapping[str, str]) -> dg.TableSchema:
     """Return the columns of a table by their names and types, and what they mean."""
-    return dg.TableSchema(
-        [
-            table_column(name, kind, *meanings.get(name, _UNKNOWN)[1:])
-            for name, kind in columns.items()
-        ]
-    )
+    return tables.columns_schema(columns, ARCHIVE_COLUMNS)
+
+
+def table(
+    rows: Iterable[Mapping[str, str | float | bool | None]], columns: Mapping[str, str]
+) -> dg.TableMetadataValue:
+    """Return rows as metadata that the web UI shows as a table, the first 200."""
+    return tables.table(rows, columns, ARCHIVE_COLUMNS)
+
+
+def frame_schema(frame: "pd.DataFrame") -> dg.TableSchema:
+    """Return the columns of a frame."""
+    return tables.frame_schema(frame, ARCHIVE_COLUMNS)
+
+
+def frame_table(frame: "pd.DataFrame") -> dg.TableMetadataValue:
+    """Return a frame as metadata: numbers as such, all else as text."""
+    return tables.frame_table(frame, ARCHIVE_COLUMNS)
 
 
 def visits_schema(types: Mapping[Any, object] | None = None) -> dg.TableSchema:
@@ -57,65 +41,4 @@ def visits_schema(types: Mapping[Any, object] | None = None) -> dg.TableSchema:
     if types is None:
         types = {name: found.kind for name, found in VISITS_COLUMNS.items()}
     named = {str(name): str(kind) for name, kind in types.items()}
-    return columns_schema(named, VISITS_COLUMNS)
-
-
-def table(
-    rows: Iterable[Mapping[str, str | float | bool | None]],
-    columns: Mapping[str, str],
-    meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS,
-) -> dg.TableMetadataValue:
-    """Return rows as metadata that the web UI shows as a table, the first 200."""
-    shown = [
-        dg.TableRecord({name: row.get(name) for name in columns})
-        for _, row in zip(range(_MOST_ROWS), rows, strict=False)
-    ]
-    return dg.MetadataValue.table(shown, columns_schema(columns, meanings))
-
-
-def frame_schema(
-    frame: "pd.DataFrame", meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
-) -> dg.TableSchema:
-    """Return the columns of a frame."""
-    return columns_schema(_kinds(frame), meanings)
-
-
-def frame_table(
-    frame: "pd.DataFrame", meanings: Mapping[str, Meaning] = ARCHIVE_COLUMNS
-) -> dg.TableMetadataValue:
-    """Return a frame as metadata: numbers as such, all else as text."""
-    kinds = _kinds(frame)
-    rows = (
-        {str(name): _plain(value, kinds[str(name)]) for name, value in row.items()}
-        for row in frame.head(_MOST_ROWS).to_dict("records")
-    )
-    return table(rows, kinds, meanings)
-
-
-def link(url: str) -> dg.MetadataValue:
-    """Return a URL as metadata: a link if a browser can follow it, else text."""
-    if url.startswith(("http://", "https://")):
-        return dg.MetadataValue.url(url)
-    return dg.MetadataValue.text(url)
-
-
-def _kinds(frame: "pd.DataFrame") -> dict[str, str]:
-    return {
-        str(name): _KINDS.get(getattr(kind, "kind", "O"), "string")
-        for name, kind in frame.dtypes.items()
-    }
-
-
-def _plain(value: object, kind: str) -> str | float | bool | None:
-    text = str(value)
-    match kind:
-        case _ if text in {"nan", "NaN", "NaT", "None", "<NA>"}:
-            return None
-        case "int":
-            return int(text)
-        case "float":
-            return float(text)
-        case "bool":
-            return text == "True"
-        case _:
-            return text
+    return tables.columns_schema(named, VISITS_COLUMNS)

@@ -9,7 +9,7 @@ from psycopg import errors as pg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy import exc as sa_exc
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
 from archive_assets.metadata.errors import (
     ArchivePermissionError,
     DatabaseTimeoutError,
@@ -104,7 +104,7 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     """Turn what the driver raises into the error class of the mistake."""
     try:
         yield
-    except ArchiveError:
+    except EXPECTED_ERRORS:
         raise  # some are database errors too, for callers of the original
     except sa_exc.TimeoutError as error:
         raise DatabaseTimeoutError(

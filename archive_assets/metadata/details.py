@@ -15,7 +15,7 @@ from archive_assets.metadata.values import (
     json_kwargs,
     optional_day,
 )
-from archive_assets.util import DayObs
+from visit_tables.day_obs import DayObs
 
 __all__ = ["Day", "Details", "checked_details", "checked_field"]
 

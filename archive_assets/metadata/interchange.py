@@ -8,7 +8,7 @@ import yaml
 from lsst.resources import ResourcePath
 
 from archive_assets.metadata.errors import InvalidValueError
-from archive_assets.store.transfer import ObjectNotFoundError, store_errors
+from archive_assets.objects.transfer import ObjectNotFoundError, store_errors
 
 __all__ = [
     "PROTOTYPE_URL",

@@ -21,8 +21,8 @@ from archive_assets.metadata.values import (
     checked_time,
     checked_uuid,
 )
-from archive_assets.util import DayObs
-from archive_assets.visits.content_hash import HASH_ALGORITHM, visits_sha256
+from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
+from visit_tables.day_obs import DayObs
 
 __all__ = ["SequenceRecorder"]
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archive_assets.environment import seconds
 from archive_assets.errors import InvalidValueError
+from pipeline_runtime.environment import seconds
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",

@@ -15,7 +15,7 @@ from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.raw import raw_connection
 from archive_assets.metadata.values import checked_text, optional_day
-from archive_assets.visits.night_statistics import NightStatistics
+from visit_tables.statistics import NightStatistics
 
 __all__ = ["STATISTICS", "DuplicateStatisticsError", "copy_rows", "insert_rows"]
 

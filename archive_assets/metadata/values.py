@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID
 
 from archive_assets.metadata.errors import InvalidValueError
-from archive_assets.util import DayObs, DayObsError, dayobs_to_date
+from visit_tables.day_obs import DayObs, DayObsError, dayobs_to_date
 
 __all__ = [
     "DAY_OBS_ZONE",

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from lsst.resources import ResourcePath
 
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5_batches import hdf5_tables
-from archive_assets.visits.indexed_frames import read_frame, write_frames
+from archive_assets.objects.datastore import DataStore
+from visit_tables.hdf5.batches import hdf5_tables
+from visit_tables.hdf5.indexed_frames import read_frame, write_frames
 
 __all__ = ["compile_tables", "metadata_differences", "read_cache", "write_cache"]
 

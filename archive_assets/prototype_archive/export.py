@@ -8,12 +8,12 @@ from uuid import UUID
 
 from lsst.resources import ResourcePath
 
+from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.objects.datastore import DataStore, check_name
 from archive_assets.prototype_archive import layout
 from archive_assets.prototype_archive.layout import PrototypeError
-from archive_assets.store.datastore import DataStore, check_name
-from archive_assets.visits.convert import hdf5_to_opsim
-from archive_assets.visits.visit_files import is_sqlite
-from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.convert import hdf5_to_opsim
+from visit_tables.files import is_sqlite
 
 __all__ = ["export_simulation"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from archive_assets.objects.names import check_name
 from archive_assets.prototype_archive.layout import METADATA_NAME, PrototypeError
-from archive_assets.store.names import check_name
-from archive_assets.visits.nights import date_of_mjd, night_column, night_mjds
-from archive_assets.visits.opsim import read_opsim
-from archive_assets.visits.opsim_file import check_opsim
+from visit_tables.nights import date_of_mjd, night_column, night_mjds
+from visit_tables.opsim.file import check_opsim
+from visit_tables.opsim.frame import read_opsim
 
 __all__ = ["make_prototype_folder"]
 

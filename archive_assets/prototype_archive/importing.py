@@ -9,7 +9,8 @@ from uuid import UUID
 
 from lsst.resources import ResourcePath
 
-from archive_assets.archive import archive_visit_sequence
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.files import RegisteredFile
 from archive_assets.metadata.interchange import (
@@ -17,8 +18,7 @@ from archive_assets.metadata.interchange import (
     parse_metadata,
     time_in_label,
 )
-from archive_assets.store.datastore import DataStore
-from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from archive_assets.objects.datastore import DataStore
 
 __all__ = ["import_from_prototype", "import_from_yaml"]
 

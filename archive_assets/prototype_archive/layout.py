@@ -14,9 +14,13 @@ from typing import Any
 import yaml
 from lsst.resources import ResourcePath
 
-from archive_assets.errors import ArchiveError
-from archive_assets.store.names import check_name
-from archive_assets.store.transfer import ObjectExistsError, put_empty_s3, store_errors
+from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
+from archive_assets.objects.names import check_name
+from archive_assets.objects.transfer import (
+    ObjectExistsError,
+    put_empty_s3,
+    store_errors,
+)
 
 __all__ = [
     "METADATA_NAME",
@@ -221,7 +225,7 @@ def read_or_skip(folder: ResourcePath) -> dict[str, Any] | None:
     """Return metadata; None, and a warning in the log, if they are unusable."""
     try:
         return read_metadata(folder)
-    except ArchiveError as error:
+    except EXPECTED_ERRORS as error:
         _LOGGER.warning("Skipped a simulation of the prototype archive: %s", error)
         return None
 

@@ -45,7 +45,7 @@ from archive_assets.simulation.scheduler import (
     scheduler_from_script,
 )
 from archive_assets.simulation.start_and_end import read_almanac, sim_start_and_duration
-from archive_assets.visits import rewards
+from visit_tables.hdf5 import rewards
 
 __all__ = ["Outcome", "run_request", "write_rewards"]
 

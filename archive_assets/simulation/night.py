@@ -12,7 +12,7 @@ from threading import Event
 from typing import Protocol
 from uuid import UUID
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS
 from archive_assets.simulation import simulate
 from archive_assets.simulation.base import (
     BuiltinScheduler,
@@ -155,7 +155,7 @@ class VariantOutcome:
     n_visits: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
-    error: ArchiveError | None = None
+    error: Exception | None = None
 
     @property
     def line(self) -> str:
@@ -241,12 +241,12 @@ def _kept(
 ) -> VariantOutcome:
     try:
         result = future.result()
-    except ArchiveError as error:
+    except EXPECTED_ERRORS as error:
         return VariantOutcome(variant=request.variant, error=error)
     try:
         uuid = keeper.keep(request, result)
         keeper.refresh_index(request)
-    except ArchiveError as error:
+    except EXPECTED_ERRORS as error:
         return VariantOutcome(variant=request.variant, error=error)
     finally:
         rmtree(result.folder, ignore_errors=True)

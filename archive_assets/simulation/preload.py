@@ -11,10 +11,10 @@ from rubin_scheduler.scheduler.utils import SchemaConverter
 
 from archive_assets.simulation.errors import ParentVisitsError
 from archive_assets.simulation.site_data.files import day_obs_mjd, mjd_day_obs
-from archive_assets.visits.columns import VisitsFileError
-from archive_assets.visits.hdf5 import read_visits
-from archive_assets.visits.opsim import read_opsim
-from archive_assets.visits.visit_files import is_sqlite
+from visit_tables.columns import VisitsFileError
+from visit_tables.files import is_sqlite
+from visit_tables.hdf5.read import read_visits
+from visit_tables.opsim.frame import read_opsim
 
 __all__ = [
     "preloaded_observations",

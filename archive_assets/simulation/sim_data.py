@@ -21,7 +21,7 @@ from lsst.resources import ResourcePath
 from numpy.typing import NDArray
 
 from archive_assets.errors import ArchiveError
-from archive_assets.visits.rewards import write_rewards
+from visit_tables.hdf5.rewards import write_rewards
 
 __all__ = ["LeftoverFileError", "drive_sim", "make_sim_data_dir"]
 

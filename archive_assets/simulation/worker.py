@@ -13,7 +13,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS
 from archive_assets.simulation.jobs import (
     Job,
     write_error,
@@ -39,7 +39,7 @@ def main() -> int:
         traceback.print_exc()
         write_error(folder, "memory", "no memory was left")
         return 1
-    except ArchiveError as error:
+    except EXPECTED_ERRORS as error:
         traceback.print_exc()
         write_error(folder, type(error).__name__, str(error))
         return 1

@@ -164,8 +164,8 @@ def main(
             "--visits gives times and ids: leave out --start-time, --start-visit-id "
             "and --interval"
         )
-    from l1db_pipeline.errors import L1dbError
-    from l1db_pipeline.run_command import RunRequest, run
+    from l1db_pipeline.errors import EXPECTED_ERRORS
+    from l1db_pipeline.runs.command import RunRequest, run
 
     request = RunRequest(
         config_file=config_file,
@@ -194,7 +194,7 @@ def main(
         is_finished = run(request, verbosity=verbose)
     except KeyboardInterrupt:
         is_finished = False
-    except (L1dbError, ValueError) as error:
+    except (*EXPECTED_ERRORS, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if not is_finished:
         click.echo("interrupted", err=True)

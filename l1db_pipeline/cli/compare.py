@@ -44,7 +44,7 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
     from l1db_pipeline.comparison.bakeoff import run_bakeoff
     from l1db_pipeline.comparison.plan import read_plan
     from l1db_pipeline.comparison.report import write_comparison
-    from l1db_pipeline.errors import L1dbError
+    from l1db_pipeline.errors import EXPECTED_ERRORS
 
     try:
         work = read_plan(plan)
@@ -53,7 +53,7 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
         with tqdm(total=work.visits, unit="visit", disable=None) as bar:
             bakeoff = run_bakeoff(work, output, on_visit=lambda _: bar.update())
         page = write_comparison(output, bakeoff)
-    except (L1dbError, OSError) as error:
+    except (*EXPECTED_ERRORS, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(page)
     for name, parts in bakeoff.differing.items():

@@ -31,7 +31,7 @@ def main(verbose: int, drop: bool, config: str) -> None:
       create_l1_schema -v -c cfg/l1db-sqlite.cfg
     """  # noqa: D301  # click wants the control character
     set_up_logging(verbose)
-    from l1db_pipeline.l1db import L1db
+    from l1db_pipeline.store.original_interface import L1db
 
     with L1db(config) as database:
         database.makeSchema(drop=drop)

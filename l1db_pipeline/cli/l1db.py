@@ -42,7 +42,7 @@ def _command(name: str) -> Callable[[F], click.Command]:
 
 def _open(config: str, verbose: int) -> Any:  # L1Store, whose import takes a while
     set_up_logging(verbose)
-    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.schema.config import L1dbConfig
     from l1db_pipeline.store.open import open_store
 
     return open_store(L1dbConfig.from_ini(config))
@@ -71,9 +71,9 @@ def migrate_command(config: str, verbose: int, revision: str | None) -> None:
     do not.
     """
     set_up_logging(verbose)
-    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.schema.config import L1dbConfig
     from l1db_pipeline.schema.version import SCHEMA_REVISION
-    from l1db_pipeline.store.migrate import migrate
+    from l1db_pipeline.store.upkeep.migrate import migrate
 
     before, after = migrate(L1dbConfig.from_ini(config), revision or SCHEMA_REVISION)
     click.echo(f"revision {before} -> {after}" if before != after else f"is {after}")
@@ -151,7 +151,7 @@ def light_curve(config: str, verbose: int, object_id: int, part: str) -> None:
     """Print the sources, forced sources or versions of an object, by time."""
     with closing(_open(config, verbose)) as store:
         curve = store.light_curve(object_id)
-    from l1db_pipeline.csv_text import catalog_as_csv
+    from l1db_pipeline.catalog.csv_text import catalog_as_csv
 
     rows = getattr(curve, part.replace("-", "_"))
     if not len(curve.versions):
@@ -178,7 +178,7 @@ def cone_search(
     names = columns.split(",") if columns else None
     with closing(_open(config, verbose)) as store:
         found = store.cone_search(*cone, columns=names)
-    from l1db_pipeline.csv_text import catalog_as_csv
+    from l1db_pipeline.catalog.csv_text import catalog_as_csv
 
     click.echo(catalog_as_csv(found, names), nl=False)
 
@@ -199,8 +199,8 @@ def explain(
     centre = UnitVector3d(LonLat.fromDegrees(ra_deg, dec_deg))
     region = Circle(centre, Angle.fromDegrees(radius_deg))
     set_up_logging(verbose)
-    from l1db_pipeline.config import L1dbConfig
-    from l1db_pipeline.store.explain import Plans
+    from l1db_pipeline.schema.config import L1dbConfig
+    from l1db_pipeline.store.backends.explain import Plans
     from l1db_pipeline.store.open import open_store
 
     plans = Plans(click.echo)
@@ -246,7 +246,7 @@ def timings(config: str, verbose: int) -> None:
     """Print what each step of each visit cost, seconds."""
     with closing(_open(config, verbose)) as store:
         rows = store.read_timings()
-    from l1db_pipeline.csv_text import catalog_as_csv
+    from l1db_pipeline.catalog.csv_text import catalog_as_csv
 
     click.echo(catalog_as_csv(rows, rows.names), nl=False)
 

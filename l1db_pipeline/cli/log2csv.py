@@ -47,7 +47,7 @@ def main(verbose: int, short: bool, daily: bool, files: tuple[Path, ...]) -> Non
         format="%(asctime)s [%(levelname)s] %(name)s: %(message)s",
     )
     log = logging.getLogger("log2csv")
-    from l1db_pipeline.log2csv import (
+    from l1db_pipeline.report.ap_proto_log import (
         DAILY_COLUMNS,
         SHORT_COLUMNS,
         VISIT_COLUMNS,

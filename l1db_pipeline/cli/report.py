@@ -39,7 +39,7 @@ def main(
     """  # noqa: D301  # click wants the control character
     if not configs and not files:
         raise click.UsageError("give at least one --config or FILE")
-    from l1db_pipeline.errors import L1dbError
+    from l1db_pipeline.errors import EXPECTED_ERRORS
     from l1db_pipeline.report.report import write_report
     from l1db_pipeline.report.runs import read_database, read_run
 
@@ -47,7 +47,7 @@ def main(
         runs = [read_database(path, name) for name, path in map(_split, configs)]
         runs += [read_run(path, name) for name, path in map(_split, files)]
         page = write_report(output, runs, threshold_s=threshold_s)
-    except (L1dbError, OSError) as error:
+    except (*EXPECTED_ERRORS, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(page)
 

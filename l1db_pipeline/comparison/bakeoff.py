@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.ap_proto import run_visits
-from l1db_pipeline.association import Detections, detections_of
 from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
-from l1db_pipeline.config import L1dbConfig, safe_url
-from l1db_pipeline.dia import DiaModel, simulate_visit
 from l1db_pipeline.report.runs import Run, read_store
-from l1db_pipeline.run_settings import RunSettings, catalog_digest
+from l1db_pipeline.runs.loop import run_visits
+from l1db_pipeline.runs.settings import RunSettings, catalog_digest
+from l1db_pipeline.schema.config import L1dbConfig, safe_url
 from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sources.dia import DiaModel, simulate_visit
 from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.visit import Visit
+from l1db_pipeline.visit.association import Detections, detections_of
+from l1db_pipeline.visit.process import Visit
 
 __all__ = ["BakeOff", "CandidateResult", "run_bakeoff"]
 

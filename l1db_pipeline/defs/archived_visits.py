@@ -33,7 +33,7 @@ class ArchivedVisitsResource(dg.ConfigurableResource["VisitsTable"]):
         day_obs: date,
     ) -> "tuple[VisitsTable, str]":
         """Return the visits of the newest sequence of a night, and its UUID."""
-        from archive_assets.archived_visits import newest_visits_file
+        from archive_assets.reading.newest_visits import newest_visits_file
         from l1db_pipeline.survey.visits_table import read_visits_table
 
         with (

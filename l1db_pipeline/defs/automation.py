@@ -4,10 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from archive_assets.defs.again import again_sensor
-from archive_assets.defs.following import materialized_since, run_key
 from archive_assets.defs.names import NOMINAL, archived_key
-from archive_assets.defs.sensors import SENSOR_INTERVAL_S, follow, sensor
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
     jobs,
@@ -16,6 +13,9 @@ from l1db_pipeline.defs.jobs import (
     timing_report_job,
 )
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
+from pipeline_runtime.dagster.materializations import materialized_since, run_key
+from pipeline_runtime.dagster.resubmit import again_sensor
+from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
 
 __all__ = ["sensors"]
 

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from archive_assets.defs.checks import check_result
-from archive_assets.defs.pools import L1DB
 from l1db_pipeline.defs.resources import L1dbResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
-from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.errors import EXPECTED_ERRORS
+from pipeline_runtime.dagster.checks import check_result
+from pipeline_runtime.dagster.pools import L1DB
 
 __all__ = ["checks"]
 
@@ -45,7 +45,7 @@ def database_answers(l1db: L1dbResource) -> dg.AssetCheckResult:
     try:
         with l1db.open() as store:
             n_tables = len(store.row_counts())
-    except L1dbError as error:
+    except EXPECTED_ERRORS as error:
         return check_result("database_answers", [str(error)])
     return check_result("database_answers", [], metadata={"tables": n_tables})
 

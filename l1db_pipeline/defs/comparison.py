@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.forms import form_of, form_schema
-from archive_assets.defs.pools import L1DB
-from archive_assets.defs.tables import columns_schema, table
 from l1db_pipeline.defs.resources import ReportsResource
 from l1db_pipeline.report.meaning import COMPARISON_COLUMNS
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.tables import columns_schema, table
 
 if TYPE_CHECKING:
     from l1db_pipeline.comparison.bakeoff import CandidateResult
@@ -55,7 +55,7 @@ def schema_comparison(
     from l1db_pipeline.comparison.bakeoff import run_bakeoff
     from l1db_pipeline.comparison.plan import read_plan
     from l1db_pipeline.comparison.report import write_comparison
-    from l1db_pipeline.shipped import shipped_file
+    from pipeline_runtime.shipped import shipped_file
 
     plan_file = form_of(context, ComparisonConfig).plan_file
     plan = read_plan(Path(plan_file or shipped_file("cfg/compare.yaml")))

@@ -6,12 +6,9 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
 from archive_assets.defs.partitions import nights
-from archive_assets.defs.pools import VISITS
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
-from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
@@ -20,6 +17,9 @@ from l1db_pipeline.defs.partitions import (
     visit_key,
 )
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.pools import VISITS
+from pipeline_runtime.dagster.retries import patiently
 
 __all__ = ["NIGHT_VISITS_KEY", "NightVisitsConfig", "night_visits"]
 
@@ -64,7 +64,7 @@ def night_visits(
     data_store: DataStoreResource,
 ) -> dg.MaterializeResult[None]:
     """Register the visits of a night, and prune those of old nights."""
-    from l1db_pipeline.night_run import night_visit_ids
+    from l1db_pipeline.runs.archived_night import night_visit_ids
 
     night = date.fromisoformat(context.partition_key)
     keep_nights = form_of(context, NightVisitsConfig).keep_nights

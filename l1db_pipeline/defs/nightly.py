@@ -3,9 +3,9 @@
 import dagster as dg
 
 from archive_assets.defs.partitions import nights
-from archive_assets.defs.pools import L1DB
-from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.resources import L1dbResource
+from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.retries import patiently
 
 __all__ = ["nightly_merge"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from archive_assets.defs.pictures import png
+from pipeline_runtime.dagster.pictures import png
 
 __all__ = ["figure_picture"]
 

@@ -3,14 +3,14 @@
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.checks import check_result
-from archive_assets.defs.forms import form_of, form_schema
-from archive_assets.defs.retries import patiently
-from archive_assets.defs.tables import frame_schema, frame_table, table
-from l1db_pipeline.config import safe_url
 from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from l1db_pipeline.schema.config import safe_url
+from pipeline_runtime.dagster.checks import check_result
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.tables import frame_schema, frame_table, table
 
 __all__ = ["ReportConfig", "timing_report"]
 
@@ -60,16 +60,16 @@ def timing_report(
     sources: SourcesResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Write the report page of the visits so far, and show its main figures."""
-    from l1db_pipeline.growth_limits import (
+    from l1db_pipeline.report import plots
+    from l1db_pipeline.report.growth_limits import (
         growth_ranges,
         rows_outside,
         slow_visits,
     )
-    from l1db_pipeline.report import plots
     from l1db_pipeline.report.meaning import TABLE_COLUMNS, TIMING_COLUMNS
     from l1db_pipeline.report.report import write_report
     from l1db_pipeline.report.runs import read_store
-    from l1db_pipeline.run_settings import NOISE_SETTING
+    from l1db_pipeline.runs.settings import NOISE_SETTING
     from l1db_pipeline.sources.kept_sources import kept_recipe
 
     with l1db.open() as store:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex, SourceSelect
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex, SourceSelect
 
 if TYPE_CHECKING:
     from l1db_pipeline.store.base import L1Store

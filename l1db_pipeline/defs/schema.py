@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from archive_assets.defs.pools import L1DB
-from archive_assets.defs.tables import table, table_column
 from l1db_pipeline.defs.resources import L1dbResource
+from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.tables import table, table_column
 
 if TYPE_CHECKING:
     from l1db_pipeline.schema.model import Column, Table

@@ -3,9 +3,9 @@
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.forms import form_of, form_schema
-from archive_assets.defs.tables import columns_schema
 from l1db_pipeline.defs.resources import SourcesResource
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.tables import columns_schema
 
 __all__ = ["SourcesConfig", "variable_sources"]
 

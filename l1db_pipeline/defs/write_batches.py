@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.forms import form_of, form_schema
 from archive_assets.defs.names import NOMINAL, archived_key
-from archive_assets.defs.pools import L1DB
 from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
-from archive_assets.defs.retries import patiently
 from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
+from pipeline_runtime.dagster.forms import form_of, form_schema
+from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.retries import patiently
 
 if TYPE_CHECKING:
-    from l1db_pipeline.config import L1dbConfig
+    from l1db_pipeline.schema.config import L1dbConfig
     from l1db_pipeline.store.base import L1Store
-    from l1db_pipeline.visit import VisitSummary
+    from l1db_pipeline.visit.process import VisitSummary
 
 __all__ = ["BATCHES_KEY", "WriteBatchesConfig", "l1db_write_batches"]
 
@@ -84,7 +84,7 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     data_store: DataStoreResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Run the AP prototype over visits; each is an event once it is stored."""
-    from l1db_pipeline.night_run import NightRun
+    from l1db_pipeline.runs.archived_night import NightRun
     from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 
     config = form_of(context, WriteBatchesConfig)

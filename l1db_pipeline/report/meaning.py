@@ -1,6 +1,6 @@
 """What the columns of a run's tables mean: type, unit and a few words."""
 
-from l1db_pipeline.log2csv import STEP_KEYS, VISIT_COLUMNS
+from l1db_pipeline.report.ap_proto_log import STEP_KEYS, VISIT_COLUMNS
 
 __all__ = ["COMPARISON_COLUMNS", "TABLE_COLUMNS", "TIMING_COLUMNS"]
 

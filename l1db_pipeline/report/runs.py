@@ -9,16 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from l1db_pipeline.ap_proto import pointings_of
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import L1dbConfig, safe_url
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.log2csv import SELECT_KEYS, STEP_KEYS, VISIT_COLUMNS, LogParser
-from l1db_pipeline.run_settings import SETTING_NAMES
+from l1db_pipeline.report.ap_proto_log import (
+    SELECT_KEYS,
+    STEP_KEYS,
+    VISIT_COLUMNS,
+    LogParser,
+)
+from l1db_pipeline.runs.cadence import CADENCE_SETTING
+from l1db_pipeline.runs.loop import pointings_of
+from l1db_pipeline.runs.settings import SETTING_NAMES
+from l1db_pipeline.schema.config import L1dbConfig, safe_url
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.survey.cadence import CADENCE_SETTING
-from l1db_pipeline.timing import TABLE_ROWS_STEP
+from l1db_pipeline.store.timing import TABLE_ROWS_STEP
 
 __all__ = [
     "TOTAL_STEP",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from l1db_pipeline.config import ObjectIndex
 from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.schema.config import ObjectIndex
 
 __all__ = ["Column", "Datatype", "Index", "Keys", "Schema", "SchemaError", "Table"]
 

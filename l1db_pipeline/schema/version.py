@@ -2,7 +2,7 @@
 
 ``create_schema`` makes the newest layout and writes `SCHEMA_REVISION` into
 `VERSION_TABLE`; opening compares the two; ``l1db migrate`` carries a database forward,
-revision by revision (``l1db_pipeline/store/migrations``).
+revision by revision (``l1db_pipeline/store/upkeep/migrations``).
 """
 
 from typing_extensions import override

@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from l1db_pipeline.catalog.ids import MAX_CATALOG_SOURCES
 from l1db_pipeline.errors import FileError
-from l1db_pipeline.ids import MAX_CATALOG_SOURCES
 from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD, cosines, unit_vector
 from l1db_pipeline.sky.sky_index import SkyIndex
 

@@ -15,8 +15,8 @@ from lsst.sphgeom import Region
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.timing import StepTiming, Timings
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.store.timing import StepTiming, Timings
 
 __all__ = [
     "Finding",

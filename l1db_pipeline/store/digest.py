@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.catalog.catalog import Catalog
 
 __all__ = ["TableDigest", "digest_by_group", "row_hashes"]
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import VisitConflictError
-from l1db_pipeline.store.bookkeeping import one_row
-from l1db_pipeline.store.database import Condition, Database, Op
-from l1db_pipeline.store.layout import Layout
+from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.tables.bookkeeping import one_row
+from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.validate import PreparedVisit
 
 __all__ = ["Ledger"]

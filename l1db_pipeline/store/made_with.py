@@ -1,6 +1,6 @@
 """What a database was made with: its revision, and the options that may not change."""
 
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
@@ -8,10 +8,10 @@ from l1db_pipeline.schema.version import (
     VERSION_COLUMN,
     SchemaVersionError,
 )
-from l1db_pipeline.store.bookkeeping import Settings
-from l1db_pipeline.store.database import Condition, Database, Op
+from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.errors import SchemaMismatchError, SchemaMissingError
-from l1db_pipeline.store.layout import Layout
+from l1db_pipeline.store.tables.bookkeeping import Settings
+from l1db_pipeline.store.tables.layout import Layout
 
 __all__ = ["MadeWith"]
 

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from l1db_pipeline.config import L1dbConfig, safe_url
 from l1db_pipeline.errors import ConfigError
+from l1db_pipeline.schema.config import L1dbConfig, safe_url
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.store.database import Database
-from l1db_pipeline.store.explain import Plans, explaining
-from l1db_pipeline.store.layout import Layout
+from l1db_pipeline.store.backends.database import Database
+from l1db_pipeline.store.backends.explain import Plans, explaining
 from l1db_pipeline.store.sql_store import SqlL1Store
-from l1db_pipeline.timing import Timings
+from l1db_pipeline.store.tables.layout import Layout
+from l1db_pipeline.store.timing import Timings
 
 __all__ = ["open_store"]
 
@@ -57,7 +57,7 @@ def open_store(
 
 
 def _postgres(config: L1dbConfig, known: Sequence[Table]) -> Database:
-    from l1db_pipeline.store.postgres import PostgresDatabase  # noqa: PLC0415 - its driver only where used
+    from l1db_pipeline.store.backends.postgres import PostgresDatabase  # noqa: PLC0415 - its driver only where used
 
     return PostgresDatabase(
         config.url, prefix=config.prefix, namespace=config.namespace, known=known
@@ -65,14 +65,14 @@ def _postgres(config: L1dbConfig, known: Sequence[Table]) -> Database:
 
 
 def _sqlite(config: L1dbConfig, known: Sequence[Table]) -> Database:
-    from l1db_pipeline.store.sqlite import SqliteDatabase  # noqa: PLC0415 - as above
+    from l1db_pipeline.store.backends.sqlite import SqliteDatabase  # noqa: PLC0415 - as above
 
     return SqliteDatabase(config.url, prefix=config.prefix, known=known)
 
 
 def _mariadb(config: L1dbConfig, known: Sequence[Table]) -> Database:
     try:
-        from l1db_pipeline.store.mariadb import MariadbDatabase  # noqa: PLC0415 - as above
+        from l1db_pipeline.store.backends.mariadb import MariadbDatabase  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{safe_url(config.url)} needs {error.name}: "

@@ -10,13 +10,13 @@ from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import L1dbConfig
-from l1db_pipeline.id_set import sorted_unique
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.id_set import sorted_unique
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.sky.htm import radec_to_xyz
-from l1db_pipeline.store.audit import science_digest
+from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -26,30 +26,30 @@ from l1db_pipeline.store.base import (
     VisitKey,
     VisitRecords,
 )
-from l1db_pipeline.store.bookkeeping import (
+from l1db_pipeline.store.errors import InvalidCatalogError
+from l1db_pipeline.store.ledger import Ledger
+from l1db_pipeline.store.made_with import MadeWith
+from l1db_pipeline.store.tables.bookkeeping import (
     FilledColumns,
     Settings,
     TimingsTable,
     one_row,
 )
-from l1db_pipeline.store.columns import (
+from l1db_pipeline.store.tables.columns import (
     known_columns,
     object_columns,
     public_columns,
 )
-from l1db_pipeline.store.current import StaleHomesError
-from l1db_pipeline.store.database import Database
-from l1db_pipeline.store.errors import InvalidCatalogError
-from l1db_pipeline.store.history import HistoryTable, TimeWindow
-from l1db_pipeline.store.last_chunks import LAST_NAME
-from l1db_pipeline.store.layout import VISIT_TIME, Layout
-from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.made_with import MadeWith
-from l1db_pipeline.store.maintenance import compact, rebuild, rebuild_current
-from l1db_pipeline.store.objects import ObjectTables, with_ends
+from l1db_pipeline.store.tables.current import StaleHomesError
+from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
+from l1db_pipeline.store.tables.last_chunks import LAST_NAME
+from l1db_pipeline.store.tables.layout import VISIT_TIME, Layout
+from l1db_pipeline.store.tables.objects import ObjectTables, with_ends
+from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.upkeep.audit import science_digest
+from l1db_pipeline.store.upkeep.compact import compact, rebuild, rebuild_current
+from l1db_pipeline.store.upkeep.verify import Verifier
 from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
-from l1db_pipeline.store.verify import Verifier
-from l1db_pipeline.timing import StepTiming, Timings
 
 __all__ = ["SqlL1Store"]
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import MissingColumnsError
 from l1db_pipeline.schema.model import Column, Datatype, Table
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
-from l1db_pipeline.store.layout import MONTH_MARK, OWN_COLUMNS, Layout
+from l1db_pipeline.store.tables.layout import MONTH_MARK, OWN_COLUMNS, Layout
 
 __all__ = ["PreparedVisit", "naive_utc", "prepare_visit"]
 

@@ -12,14 +12,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from archive_assets import archive as archive_module
-from archive_assets.archive import ArchivedSequence, archive_visit_sequence
+from archive_assets.archiving import sequence as archive_module
+from archive_assets.archiving.sequence import ArchivedSequence, archive_visit_sequence
 from archive_assets.metadata.nightly_statistics import DuplicateStatisticsError
 from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
-from archive_assets.store.datastore import DataStore, StoreError
-from archive_assets.visits.hdf5 import read_visits
+from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import read_visits
 
 pytestmark = pytest.mark.postgresql
 Archive = VisitSequenceArchiveMetadata

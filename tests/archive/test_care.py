@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from archive_assets.archive import archive_visit_sequence
-from archive_assets.care.collection import collect_garbage
-from archive_assets.care.verify import Report, verify_archive
+from archive_assets.archiving.sequence import archive_visit_sequence
 from archive_assets.cli.vseqarchive import main
+from archive_assets.integrity.collect import collect_garbage
+from archive_assets.integrity.verify import Report, verify_archive
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.values import today_day_obs
+from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import prenight_index_path, write_prenight_index
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import write_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import write_visits
 
 pytestmark = pytest.mark.postgresql
 Archive = VisitSequenceArchiveMetadata
@@ -218,8 +218,8 @@ def test_garbage_is_shown_before_it_goes(
 
 _DIES = """
 import json, os, sys
-from archive_assets.archive import archive_visit_sequence
-from archive_assets.store.datastore import DataStore
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.objects.datastore import DataStore
 from archive_assets.metadata.database import MetadataDatabase
 from archive_assets.metadata.settings import connection_settings
 from archive_assets.metadata import sequences

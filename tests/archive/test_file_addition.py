@@ -14,15 +14,15 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, event
 
-from archive_assets.archive import archive_visit_sequence
-from archive_assets.care.collection import collect_garbage
-from archive_assets.care.verify import verify_archive
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.integrity.collect import collect_garbage
+from archive_assets.integrity.verify import verify_archive
 from archive_assets.metadata.errors import DatabaseUnavailableError
 from archive_assets.metadata.search import SearchCriteria
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import write_visits
+from archive_assets.objects.datastore import DataStore
 from archive_assets.vseqarchive import add_file
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import write_visits
 
 pytestmark = pytest.mark.postgresql
 Archive = VisitSequenceArchiveMetadata
@@ -65,8 +65,8 @@ _DIES = """
 import json, os, sys
 from pathlib import Path
 from uuid import UUID
-from archive_assets.store import datastore
-from archive_assets.store import undo as store_undo
+from archive_assets.objects import datastore
+from archive_assets.objects import undo as store_undo
 from archive_assets.vseqarchive import VisitSequenceArchiveMetadata, add_file
 
 connect, base, uuid, origin, moment = json.loads(sys.argv[1])

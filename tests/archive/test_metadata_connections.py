@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from archive_assets.metadata.frames import typed_column
-from archive_assets.metadata.prenight_json import (
+from archive_assets.metadata.values import checked_text, json_kwargs
+from archive_assets.nights.index_json import (
     COLUMNS,
     dump_index,
     load_index,
     source_sha256,
 )
-from archive_assets.metadata.values import checked_text, json_kwargs
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 Archive = VisitSequenceArchiveMetadata

@@ -14,13 +14,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets import prenightindex, util, vseqarchive
-from archive_assets.archive import archive_visit_sequence
-from archive_assets.care.verify import verify_archive
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.integrity.verify import verify_archive
 from archive_assets.metadata.schema import schema_state, upgrade_schema
+from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import get_prenight_index_from_bucket
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import write_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import write_visits
 
 PYTHON = os.environ.get("RUBIN_SIM_PYTHON", "")
 pytestmark = [

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal, assert_series_equal
 
-from archive_assets.metadata.prenight_json import load_index, source_sha256
+from archive_assets.nights.index_json import load_index, source_sha256
 from archive_assets.prenightindex import (
     IndexFileError,
     get_prenight_index,

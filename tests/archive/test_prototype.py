@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from archive_assets import prototype
+from archive_assets.objects.datastore import UnsafeNameError
 from archive_assets.prototype import PrototypeError
 from archive_assets.prototype_archive import layout as prototype_layout
 from archive_assets.prototype_archive.folder import make_prototype_folder
 from archive_assets.sim_archive import make_sim_data_dir
-from archive_assets.store.datastore import UnsafeNameError
-from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqarchive import VisitSequenceArchiveMetadata, add_file
+from visit_tables.opsim.frame import read_opsim
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:the prototype simulation archive is deprecated:DeprecationWarning"

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from archive_assets.archive import archive_visit_sequence
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import write_prenight_index
 from archive_assets.sim_archive import (
     AlmanacRangeError,
@@ -19,9 +20,8 @@ from archive_assets.sim_archive import (
     fetch_sim_stats_for_night,
     find_latest_prenight_sim_for_nights,
 )
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import hdf5_to_opsim, write_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import hdf5_to_opsim, write_visits
 
 pytestmark = pytest.mark.postgresql
 Archive = VisitSequenceArchiveMetadata

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from archive_assets.status import NightStatus, publish_status, status_payload
+from archive_assets.nights.status import NightStatus, publish_status, status_payload
 
 NOW = datetime(2026, 10, 10, 12, 0, tzinfo=UTC)
 STATUS = NightStatus(

@@ -15,10 +15,11 @@ from lsst.resources import ResourcePath
 from archive_assets import vseqarchive
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import DuplicateFileError, UnknownSequenceError
-from archive_assets.store.datastore import DataStore, HashMismatchError, UnsafeNameError
-from archive_assets.visits.hdf5 import write_visits
-from archive_assets.visits.hdf5_nodes import HDF5FileError
-from archive_assets.visits.opsim import OpsimFileError
+from archive_assets.objects.datastore import (
+    DataStore,
+    HashMismatchError,
+    UnsafeNameError,
+)
 from archive_assets.vseqarchive import (
     VisitSequenceArchiveMetadata,
     add_file,
@@ -26,6 +27,9 @@ from archive_assets.vseqarchive import (
     construct_base_resource_path,
     get_visits,
 )
+from visit_tables.hdf5.nodes import HDF5FileError
+from visit_tables.hdf5.read import write_visits
+from visit_tables.opsim.frame import OpsimFileError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archive_assets.cli.vseqarchive import main
-from archive_assets.visits.hdf5 import write_visits
+from visit_tables.hdf5.read import write_visits
 
 Run = Callable[..., Result]
 

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from contracts.l1db_options import Options, combinations, empty_store
 
-from l1db_pipeline.store.memory import MemoryL1Store
+from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 

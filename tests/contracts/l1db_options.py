@@ -5,8 +5,8 @@ from itertools import combinations as pairs
 from itertools import product
 from typing import Any
 
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.store.memory import MemoryL1Store
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 _VALUES: dict[str, tuple[Any, ...]] = {

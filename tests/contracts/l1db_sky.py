@@ -7,7 +7,7 @@ import numpy as np
 from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
 from numpy.typing import NDArray
 
-from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords

@@ -11,11 +11,11 @@ from contracts.l1db_sky import by, field, key, records, visit_time
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import History, ObjectIndex
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.schema.config import History, ObjectIndex
+from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.base import L1Store
-from l1db_pipeline.store.memory import MemoryL1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 

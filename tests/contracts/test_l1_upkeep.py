@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from contracts.l1db_options import Options, combinations, empty_store
 from contracts.l1db_sky import as_us, by, field, key, records, visit_time
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import History, ObjectIndex
-from l1db_pipeline.store.database import Condition, Op
-from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, PackedLast
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.config import History, ObjectIndex
+from l1db_pipeline.store.backends.database import Condition, Op
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, PackedLast
 
 IDS = np.arange(1, 61)
 DOCS = Path(__file__).resolve().parents[2] / "docs"

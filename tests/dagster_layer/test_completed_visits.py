@@ -11,7 +11,7 @@ import pytest
 from dagster_layer.real_site import NIGHT, Site, write_opsim
 
 from archive_assets.defs.names import NOMINAL, completed_key, simulation_key
-from archive_assets.visits.hdf5 import read_visits
+from visit_tables.hdf5.read import read_visits
 
 KEY = completed_key(NOMINAL.telescope)
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
-from archive_assets.defs.executors import EXECUTORS, ExecutorError, executor
+from pipeline_runtime.dagster.executors import EXECUTORS, ExecutorError, executor
 
 ROOT = Path(__file__).resolve().parents[2]
 DASK_JOB = """
 import os, sys, time
 from pathlib import Path
 import dagster as dg
-from archive_assets.defs.executors import executor
+from pipeline_runtime.dagster.executors import executor
 
 FOLDER = Path(os.environ["DASK_TEST_FOLDER"])
 

@@ -15,7 +15,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_graphql.schema import create_schema
 
 from archive_assets.defs.names import NOMINAL, simulation_key
-from l1db_pipeline.services import environment
+from pipeline_runtime.services import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 NIGHT = {"dagster/partition": "2026-10-10"}

@@ -8,8 +8,8 @@ import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from archive_assets import definitions as archive
-from archive_assets.defs.retries import Retries
 from l1db_pipeline import definitions as l1db
+from pipeline_runtime.dagster.retries import Retries
 
 
 def _fail(error: Exception) -> None:

@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
 
-from archive_assets.defs.storage import HeldPostgresStorage
+from pipeline_runtime.dagster.workarounds.event_log import HeldPostgresStorage
 
 BACKENDS = """SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""

@@ -8,7 +8,7 @@ import pytest
 from dagster_layer.real_site import Site, resources_of
 
 from archive_assets import definitions as archive
-from archive_assets.defs.care import archive_verification
+from archive_assets.defs.integrity import archive_verification
 from l1db_pipeline import definitions as l1db
 
 CHECKS = {"verify": "services_answer", "verify_l1db": "database_answers"}

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, N_VISITS, NIGHT, Site
 
-from archive_assets.defs.pools import L1DB, scheduler_pool, scheduler_slots
 from l1db_pipeline import definitions as l1db
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
 from l1db_pipeline.defs.partitions import VISITS_NAME
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from pipeline_runtime.dagster.pools import L1DB, scheduler_pool, scheduler_slots
 
 ROOT = Path(__file__).resolve().parents[2]
 # an error of the database while the third visit is stored

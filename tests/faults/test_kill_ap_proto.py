@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sources.generators import rand_cone_xyz
 from l1db_pipeline.store.open import open_store

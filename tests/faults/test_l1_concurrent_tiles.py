@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from contracts.l1db_sky import key, records
 
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.base import StoreOutcome, VisitRecords
 from l1db_pipeline.store.errors import VersionExistsError
 from l1db_pipeline.store.open import open_store

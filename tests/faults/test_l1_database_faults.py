@@ -13,8 +13,8 @@ import pytest
 from contracts.l1db_sky import field, key, records
 from psycopg.conninfo import conninfo_to_dict
 
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import ConfigError, L1dbError
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.store.base import StoreOutcome
 from l1db_pipeline.store.errors import (
     DatabaseError,
@@ -171,8 +171,8 @@ def test_a_connection_that_breaks_is_named_and_a_new_one_serves(
 KILLED = """
 import os, signal, sys
 from contracts.l1db_sky import key, records
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.store.history import HistoryTable
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.store.tables.history import HistoryTable
 from l1db_pipeline.store.open import open_store
 
 def die(*_, **__):

@@ -14,8 +14,8 @@ import pytest
 from contracts.l1db_sky import field, key, records
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.base import StoreOutcome, VisitRecords
 from l1db_pipeline.store.errors import (
     DatabaseError,
@@ -135,7 +135,7 @@ def test_a_server_out_of_reach_is_named_without_secrets(
 TILE = """
 import sys
 from contracts.l1db_sky import key, records
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.open import open_store
 
 url, prefix, tile = sys.argv[1:]

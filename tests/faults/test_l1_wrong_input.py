@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from contracts.l1db_sky import START, by, empty, field, key, records, visit_time
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError, MissingColumnsError
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import OWN_SCHEMA
 from l1db_pipeline.schema.version import SchemaVersionError
 from l1db_pipeline.store.base import StoreOutcome, VisitKey, VisitRecords

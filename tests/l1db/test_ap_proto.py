@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l1db_pipeline.ap_proto import run_visits
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import VisitConflictError
-from l1db_pipeline.load_model import LoadModel
 from l1db_pipeline.log2csv import parse_log
+from l1db_pipeline.report.load_model import LoadModel
 from l1db_pipeline.report.runs import read_store
-from l1db_pipeline.run_command import simulator
-from l1db_pipeline.run_settings import RunSettings
+from l1db_pipeline.runs.command import simulator
+from l1db_pipeline.runs.loop import run_visits
+from l1db_pipeline.runs.settings import RunSettings
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store, StoreOutcome
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.visit import MatchMode, Visit, VisitOptions, VisitSummary
+from l1db_pipeline.visit.process import MatchMode, Visit, VisitOptions, VisitSummary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS = rand_sphere_xyz(3, -1, seed=5)

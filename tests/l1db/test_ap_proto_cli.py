@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from l1db_pipeline.cli.ap_proto import main
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.sources.generators import rand_sphere_xyz
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from l1db_pipeline.association import (
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.ids import new_object_ids
+from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
+from l1db_pipeline.visit.association import (
     Detections,
     as_utc64,
     forced_photometry_rows,
@@ -18,11 +22,7 @@ from l1db_pipeline.association import (
     source_records,
     with_required_columns,
 )
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.filling import fill_columns, row_keys
-from l1db_pipeline.ids import new_object_ids
-from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
+from l1db_pipeline.visit.filling import fill_columns, row_keys
 
 TIME = np.datetime64("2026-01-31T00:00:00", "us")
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.store.chunks import encode_chunks, group_chunks
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.store.tables.chunks import encode_chunks, group_chunks
 
 
 def _objects(

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from l1db_pipeline.config import (
+from l1db_pipeline.errors import ConfigError
+from l1db_pipeline.schema.config import (
     History,
     L1dbConfig,
     ObjectIndex,
     SourceSelect,
     safe_url,
 )
-from l1db_pipeline.errors import ConfigError
 
 URL = "postgresql+psycopg://reader:s3cr3t@host:5432/l1db"
 

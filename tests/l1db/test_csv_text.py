@@ -1,7 +1,7 @@
 import numpy as np
 
-from l1db_pipeline.catalog import Catalog
-from l1db_pipeline.csv_text import catalog_as_csv
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.csv_text import catalog_as_csv
 
 ROWS = Catalog(
     {

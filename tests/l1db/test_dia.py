@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from l1db_pipeline.catalog.ids import MAX_SOURCES_PER_VISIT
 from l1db_pipeline.dia import DIA, DiaModel, SimulatedSources, simulate_visit
-from l1db_pipeline.ids import MAX_SOURCES_PER_VISIT
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD, unit_vector
 from l1db_pipeline.sources.generators import rand_sphere_xyz

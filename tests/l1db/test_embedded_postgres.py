@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 
-from l1db_pipeline import embedded_postgres
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres, ServicesError
+from pipeline_runtime import postgres as embedded_postgres
+from pipeline_runtime.postgres import EmbeddedPostgres, ServicesError
 
 
 @pytest.fixture

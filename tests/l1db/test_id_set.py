@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from l1db_pipeline.id_set import IdSet, sorted_unique
-from l1db_pipeline.ids import new_object_ids
+from l1db_pipeline.catalog.id_set import IdSet, sorted_unique
+from l1db_pipeline.catalog.ids import new_object_ids
 
 any_id = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 20)
 id_arrays = arrays(np.int64, st.integers(0, 60), elements=any_id)

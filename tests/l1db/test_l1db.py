@@ -20,7 +20,7 @@ from l1db.original_records import (
 )
 from lsst.sphgeom import Angle, Circle, Region, UnitVector3d
 
-from l1db_pipeline.config import L1dbConfig
+from l1db_pipeline.catalog.records import RecordError
 from l1db_pipeline.errors import ConfigError, VisitConflictError
 from l1db_pipeline.l1db import (
     DiaObject,
@@ -30,7 +30,7 @@ from l1db_pipeline.l1db import (
     L1db,
     Visit,
 )
-from l1db_pipeline.records import RecordError
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.store.open import open_store
 
 

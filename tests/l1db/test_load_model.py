@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from l1db_pipeline.load_model import FIELDS_PER_HEMISPHERE, LoadModel
+from l1db_pipeline.report.load_model import FIELDS_PER_HEMISPHERE, LoadModel
 
 
 def replayed(model: LoadModel, n_visits: int) -> dict[str, list[float]]:

@@ -8,25 +8,25 @@ import pytest
 import sqlalchemy as sa
 from contracts.l1db_sky import key, records
 
-from l1db_pipeline.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
     VERSION_COLUMN,
     SchemaVersionError,
 )
-from l1db_pipeline.store.columns import public_columns
-from l1db_pipeline.store.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
-from l1db_pipeline.store.migrate import (
+from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.tables.columns import public_columns
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.rows import with_constants
+from l1db_pipeline.store.upkeep.migrate import (
     MigrationError,
     current_revision,
     migrate,
     revisions,
 )
-from l1db_pipeline.store.open import open_store
-from l1db_pipeline.store.rows import with_constants
-from l1db_pipeline.store.sql_store import SqlL1Store
 
 NEXT = """'''Add a band to the sources.'''
 import sqlalchemy as sa

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from l1db_pipeline.records import (
+from l1db_pipeline.catalog.records import (
     DiaForcedSource,
     DiaObject,
     DiaObject_short,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from l1db_pipeline.catalog import Catalog
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.cli.log2csv import main as log2csv
 from l1db_pipeline.cli.report import main
 from l1db_pipeline.log2csv import VISIT_COLUMNS

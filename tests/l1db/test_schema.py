@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from l1db_pipeline.config import ObjectIndex
+from l1db_pipeline.schema.config import ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Column, Datatype, Index, SchemaError, Table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.felis import dump_felis, parse_felis
 from l1db_pipeline.schema.load import OWN_SCHEMA, load_schema
 from l1db_pipeline.schema.model import Datatype, SchemaError

@@ -1,4 +1,4 @@
-from l1db_pipeline.services import environment
+from pipeline_runtime.services import environment
 
 
 def test_a_variable_that_is_set_replaces_the_embedded_default() -> None:

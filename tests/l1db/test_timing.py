@@ -1,4 +1,4 @@
-from l1db_pipeline.timing import Timings
+from l1db_pipeline.store.timing import Timings
 
 
 def test_the_steps_since_a_moment_are_those_that_ended_after_it() -> None:

@@ -19,8 +19,8 @@ import requests
 import yaml
 from live.graph import Graph
 
-from l1db_pipeline.embedded_postgres import EmbeddedPostgres
-from l1db_pipeline.services import environment, start_services
+from pipeline_runtime.postgres import EmbeddedPostgres
+from pipeline_runtime.services import environment, start_services
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).parent / "site"

@@ -11,12 +11,12 @@ from pathlib import Path
 import psycopg
 from live.instance import N_VISITS, SITE, Instance
 
-from archive_assets.visits.content_hash import visits_sha256
 from l1db_pipeline.defs.resources import L1dbResource
-from l1db_pipeline.night_run import NightRun, night_visit_ids
+from l1db_pipeline.runs.archived_night import NightRun, night_visit_ids
 from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.survey.visits_table import read_visits_table
+from visit_tables.content_hash import visits_sha256
 
 DELAYS_MIN = (0, 240)  # of site/variants.yaml
 N_NOISE = 5150

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from archive_assets.errors import ArchiveError
-from archive_assets.prenight_archive import ArchiveKeeper
+from archive_assets.nights.keeper import ArchiveKeeper
+from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import prenight_index_path
 from archive_assets.simulation import (
     ParentVisits,
@@ -28,10 +29,9 @@ from archive_assets.simulation.errors import (
 )
 from archive_assets.simulation.night import NightPlan, plan_night, run_night
 from archive_assets.simulation.site_data import SiteDataError
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import write_visits
-from archive_assets.visits.opsim import read_opsim
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.hdf5.read import write_visits
+from visit_tables.opsim.frame import read_opsim
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.scheduler]
 

@@ -13,7 +13,7 @@ from archive_assets.simulation.preload import (
     read_parent_visits,
 )
 from archive_assets.simulation.scheduler import scheduler_from_script
-from archive_assets.visits.hdf5 import opsim_to_hdf5, write_visits
+from visit_tables.hdf5.read import opsim_to_hdf5, write_visits
 
 pytestmark = pytest.mark.scheduler
 

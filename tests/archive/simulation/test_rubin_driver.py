@@ -27,9 +27,9 @@ from archive_assets.simulation.errors import (
     SimulationTimeoutError,
 )
 from archive_assets.simulation.folders import sweep_leftovers
-from archive_assets.visits.content_hash import visits_sha256
-from archive_assets.visits.hdf5 import write_visits
-from archive_assets.visits.opsim import read_opsim
+from visit_tables.content_hash import visits_sha256
+from visit_tables.hdf5.read import write_visits
+from visit_tables.opsim.frame import read_opsim
 
 pytestmark = pytest.mark.scheduler
 

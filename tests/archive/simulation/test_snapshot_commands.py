@@ -26,7 +26,7 @@ from archive_assets.simulation.errors import (
 )
 from archive_assets.simulation.snapshot_run import SnapshotRun, run_from_snapshots
 from archive_assets.simulation.snapshots import load_snapshot
-from archive_assets.visits.opsim import read_opsim
+from visit_tables.opsim.frame import read_opsim
 
 pytestmark = pytest.mark.scheduler
 

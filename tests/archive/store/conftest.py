@@ -22,7 +22,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from archive_assets.store.datastore import DataStore
+from archive_assets.objects.datastore import DataStore
 
 RINGS = ("account", "container", "object")
 # one process for all rings: swift-ring-builder takes 2 s for each of 9 steps

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from lsst.resources import ResourcePath
 
 from archive_assets.cli.vseqarchive import main
+from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import get_prenight_index
-from archive_assets.store.datastore import DataStore
-from archive_assets.visits.hdf5 import write_visits
+from visit_tables.hdf5.read import write_visits
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.s3]
 Run = Callable[..., Result]

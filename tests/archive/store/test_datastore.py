@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from lsst.resources import ResourcePath
 
-from archive_assets.store.datastore import (
+from archive_assets.objects.datastore import (
     DataStore,
     HashMismatchError,
     NaiveTimeError,

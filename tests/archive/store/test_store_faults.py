@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from lsst.resources import ResourcePath
 
-from archive_assets.store import datastore
-from archive_assets.store.datastore import DataStore, HashMismatchError, StoreError
+from archive_assets.objects import datastore
+from archive_assets.objects.datastore import DataStore, HashMismatchError, StoreError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_assets.visits.hdf5 import write_visits
+from visit_tables.hdf5.read import write_visits
 
 TEXTS = ("band", "filter", "scheduler_note", "target_name", "observation_reason")
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from archive_assets.visits.hdf5 import (
+from visit_tables.hdf5.read import (
     HDF5FileError,
     read_visits,
 )
@@ -243,8 +243,8 @@ def test_a_flipped_bit_is_noticed(h5: Path) -> None:
 
 def test_reading_needs_neither_pytables_nor_pandas() -> None:
     program = (
-        "import sys; import archive_assets.visits.convert, "
-        "archive_assets.visits.visit_files, archive_assets.visits.night_statistics; "
+        "import sys; import visit_tables.convert, "
+        "visit_tables.files, visit_tables.statistics; "
         "heavy = {'tables', 'pandas', 'pyarrow'} & set(sys.modules); "
         "sys.exit(' '.join(heavy) or None)"
     )

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_assets.visits.columns import UnsupportedColumnError
-from archive_assets.visits.convert import hdf5_to_opsim, opsim_to_hdf5
-from archive_assets.visits.hdf5 import (
+from visit_tables.columns import UnsupportedColumnError
+from visit_tables.convert import hdf5_to_opsim, opsim_to_hdf5
+from visit_tables.hdf5.read import (
     hdf5_tables,
     read_visits,
     write_visits,
 )
-from archive_assets.visits.opsim import opsim_tables, read_opsim
+from visit_tables.opsim.frame import opsim_tables, read_opsim
 
 
 def pandas_reads(path: Path, key: str = "observations") -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_assets.visits.opsim import (
+from visit_tables.opsim.frame import (
     OpsimFileError,
     check_opsim,
     opsim_tables,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from archive_assets.visits.convert import opsim_to_hdf5
-from archive_assets.visits.rewards import write_rewards
+from visit_tables.convert import opsim_to_hdf5
+from visit_tables.hdf5.rewards import write_rewards
 
 PROGRAM = """
 import sqlite3, sys, warnings

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_assets.visits.hdf5 import HDF5FileError
-from archive_assets.visits.rewards import read_rewards, write_rewards
+from visit_tables.hdf5.read import HDF5FileError
+from visit_tables.hdf5.rewards import read_rewards, write_rewards
 
 
 @pytest.fixture

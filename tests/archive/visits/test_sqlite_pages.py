@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_assets.visits import opsim_batches
-from archive_assets.visits.columns import Batch
-from archive_assets.visits.opsim_batches import iterate_opsim, plan_table
-from archive_assets.visits.opsim_file import OpsimFileError, open_opsim
+from visit_tables.columns import Batch
+from visit_tables.opsim import batches as opsim_batches
+from visit_tables.opsim.batches import iterate_opsim, plan_table
+from visit_tables.opsim.file import OpsimFileError, open_opsim
 
 
 def make(path: Path, rows: list[tuple[object, ...]], *before: str) -> Path:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_assets.visits.hdf5 import write_visits
 from l1db_pipeline.survey.visits_table import VisitsFileError, read_visits_table
+from visit_tables.hdf5.read import write_visits
 
 # columns of a rubin_scheduler opsim file that hold numbers, then text
 NUMBERS = [

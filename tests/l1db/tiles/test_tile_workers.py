@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l1db_pipeline.ap_proto import Division, DivisionError, run_visits
-from l1db_pipeline.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.run_command import simulator
-from l1db_pipeline.run_settings import RunSettings
+from l1db_pipeline.runs.command import simulator
+from l1db_pipeline.runs.loop import Division, DivisionError, run_visits
+from l1db_pipeline.runs.settings import RunSettings
+from l1db_pipeline.runs.tiles.workers import TileError, TileWorkers
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sources.generators import rand_cone_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store, StoreOutcome
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.tiles.workers import TileError, TileWorkers
-from l1db_pipeline.visit import MatchMode, Visit, VisitOptions, VisitSummary
+from l1db_pipeline.visit.process import MatchMode, Visit, VisitOptions, VisitSummary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CENTRE = np.array([0.48, -0.6, -0.64])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l1db_pipeline.runs.tiles.division import make_tiles
 from l1db_pipeline.sources.generators import rand_cone_xyz
-from l1db_pipeline.tiles.division import make_tiles
-from l1db_pipeline.visit import Visit, field_of_view
+from l1db_pipeline.visit.process import Visit, field_of_view
 
 
 def visit_at(centre: list[float]) -> Visit:

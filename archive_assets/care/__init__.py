@@ -1,1 +1,0 @@
-"""Care for an archive: what is wrong with it, and what may go."""

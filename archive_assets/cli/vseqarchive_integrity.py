@@ -1,0 +1,188 @@
+"""The commands of ``vseqarchive`` that look after the archive."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from archive_assets.cli.vseqarchive_connection import (
+    EXIT_PROBLEMS,
+    archive_url_option,
+    with_archive,
+)
+
+__all__ = ["delete", "doctor", "gc", "restore", "verify"]
+
+# Any: the archive's class is imported only when a command runs
+
+_INDEX_OPTION = click.option(
+    "--index-base",
+    envvar="PRENIGHT_INDEX_URL",
+    help="Base URL of the pre-night indexes; also $PRENIGHT_INDEX_URL.",
+)
+_JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _days_option(
+    name: str, default: int, text: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        name, type=click.IntRange(min=0), default=default, show_default=True, help=text
+    )
+
+
+_DATE = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
+
+
+@click.command()
+@click.argument("uuids", nargs=-1, type=click.UUID)
+@archive_url_option
+@_INDEX_OPTION
+@click.option("--index-from", type=_DATE, help="First night; yesterday by default.")
+@click.option("--index-to", type=_DATE, help="Last night; in 3 days by default.")
+@click.option("--repair", is_flag=True, help="Mend what loses nothing.")
+@_JSON_OPTION
+@with_archive
+def verify(
+    vsarch: Any,
+    *,
+    uuids: tuple[UUID, ...],
+    archive_base: str,
+    index_base: str | None,
+    index_from: datetime | None,
+    index_to: datetime | None,
+    repair: bool,
+    as_json: bool,
+) -> None:
+    """Read every object again and compare hashes; check rows and indexes.
+
+    With UUIDS only the objects of these sequences. Exit code 3 if problems are left.
+    --repair records the hash of objects that have none, publishes stale indexes anew
+    and deletes rows that belong to no sequence.
+    """
+    from archive_assets.integrity.verify import verify_archive
+    from archive_assets.objects.datastore import DataStore
+
+    nights = None
+    if index_from is not None or index_to is not None:
+        first, last = index_from or index_to, index_to or index_from
+        nights = (first.date(), last.date()) if first and last else None
+    for uuid in uuids:
+        vsarch.describe(uuid)
+    report = verify_archive(
+        vsarch,
+        DataStore(archive_base),
+        uuids=uuids,
+        index_base=index_base,
+        nights=nights,
+        repair=repair,
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        for problem in report.problems:
+            mended = " (repaired)" if problem.is_repaired else ""
+            click.echo(f"{problem.kind}: {problem.subject}: {problem.detail}{mended}")
+        click.echo(
+            f"{report.n_objects} objects ({report.n_bytes} bytes) and "
+            f"{report.n_indexes} indexes checked, {len(report.problems)} problems"
+        )
+    if not report.is_sound:
+        click.get_current_context().exit(EXIT_PROBLEMS)
+
+
+@click.command()
+@click.argument("uuids", nargs=-1, required=True, type=click.UUID)
+@with_archive
+def delete(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
+    """Put sequences in the trash: no search finds them; restore brings them back."""
+    for uuid in uuids:
+        vsarch.trash(uuid)
+
+
+@click.command()
+@click.argument("uuids", nargs=-1, required=True, type=click.UUID)
+@with_archive
+def restore(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
+    """Take sequences out of the trash."""
+    for uuid in uuids:
+        vsarch.restore(uuid)
+
+
+@click.command()
+@archive_url_option
+@_days_option("--trash-days", 30, "Days in the trash before a sequence goes.")
+@_days_option("--orphan-days", 7, "Age of objects of nobody before they go.")
+@click.option("--apply", is_flag=True, help="Do it; else only say what would be done.")
+@_JSON_OPTION
+@with_archive
+def gc(
+    vsarch: Any,
+    *,
+    archive_base: str,
+    trash_days: int,
+    orphan_days: int,
+    apply: bool,
+    as_json: bool,
+) -> None:
+    """Remove for good what is long in the trash, and objects of no sequence."""
+    from archive_assets.integrity.collect import collect_garbage
+    from archive_assets.objects.datastore import DataStore
+
+    done = collect_garbage(
+        vsarch,
+        DataStore(archive_base),
+        trash_days=trash_days,
+        orphan_days=orphan_days,
+        apply=apply,
+    )
+    if as_json:
+        click.echo(json.dumps(done.as_json(), indent=2))
+        return
+    for uuid in done.sequences:
+        click.echo(f"sequence {uuid}")
+    for uuid, reason in done.kept.items():
+        click.echo(f"kept {uuid}: {reason}")
+    for url in done.orphans:
+        click.echo(f"orphan {url}")
+    for url in done.foreign:
+        click.echo(f"outside the store, kept: {url}")
+    verb = "removed" if apply else "would be removed (--apply does it)"
+    click.echo(
+        f"{len(done.sequences)} sequences and {len(done.orphans)} orphans, "
+        f"{done.n_bytes} bytes {verb}"
+    )
+
+
+@click.command()
+@archive_url_option
+@_INDEX_OPTION
+@click.option("--write", is_flag=True, help="Also write a small object and delete it.")
+@_JSON_OPTION
+@with_archive
+def doctor(
+    vsarch: Any,
+    *,
+    archive_base: str,
+    index_base: str | None,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """Examine database, schema, rights, store and versions; exit code 3 if ill."""
+    from dataclasses import asdict
+
+    from archive_assets.integrity.doctor import examine
+    from archive_assets.objects.datastore import DataStore
+
+    findings = list(examine(vsarch, DataStore(archive_base), index_base, write=write))
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in findings], indent=2))
+    else:
+        for one in findings:
+            mark = "ok  " if one.is_well else "FAIL"
+            click.echo(f"{mark} {one.subject}: {one.detail}")
+    if not all(one.is_well for one in findings):
+        click.get_current_context().exit(EXIT_PROBLEMS)

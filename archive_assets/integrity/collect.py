@@ -1,0 +1,142 @@
+"""Collect garbage: what has been in the trash for long, and objects of nobody."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+
+from lsst.resources import ResourcePath
+
+from archive_assets.integrity.trash import Trashed, children_of, purge, trashed
+from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.metadata.inventory import registered_urls
+from archive_assets.metadata.values import today_day_obs
+from archive_assets.objects.datastore import (
+    DataStore,
+    ObjectNotFoundError,
+    OutsideStoreError,
+    StoredObject,
+)
+
+__all__ = ["Collected", "collect_garbage"]
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was removed, or would be.
+
+    Attributes
+    ----------
+    sequences
+        UUIDs from the trash whose rows go, and their objects.
+    kept
+        UUIDs from the trash that stay, and why.
+    orphans
+        URLs of objects that no sequence has.
+    foreign
+        URLs of objects of removed sequences that are outside the store: they stay.
+    n_bytes
+        Size of what goes from the store.
+    is_done
+        Whether it was done; else nothing was changed.
+    """
+
+    sequences: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    orphans: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    n_bytes: int = 0
+    is_done: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as values that JSON can hold."""
+        return asdict(self)
+
+
+def collect_garbage(
+    vsarch: VisitSequenceArchiveMetadata,
+    store: DataStore,
+    *,
+    trash_days: int = 30,
+    orphan_days: int = 7,
+    apply: bool = False,
+) -> Collected:
+    """Remove for good what nobody can reach any more.
+
+    Parameters
+    ----------
+    vsarch, store
+        The two halves of the archive.
+    trash_days
+        Days in the trash after which a sequence goes.
+    orphan_days
+        Days after the creation day in its place after which an object that no
+        sequence has goes; a younger one may be of an archiving that still runs.
+    apply
+        Do it; else only say what would be done.
+
+    Notes
+    -----
+    Rows go before objects: if this is interrupted, the next call finds the objects
+    as orphans. The daily ids of removed simulations are not used again.
+    """
+    done = Collected(is_done=apply)
+    with vsarch.transaction() as connection:
+        old = trashed(connection, timedelta(days=trash_days))
+    for sequence in old:
+        _remove_sequence(vsarch, store, sequence, done, apply=apply)
+    with vsarch.transaction() as connection:
+        known = {ResourcePath(url).geturl() for url in registered_urls(connection)}
+    gone = set(done.foreign)
+    for thing in _orphans(store, known, today_day_obs() - timedelta(days=orphan_days)):
+        if thing.url.geturl() in gone:
+            continue
+        done.orphans.append(thing.url.geturl())
+        done.n_bytes += thing.size
+        if apply:
+            store.delete(thing.url)
+    return done
+
+
+def _remove_sequence(
+    vsarch: VisitSequenceArchiveMetadata,
+    store: DataStore,
+    sequence: Trashed,
+    done: Collected,
+    *,
+    apply: bool,
+) -> None:
+    with vsarch.transaction() as connection:
+        if children := children_of(connection, sequence.uuid):
+            done.kept[str(sequence.uuid)] = f"it is the parent of {children[0]}"
+            return
+        if apply:
+            purge(connection, sequence.uuid)
+    done.sequences.append(str(sequence.uuid))
+    for url in sequence.urls:
+        try:
+            size = store.info(url).size
+            relative = ResourcePath(url).relative_to(store.base)
+            if relative is None:
+                done.foreign.append(url)
+                continue
+            done.n_bytes += size
+            if apply:
+                store.delete(url)
+        except ObjectNotFoundError:
+            continue  # gone already
+        except OutsideStoreError:
+            done.foreign.append(url)
+
+
+def _orphans(store: DataStore, known: set[str], before: date) -> Iterator[StoredObject]:
+    """Return objects of nobody whose creation day is before a day."""
+    for listed in (store.list_objects(), store.list_staged()):
+        for thing in listed:
+            parts = (thing.url.relative_to(store.base) or "").split("/")
+            day = next((part for part in parts if _DAY.fullmatch(part)), None)
+            is_old = day is not None and date.fromisoformat(day) < before
+            if is_old and thing.url.geturl() not in known:
+                yield thing

@@ -1,0 +1,279 @@
+"""Move whole objects in and out of a store: hashed, staged, published at once.
+
+All access is through ``lsst.resources``; only publishing differs between schemes.
+Memory stays bounded, whatever the size: objects pass in pieces, and big ones go to
+S3 in parts.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+from lsst.resources import ResourcePath
+from typing_extensions import override
+
+from archive_assets.errors import ArchiveError
+from archive_assets.objects.endpoint import EndpointAwayError, check_endpoint
+
+__all__ = [
+    "HashMismatchError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "StoreError",
+    "hash_local",
+    "hash_object",
+    "publish",
+    "put_empty_s3",
+    "put_new_s3",
+    "remove_quietly",
+    "s3_bucket",
+    "stage",
+    "store_errors",
+]
+
+PIECE_BYTES = 8 * 1024 * 1024
+SINGLE_PUT_BYTES = 64 * 1024 * 1024
+"""Bigger files go to S3 in parts, into a staged object."""
+
+_CONFLICTS = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
+_ABSENT = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+
+
+class StoreError(ArchiveError, OSError):
+    """The data store failed or cannot be reached."""
+
+    def __init__(self, url: object, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = str(url)
+        self.reason = reason
+
+
+class ObjectNotFoundError(StoreError, FileNotFoundError):
+    """There is no such object."""
+
+
+class ObjectExistsError(StoreError, FileExistsError):
+    """Another content is in that place already."""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.url} holds another content already; nothing was changed"
+
+
+class HashMismatchError(StoreError):
+    """What is stored is not what was meant to be."""
+
+    def __init__(self, url: object, expected: bytes, found: bytes) -> None:
+        super().__init__(url, f"SHA-256 is {found.hex()}, not {expected.hex()}")
+        self.expected = expected
+        self.found = found
+
+
+@contextmanager
+def store_errors(url: object) -> Iterator[None]:
+    """Turn what file systems, HTTP and S3 clients raise into `StoreError`.
+
+    A server of S3 that does not answer is found out before anything is asked of it.
+    """
+    try:
+        check_endpoint(url)
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise ObjectNotFoundError(url, "no such object") from error
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        kind = ObjectNotFoundError if code in _ABSENT else StoreError
+        raise kind(url, f"S3 answers {code or error}") from error
+    except EndpointAwayError as error:
+        raise StoreError(url, str(error)) from error
+    except (BotoCoreError, OSError, NotImplementedError, RuntimeError) as error:
+        raise StoreError(url, f"{type(error).__name__}: {error}") from error
+
+
+def hash_stream(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[bytes, int]:
+    """Return SHA-256 and size of what is left of a stream; copy it on the way."""
+    digest = hashlib.sha256()
+    size = 0
+    while piece := stream.read(PIECE_BYTES):
+        digest.update(piece)
+        size += len(piece)
+        if copy_to is not None:
+            copy_to.write(piece)
+    return digest.digest(), size
+
+
+def hash_local(path: str | Path) -> tuple[bytes, int]:
+    """Return SHA-256 and size of a local file."""
+    with store_errors(path), Path(path).open("rb") as stream:
+        return hash_stream(stream)
+
+
+def hash_object(
+    url: ResourcePath, copy_to: BinaryIO | None = None
+) -> tuple[bytes, int]:
+    """Return SHA-256 and size of an object, read back from the store.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is none.
+    StoreError
+        If the store fails.
+    """
+    with store_errors(url):
+        if url.isLocal:
+            with Path(url.ospath).open("rb") as stream:
+                return hash_stream(stream, copy_to)
+        with url.open("rb") as handle:
+            return hash_stream(cast("BinaryIO", handle), copy_to)
+
+
+def stage(source: str | Path, staged: ResourcePath) -> None:
+    """Write a local file to a place where nothing is yet.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, or the store fails.
+    """
+    with store_errors(staged):
+        if staged.scheme != "file":
+            staged.transfer_from(ResourcePath(Path(source)), "copy")
+            return
+        path = Path(staged.ospath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # not shutil.copy: the mode of a private temporary file must not come along
+        with Path(source).open("rb") as original, path.open("xb") as copy:
+            shutil.copyfileobj(original, copy, PIECE_BYTES)
+
+
+def publish(staged: ResourcePath, target: ResourcePath, *, replace: bool) -> None:
+    """Give a staged object its final name, at once.
+
+    Parameters
+    ----------
+    staged
+        An object whose content was proved; in the same folder as `target`. It may
+        or may not be left over.
+    target
+        The final place.
+    replace
+        Whether an object may be there already. It is then there, whole, until the
+        new one takes its place.
+
+    Raises
+    ------
+    ObjectExistsError
+        If there is an object and it may not be replaced.
+    """
+    with store_errors(target):
+        match target.scheme:
+            case "file":
+                _publish_file(Path(staged.ospath), Path(target.ospath), replace=replace)
+            case "s3":
+                _publish_s3(staged, target, replace=replace)
+            case _:
+                try:
+                    target.transfer_from(staged, "copy", overwrite=replace)
+                except FileExistsError as error:
+                    raise ObjectExistsError(target, "exists") from error
+
+
+def put_new_s3(source: str | Path, target: ResourcePath) -> None:
+    """Store a file of at most `SINGLE_PUT_BYTES` in S3 where nothing is yet.
+
+    One request, which the server checks and carries out wholly or not at all.
+
+    Raises
+    ------
+    ObjectExistsError
+        If there is an object.
+    """
+    s3: Any = target  # Any: only URLs of S3 have a client
+    with store_errors(target), Path(source).open("rb") as stream:
+        md5 = hashlib.file_digest(stream, _md5).digest()
+        stream.seek(0)
+        try:
+            s3.client.put_object(
+                Bucket=s3_bucket(target),
+                Key=target.relativeToPathRoot,
+                Body=stream,
+                ContentMD5=base64.b64encode(md5).decode(),
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if str(error.response.get("Error", {}).get("Code", "")) in _CONFLICTS:
+                raise ObjectExistsError(target, "exists") from error
+            raise
+
+
+def put_empty_s3(target: ResourcePath) -> None:
+    """Make an empty object in S3, such as a folder, where nothing is yet.
+
+    Raises
+    ------
+    ObjectExistsError
+        If there is an object.
+    """
+    s3: Any = target  # Any: only URLs of S3 have a client
+    with store_errors(target):
+        try:
+            s3.client.put_object(
+                Bucket=s3_bucket(target),
+                Key=target.relativeToPathRoot,
+                Body=b"",
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if str(error.response.get("Error", {}).get("Code", "")) in _CONFLICTS:
+                raise ObjectExistsError(target, "exists") from error
+            raise
+
+
+def _md5() -> Any:  # Any: hashlib does not name its type
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _publish_file(staged: Path, target: Path, *, replace: bool) -> None:
+    with staged.open("rb") as stream:
+        os.fsync(stream.fileno())
+    if replace:
+        staged.replace(target)
+    else:
+        try:
+            # unlike a rename, a link does not take the place of what is there
+            target.hardlink_to(staged)
+        except FileExistsError as error:
+            raise ObjectExistsError(target, "exists") from error
+    # the name itself must reach the disk, too
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _publish_s3(staged: ResourcePath, target: ResourcePath, *, replace: bool) -> None:
+    # a conditional copy would be better, but Swift applies the condition to the source
+    if not replace and target.exists():
+        raise ObjectExistsError(target, "exists")
+    target.transfer_from(staged, "copy", overwrite=True)
+
+
+def s3_bucket(url: ResourcePath) -> str:
+    """Return the bucket of an S3 URL, which Ceph may qualify as ``tenant:bucket``."""
+    return str(url.netloc).rpartition("@")[2]
+
+
+def remove_quietly(url: ResourcePath) -> None:
+    """Remove an object if it is there."""
+    with suppress(FileNotFoundError):
+        url.remove()

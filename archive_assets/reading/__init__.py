@@ -1,0 +1,4 @@
+"""Reading archived sequences: found, fetched, checked, compared.
+
+Nothing here writes to the archive. Start at `simulations`.
+"""

@@ -1,1 +1,0 @@
-"""Visits tables: opsim SQLite, HDF5, content hash, nightly statistics."""

@@ -1,0 +1,4 @@
+"""Tables in memory: columns with exact NULLs, their ids, records and CSV text.
+
+What a table is made of is in `l1db_pipeline.schema`. Start at `catalog`.
+"""

@@ -1,0 +1,468 @@
+"""SQLite and MariaDB: SQLAlchemy Core writes the statements, the driver runs them.
+
+What differs between the two is in their classes, in `sqlite` and `mariadb`.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.sql.elements import ColumnElement
+from typing_extensions import override
+
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.model import Column, Table
+from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.backends.ddl import Tables
+from l1db_pipeline.store.backends.tabular import from_tuples
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME
+
+__all__ = ["DbapiDatabase"]
+
+_RANGES_AT_ONCE = 100
+
+
+class DbapiDatabase(Database, ABC):
+    """A database through a DB-API driver with positional parameters."""
+
+    def __init__(self, place: str, tables: Tables, known: Sequence[Table]) -> None:
+        self.place = place
+        self._tables = tables
+        self._known = known
+        self._texts: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
+
+    @abstractmethod
+    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
+        """Run a statement and return its cursor."""
+
+    @abstractmethod
+    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run a statement for each row and return how many rows it changed."""
+
+    @abstractmethod
+    def _translated(self, table: str = "") -> AbstractContextManager[None]:
+        """Return a block in which the driver's errors become ours."""
+
+    @abstractmethod
+    def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return ``column IN`` what `_id_list` gave, bound as ``name``."""
+
+    def _id_list(self, ids: NDArray[np.int64]) -> Any:
+        """Return ids as `_is_one_of` takes them: a JSON array."""
+        return json.dumps(ids.tolist())
+
+    @abstractmethod
+    def _to_rows(
+        self, columns: Sequence[Column], rows: Catalog
+    ) -> Iterable[tuple[Any, ...]]:
+        """Return rows as the driver takes them."""
+
+    @abstractmethod
+    def _begin(self, *, write: bool) -> str:
+        """Return the statement that begins a transaction."""
+
+    def _result(self, _column: Column, element: ColumnElement[Any]) -> Any:
+        """Return how a column is selected."""
+        return element
+
+    def _value(self, column: Column, value: Any) -> Any:
+        """Return one value as the driver takes it."""
+        if value is None:
+            return None
+        array = np.empty(1, dtype=column.numpy_dtype)
+        array[0] = value
+        return next(iter(self._to_rows([column], Catalog({column.name: array}))))[0]
+
+    @override
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[None]:
+        self._execute(self._begin(write=write))
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            self._execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @abstractmethod
+    def _roll_back(self) -> None:
+        """Roll back, if the connection still can."""
+
+    def _compiled(
+        self, key: tuple[Any, ...], statement: sa.ClauseElement
+    ) -> tuple[str, list[str]]:
+        compiled = statement.compile(dialect=self._tables.dialect)
+        names = list(getattr(compiled, "positiontup", None) or [])
+        self._texts[key] = str(compiled), names
+        return self._texts[key]
+
+    def _clauses(
+        self, table: Table, where: Sequence[Condition]
+    ) -> Iterator[ColumnElement[bool]]:
+        """Yield conditions as SQLAlchemy has them; `_values` has what they bind."""
+        made = self._tables[table]
+        for place, condition in enumerate(where):
+            element = made.c[table.column(condition.column).sql_name]
+            name = f"p{place}"
+            match condition.op:
+                case Op.IS_NULL:
+                    yield element.is_(None)
+                case Op.ONE_OF:
+                    yield self._is_one_of(element, name)
+                case Op.IN_RANGES:
+                    parts = [
+                        element.between(
+                            sa.bindparam(f"{name}l{number}", type_=sa.Integer()),
+                            sa.bindparam(f"{name}h{number}", type_=sa.Integer()),
+                        )
+                        for number in range(len(condition.value))
+                    ]
+                    yield sa.or_(sa.false(), *parts)
+                case _:
+                    bound = sa.bindparam(name, type_=element.type)
+                    yield element.op(condition.op.value)(bound)
+
+    def _values(self, table: Table, where: Sequence[Condition]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for place, condition in enumerate(where):
+            name = f"p{place}"
+            match condition.op:
+                case Op.IS_NULL:
+                    pass
+                case Op.ONE_OF:
+                    values[name] = self._id_list(np.asarray(condition.value))
+                case Op.IN_RANGES:
+                    for number, (low, high) in enumerate(condition.value.tolist()):
+                        values[f"{name}l{number}"] = low
+                        values[f"{name}h{number}"] = high - 1
+                case _:
+                    column = table.column(condition.column)
+                    values[name] = self._value(column, condition.value)
+        return values
+
+    def _run(
+        self,
+        kind: str,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition],
+        values: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a statement of a kind, compiled once for each shape of conditions."""
+        shape = tuple(
+            (c.column, c.op, len(c.value) if c.op is Op.IN_RANGES else 0) for c in where
+        )
+        key = (kind, table.name, tuple(columns), shape)
+        bound = self._values(table, where) | (values or {})
+        found = self._texts.get(key)
+        if found is None:
+            clauses = self._clauses(table, where)
+            statement = self._statement(kind, table, columns).where(*clauses)
+            found = self._compiled(key, statement)
+        text, names = found
+        with self._translated(table.name):
+            return self._execute(text, [bound[name] for name in names])
+
+    def _statement(self, kind: str, table: Table, columns: Sequence[str]) -> Any:
+        made = self._tables[table]
+        wanted = [table.column(name) for name in columns]
+        match kind:
+            case "count":
+                return sa.select(sa.func.count()).select_from(made)
+            case "delete":
+                return sa.delete(made)
+            case "update":
+                element = made.c[wanted[0].sql_name]
+                value = sa.bindparam("new_value", type_=element.type)
+                return sa.update(made).values({element: value})
+            case _:
+                return sa.select(*(self._result(c, made.c[c.sql_name]) for c in wanted))
+
+    @override
+    def create(self, table: Table) -> None:
+        with self._translated(table.name):
+            for statement in self._tables.create_statements(table):
+                self._execute(statement)
+
+    @override
+    def drop(self, table: Table) -> None:
+        made = self._tables[table]
+        text = self._tables.compile(sa.schema.DropTable(made, if_exists=True))
+        with self._translated(table.name):
+            self._execute(text)
+
+    def _insert_text(
+        self, kind: str, table: Table, names: Sequence[str], blank: Sequence[str] = ()
+    ) -> tuple[str, list[Column]]:
+        """Return an INSERT and its columns, in the order of its parameters."""
+        columns = {table.column(name).sql_name: table.column(name) for name in names}
+        key = (kind, table.name, tuple(columns), tuple(blank))
+        found = self._texts.get(key)
+        if found is None:
+            bound: dict[str, sa.BindParameter[Any]] = {
+                name: sa.bindparam(name) for name in columns
+            }
+            statement = self._insert_statement(kind, table, bound, blank)
+            found = self._compiled(key, statement)
+        return found[0], [columns[name] for name in found[1]]
+
+    def _insert_statement(
+        self,
+        kind: str,
+        table: Table,
+        bound: dict[str, sa.BindParameter[Any]],
+        blank: Sequence[str],
+    ) -> sa.ClauseElement:
+        """Return an INSERT of kind ``append`` or ``if absent``.
+
+        Any other kind is an upsert, and names the time column that decides.
+        """
+        made = self._tables[table]
+        insert: sa.Insert = self._insert_into(made).values(bound)
+        if kind == "append":
+            return insert
+        key = [table.column(name).sql_name for name in table.primary_key]
+        if kind == "if absent":
+            return self._or_nothing(insert, made, key)
+        new = self._offered(insert)
+        changed: dict[str, Any] = {name: new[name] for name in bound if name not in key}
+        changed |= {table.column(name).sql_name: sa.null() for name in blank}
+        newest = table.column(kind).sql_name
+        return self._or_update(insert, made, key, changed, newest)
+
+    @abstractmethod
+    def _insert_into(self, made: sa.Table) -> Any:
+        """Return the dialect's INSERT into a table."""
+
+    @abstractmethod
+    def _offered(self, insert: Any) -> Any:
+        """Return the columns of the row that an INSERT offers."""
+
+    @abstractmethod
+    def _or_nothing(
+        self, insert: Any, made: sa.Table, key: Sequence[str]
+    ) -> sa.ClauseElement:
+        """Return an INSERT that leaves a row of the same key as it is."""
+
+    @abstractmethod
+    def _or_update(
+        self,
+        insert: Any,
+        made: sa.Table,
+        key: Sequence[str],
+        changed: Mapping[str, Any],
+        newest: str,
+    ) -> sa.ClauseElement:
+        """Return an INSERT that changes a row of the same key if it is not newer."""
+
+    @override
+    def append(self, table: Table, rows: Catalog) -> None:
+        self._insert("append", table, rows)
+
+    @override
+    def add_if_absent(self, table: Table, rows: Catalog) -> int:
+        return self._insert("if absent", table, rows)
+
+    def _insert(self, kind: str, table: Table, rows: Catalog) -> int:
+        if not len(rows):
+            return 0
+        text, columns = self._insert_text(kind, table, rows.names)
+        with self._translated(table.name):
+            return self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
+    def upsert(
+        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
+    ) -> None:
+        text, columns = self._insert_text(newest_by, table, rows.names, blank)
+        with self._translated(table.name):
+            self._execute_many(text, self._to_rows(columns, rows))
+
+    @override
+    def update_from(
+        self,
+        table: Table,
+        source: Table,
+        columns: Sequence[str],
+        *,
+        time: np.datetime64,
+        ids: NDArray[np.int64],
+    ) -> int:
+        mine = self._tables[table]
+
+        def cell(of: Table, name: str) -> ColumnElement[Any]:
+            return self._tables[of].c[of.column(name).sql_name]
+
+        start, when = cell(source, "validityStart"), cell(table, VISIT_TIME)
+        key = ("update from", table.name, source.name, tuple(columns))
+        names = [name for name in columns if name not in table.primary_key]
+        statement = (
+            sa.update(mine)
+            .values({cell(table, n): cell(source, n) for n in names} | {when: start})
+            .where(
+                self._is_one_of(cell(table, "diaObjectId"), "ids"),
+                *(
+                    cell(table, n) == cell(source, n)
+                    for n in ("diaObjectId", HOME_PIXEL)
+                ),
+                start == sa.bindparam("time", type_=start.type),
+                when <= start,
+            )
+        )
+        text, bound = self._texts.get(key) or self._compiled(key, statement)
+        values = {
+            "ids": self._id_list(ids),
+            "time": self._value(source.column("validityStart"), time),
+        }
+        with self._translated(table.name):
+            cursor = self._execute(text, [values[name] for name in bound])
+        return int(cursor.rowcount)
+
+    @override
+    def increment(self, table: Table, key: int) -> int:
+        key_name, counter = table.names
+        row = Catalog({key_name: np.array([key]), counter: np.array([0])})
+        self.add_if_absent(table, row)
+        where = [Condition(key_name, Op.EQUAL, key)]
+        clauses, bound = self._clauses(table, where), self._values(table, where)
+        made = self._tables[table]
+        element = made.c[table.column(counter).sql_name]
+        update = sa.update(made).values({element: element + sa.literal_column("1")})
+        text, names = self._compiled(("increment", table.name), update.where(*clauses))
+        with self._translated(table.name):
+            self._execute(text, [bound[name] for name in names])
+        return int(self.select(table, [counter], where)[counter][0])
+
+    @override
+    def select(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition] = (),
+        *,
+        null_free: frozenset[str] = frozenset(),
+    ) -> Catalog:
+        rows: list[Any] = []
+        for cursor in self._selected(table, columns, where):
+            with self._translated(table.name):
+                rows += cursor.fetchall()
+        return from_tuples([table.column(name) for name in columns], rows)
+
+    def _selected(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Iterator[Any]:
+        """Yield the cursors whose rows are those asked for."""
+        for part in _split_ranges(where):
+            yield self._run("select", table, columns, part)
+
+    @override
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        """Do nothing: a writing transaction of SQLite is alone anyway."""
+
+    @override
+    def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        return int(self._run("delete", table, (), where).rowcount)
+
+    @override
+    def set_value(
+        self, table: Table, column: str, value: Any, where: Sequence[Condition]
+    ) -> int:
+        bound = {"new_value": self._value(table.column(column), value)}
+        return int(self._run("update", table, (column,), where, bound).rowcount)
+
+    @override
+    def move(self, source: Table, target: Table) -> int:
+        old, new = self._tables[source], self._tables[target]
+        names = [column.sql_name for column in source.columns]
+        selected = sa.select(*(old.c[name] for name in names))
+        insert = sa.insert(new).from_select(names, selected)
+        with self._translated(target.name):
+            n_rows = self._execute(self._tables.compile(insert)).rowcount
+            self._execute(self._tables.compile(sa.delete(old)))
+        return int(n_rows)
+
+    @override
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        parts = _split_ranges(where)
+        return sum(
+            int(self._run("count", table, (), part).fetchone()[0]) for part in parts
+        )
+
+    @override
+    def count_by(self, table: Table, column: str) -> Mapping[int, int]:
+        element = self._tables[table].c[table.column(column).sql_name]
+        statement = sa.select(element, sa.func.count()).group_by(element)
+        with self._translated(table.name):
+            return dict(self._execute(self._tables.compile(statement)).fetchall())
+
+    @override
+    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
+        if not columns:
+            return []
+        made = self._tables[table]
+        counts = [sa.func.count(made.c[table.column(n).sql_name]) for n in columns]
+        with self._translated(table.name):
+            text = self._tables.compile(sa.select(*counts))
+            return list(self._execute(text).fetchone())
+
+    @override
+    def lock(self, table: Table) -> None:
+        """Do nothing: a writing transaction of SQLite is alone anyway."""
+
+    @override
+    def maximum(self, table: Table, column: str) -> Any:
+        wanted = table.column(column)
+        element = self._tables[table].c[wanted.sql_name]
+        text = self._tables.compile(sa.select(sa.func.max(element).label("m")))
+        with self._translated(table.name):
+            (value,) = self._execute(text).fetchone()
+        if value is None:
+            return None
+        return from_tuples([wanted], [(value,)])[column].tolist()[0]
+
+    @override
+    def explain(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> list[str]:
+        lines: list[str] = []
+        for part in _split_ranges(where)[:1]:
+            clauses, bound = self._clauses(table, part), self._values(table, part)
+            statement = self._statement("select", table, columns).where(*clauses)
+            text, names = self._compiled(("explain",), statement)
+            with self._translated(table.name):
+                rows = self._execute(
+                    f"{self._explain} {text}", [bound[name] for name in names]
+                ).fetchall()
+            lines += [" ".join(map(str, row)) for row in rows]
+        return lines
+
+    _explain = "EXPLAIN"
+
+
+def _split_ranges(where: Sequence[Condition]) -> list[Sequence[Condition]]:
+    """Return the conditions in parts of so many ranges as one statement takes."""
+    for place, condition in enumerate(where):
+        if condition.op is Op.IN_RANGES and len(condition.value) > _RANGES_AT_ONCE:
+            starts = range(0, len(condition.value), _RANGES_AT_ONCE)
+            return [
+                [
+                    *where[:place],
+                    Condition(
+                        condition.column,
+                        condition.op,
+                        condition.value[start : start + _RANGES_AT_ONCE],
+                    ),
+                    *where[place + 1 :],
+                ]
+                for start in starts
+            ]
+    return [where]

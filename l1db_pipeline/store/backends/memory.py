@@ -1,0 +1,427 @@
+"""The L1 store in memory: a reference that is obvious rather than fast.
+
+It keeps what each visit brought and works every answer out from all of it, so that it
+has no index mode, no packed history and nothing that could disagree. Tests compare
+the databases with it. Only the check of what comes in is shared with them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from lsst.sphgeom import LonLat, Region, UnitVector3d
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.errors import VisitConflictError
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.base import (
+    Finding,
+    L1Store,
+    LastVisit,
+    LightCurve,
+    StoreOutcome,
+    VisitKey,
+    VisitRecords,
+)
+from l1db_pipeline.store.digest import TableDigest
+from l1db_pipeline.store.errors import (
+    DuplicateIdError,
+    InvalidCatalogError,
+    UnknownObjectError,
+    VersionExistsError,
+)
+from l1db_pipeline.store.tables.columns import (
+    known_columns,
+    object_columns,
+    public_columns,
+)
+from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.rows import with_constants
+from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
+
+__all__ = ["MemoryL1Store"]
+
+_Row = dict[str, Any]
+_Ids = NDArray[np.int64]
+
+
+class MemoryL1Store(L1Store):
+    """Every visit since it was made, as rows of Python values.
+
+    Parameters
+    ----------
+    config
+        Of its options the schema, ``read_full_objects`` and what tables there are
+        matter; the URL does not.
+    """
+
+    def __init__(self, config: L1dbConfig, timings: Timings | None = None) -> None:
+        self.timings = Timings() if timings is None else timings
+        self.config = config
+        schema = load_schema(config.schema_file, column_map=config.column_map or None)
+        self.layout = Layout.of(schema, config)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._versions: list[_Row] = []
+        self._sources: list[_Row] = []
+        self._forced: list[_Row] = []
+        self._ledger: dict[tuple[int, str], tuple[str, ...]] = {}
+        self._visits: dict[int, datetime] = {}
+        self._settings: dict[str, str] = {}
+        self._steps: dict[tuple[int, str], list[StepTiming]] = {}
+        self._n_nightly = 0
+
+    @override
+    def close(self) -> None:
+        """Keep everything: there is nothing to release."""
+
+    @override
+    def create_schema(self, *, drop: bool = False) -> None:
+        if drop:
+            self._clear()
+
+    @override
+    def read_objects(
+        self,
+        region: Region,
+        *,
+        columns: Sequence[str] | None = None,
+        at: datetime | None = None,
+    ) -> Catalog:
+        table = self.layout.current if at is None else self.layout.objects
+        names = object_columns(table, columns, is_full=self.config.read_full_objects)
+        rows = self._current()
+        if at is not None:
+            time = _moment(at, "read_objects at")
+            rows = [row for row in self._with_ends() if _is_valid(row, time)]
+        inside = [row for row in rows if _is_inside(row, region)]
+        return _catalog(table, inside, names)
+
+    @override
+    def read_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: _Ids | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        wanted = self._selected(region, object_ids, since, until)
+        rows = [row for row in self._sources if wanted(row)]
+        return _catalog(self.layout.sources, rows, columns)
+
+    @override
+    def read_forced_sources(
+        self,
+        *,
+        region: Region | None = None,
+        object_ids: _Ids | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        wanted = self._selected(region, object_ids, since, until)
+        rows = [row for row in self._forced if wanted(row)]
+        return _catalog(self.layout.forced, rows, columns)
+
+    def _selected(
+        self,
+        region: Region | None,
+        object_ids: _Ids | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> Callable[[_Row], bool]:
+        """Return who tells whether a row of history is asked for."""
+        if region is None and object_ids is None:
+            raise InvalidCatalogError(
+                "history", "neither region nor object_ids", "give one of them, or both"
+            )
+        ids = {row["diaObjectId"] for row in self._versions}
+        if object_ids is not None:
+            ids &= set(object_ids.tolist())
+        if region is not None:
+            ids &= {
+                row["diaObjectId"] for row in self._current() if _is_inside(row, region)
+            }
+        first = None if since is None else _moment(since, "history since")
+        end = None if until is None else _moment(until, "history until")
+        return lambda row: (
+            row.get("diaObjectId") in ids
+            and (first is None or row[VISIT_TIME] >= first)
+            and (end is None or row[VISIT_TIME] < end)
+        )
+
+    @override
+    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+        visit = prepare_visit(self.layout, key, records)
+        if not self._is_new(visit):
+            return StoreOutcome.ALREADY_STORED
+        objects, sources, forced = (
+            _rows(part, visit.time)
+            for part in (visit.objects, visit.sources, visit.forced)
+        )
+        for row in objects:
+            row["validityStart"] = _moment(key.time)
+        self._check(key.visit_id, objects, sources, forced)
+        self._versions += objects
+        self._sources += sources
+        self._forced += forced
+        self._n_nightly += len(objects) * self.config.dia_object_nightly
+        self._ledger[key.visit_id, key.tile] = _summary(visit)
+        if key.n_tiles == len(self.stored_tiles(key.visit_id)):
+            self._visits[key.visit_id] = _moment(key.time)
+        return StoreOutcome.STORED
+
+    def _is_new(self, visit: PreparedVisit) -> bool:
+        key, ours = visit.key, _summary(visit)
+        for (visit_id, tile), theirs in self._ledger.items():
+            if visit_id != key.visit_id:
+                continue
+            n_same = len(ours) if tile == key.tile else 2  # time and number of tiles
+            if theirs[:n_same] != ours[:n_same]:
+                raise VisitConflictError(
+                    visit_id, tile, " ".join(theirs), " ".join(ours)
+                )
+        return (key.visit_id, key.tile) not in self._ledger
+
+    def _check(
+        self,
+        visit_id: int,
+        objects: list[_Row],
+        sources: list[_Row],
+        forced: list[_Row],
+    ) -> None:
+        known: set[Any] = {row["diaObjectId"] for row in [*self._versions, *objects]}
+        used: set[Any] = {row.get("diaObjectId") for row in [*sources, *forced]}
+        place, remedy = f"visit {visit_id}", "give other ids, or the missing objects"
+        if unknown := used - known - {None}:
+            raise UnknownObjectError(place, f"no object {min(unknown)}", remedy)
+        start = ("diaObjectId", "validityStart")
+        for kind, old, new, names in (
+            (VersionExistsError, self._versions, objects, start),
+            (DuplicateIdError, self._sources, sources, ("diaSourceId",)),
+            (DuplicateIdError, self._forced, forced, ("diaObjectId", "ccdVisitId")),
+        ):
+            stored = {tuple(row[name] for name in names) for row in old}
+            for row in new:
+                if (ids := tuple(row[name] for name in names)) in stored:
+                    raise kind(place, f"{names} {ids} is stored already", remedy)
+
+    @override
+    def save_visit(self, visit_id: int, time: datetime) -> None:
+        given = _moment(time, f"visit {visit_id}")
+        stored = self._visits.setdefault(visit_id, given)
+        if stored != given:
+            raise VisitConflictError(visit_id, "", str(stored), str(given))
+
+    @override
+    def stored_tiles(self, visit_id: int) -> frozenset[str]:
+        return frozenset(tile for visit, tile in self._ledger if visit == visit_id)
+
+    @override
+    def last_visit(self) -> LastVisit | None:
+        if not self._visits:
+            return None
+        time, visit_id = max((time, visit) for visit, time in self._visits.items())
+        objects = [row["diaObjectId"] for row in self._versions]
+        sources = [row["diaSourceId"] for row in self._sources]
+        return LastVisit(
+            visit_id=visit_id,
+            time=time.replace(tzinfo=UTC),
+            last_object_id=max(objects, default=0),
+            last_source_id=max(sources, default=0),
+        )
+
+    @override
+    def light_curve(self, object_id: int) -> LightCurve:
+        versions, sources, forced = (
+            sorted(
+                (row for row in rows if row.get("diaObjectId") == object_id),
+                key=lambda row: row[VISIT_TIME],
+            )
+            for rows in (self._with_ends(), self._sources, self._forced)
+        )
+        return LightCurve(
+            versions=_catalog(self.layout.objects, versions),
+            sources=_catalog(self.layout.sources, sources),
+            forced_sources=_catalog(self.layout.forced, forced),
+        )
+
+    @override
+    def cone_search(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        radius_arcsec: float,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Catalog:
+        centre = UnitVector3d(LonLat.fromDegrees(ra_deg, dec_deg))
+        apart = [
+            (_direction(row).dot(centre), place, row)
+            for place, row in enumerate(self._current())
+        ]
+        limit = np.cos(np.radians(radius_arcsec / 3600))
+        near = [row for cosine, _, row in sorted(apart)[::-1] if cosine >= limit]
+        table, is_full = self.layout.current, self.config.read_full_objects
+        return _catalog(table, near, object_columns(table, columns, is_full=is_full))
+
+    @override
+    def row_counts(self) -> Mapping[str, int]:
+        counts = {
+            "DiaObject": len(self._versions) - self._n_nightly,
+            "DiaSource": len(self._sources),
+            "DiaForcedSource": len(self._forced),
+            "L1DbProtoVisits": len(self._visits),
+            "L1Ledger": len(self._ledger),
+        }
+        if self.config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE:
+            counts["DiaObjectLast"] = len(self._current())
+        if self.config.dia_object_nightly:
+            counts["DiaObjectNightly"] = self._n_nightly
+        return counts
+
+    @override
+    def table_bytes(self) -> Mapping[str, int]:
+        return dict.fromkeys(self.row_counts(), 0)
+
+    @override
+    def merge_nightly(self) -> int:
+        moved, self._n_nightly = self._n_nightly, 0
+        return moved
+
+    @override
+    def compact_history(self, *, before: datetime | None = None) -> int:
+        return 0
+
+    @override
+    def rebuild_history(self) -> int:
+        return 0
+
+    @override
+    def verify(self, *, repair: bool = False) -> list[Finding]:
+        return []
+
+    @override
+    def science_digest(self) -> Mapping[str, str]:
+        layout = self.layout
+        current = [name for name in public_columns(layout.current)
+                   if name in layout.current_names]  # fmt: skip
+        parts = {
+            "versions": _catalog(layout.objects, self._with_ends()),
+            "objects": _catalog(layout.current, self._current(), current),
+            "DiaSource": _catalog(layout.sources, self._sources),
+            "DiaForcedSource": _catalog(layout.forced, self._forced),
+        }
+        return {name: str(TableDigest.of(rows)) for name, rows in parts.items()}
+
+    @override
+    def get_setting(self, name: str) -> str | None:
+        return self._settings.get(name)
+
+    @override
+    def put_setting(self, name: str, value: str) -> str:
+        return self._settings.setdefault(name, value)
+
+    @override
+    def record_timings(
+        self, visit_id: int, tile: str, steps: Sequence[StepTiming]
+    ) -> None:
+        self._steps[visit_id, tile] = list(steps)
+
+    @override
+    def read_timings(self) -> Catalog:
+        rows = [
+            dict(zip(TIMINGS.names, (visit_id, tile, place, step.step, step.real_s,
+                                     step.user_s, step.sys_s, step.n_rows,
+                                     step.n_bytes), strict=True))
+            for (visit_id, tile), steps in sorted(self._steps.items())
+            for place, step in enumerate(steps)
+        ]  # fmt: skip
+        return _catalog(TIMINGS, rows, TIMINGS.names)
+
+    def _with_ends(self) -> list[_Row]:
+        """Return versions in order, each with the start of the next as its end."""
+        rows = sorted(
+            self._versions, key=lambda row: (row["diaObjectId"], row["validityStart"])
+        )
+        following: list[_Row] = [*rows[1:], {}][: len(rows)]
+        return [
+            {
+                **row,
+                "validityEnd": after["validityStart"]
+                if after.get("diaObjectId") == row["diaObjectId"]
+                else None,
+            }
+            for row, after in zip(rows, following, strict=True)
+        ]
+
+    def _current(self) -> list[_Row]:
+        return [row for row in self._with_ends() if row["validityEnd"] is None]
+
+
+def _moment(time: datetime, place: str = "") -> datetime:
+    """Return an aware time as rows keep it, naive and UTC."""
+    moment: Any = naive_utc(time, place).item()
+    return moment  # type: ignore[no-any-return]  # microseconds are datetimes
+
+
+def _summary(visit: PreparedVisit) -> tuple[str, ...]:
+    return str(visit.time), str(visit.key.n_tiles), *map(str, visit.digests)
+
+
+def _rows(part: Catalog, time: np.datetime64) -> list[_Row]:
+    part = with_constants(part, {VISIT_TIME: time})
+    lists = {}
+    for name in part.names:
+        masked = part.null_mask(name).tolist()
+        values = part[name].tolist()
+        lists[name] = [
+            None if is_null else value
+            for value, is_null in zip(values, masked, strict=True)
+        ]
+    return [
+        dict(zip(lists, values, strict=True))
+        for values in zip(*lists.values(), strict=True)
+    ]
+
+
+def _catalog(
+    table: Table, rows: Sequence[_Row], columns: Sequence[str] | None = None
+) -> Catalog:
+    """Return rows as a catalog; a column that a row lacks is NULL."""
+    names = list(dict.fromkeys(known_columns(table, columns)))
+    values, nulls = {}, {}
+    for name in names:
+        column = table.column(name)
+        items = [row.get(name) for row in rows]
+        mask = np.array([item is None for item in items], dtype=np.bool_)
+        blank: Any = np.zeros((), column.numpy_dtype)[()]
+        array = np.empty(len(items), dtype=column.numpy_dtype)
+        for place, item in enumerate(items):
+            array[place] = blank if item is None else item
+        values[name] = array
+        if mask.any():
+            nulls[name] = mask
+    return Catalog(values, nulls)
+
+
+def _direction(row: _Row) -> UnitVector3d:
+    return UnitVector3d(LonLat.fromDegrees(row["ra"], row["decl"]))
+
+
+def _is_inside(row: _Row, region: Region) -> bool:
+    return bool(region.contains(_direction(row)))
+
+
+def _is_valid(row: _Row, time: datetime) -> bool:
+    end = row["validityEnd"]
+    return bool(row["validityStart"] <= time and (end is None or time < end))

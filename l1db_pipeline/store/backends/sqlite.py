@@ -1,0 +1,216 @@
+"""One SQLite file: WAL, one writer at a time, NaN kept as the text ``NaN``.
+
+SQLite turns NaN into NULL; a REAL column keeps text that is no number as it is.
+Times are integers, microseconds since 1970 UTC.
+"""
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.elements import ColumnElement
+from typing_extensions import override
+
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.config import safe_url
+from l1db_pipeline.schema.model import Column, Table
+from l1db_pipeline.store.backends.database import Condition, KeyExistsError
+from l1db_pipeline.store.backends.dbapi import DbapiDatabase
+from l1db_pipeline.store.backends.ddl import Tables
+from l1db_pipeline.store.backends.tabular import (
+    are_numbers,
+    from_numbers,
+    to_microseconds,
+    to_python,
+)
+from l1db_pipeline.store.errors import (
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    StoreClosedError,
+)
+
+__all__ = ["SqliteDatabase"]
+
+_BUSY_TIMEOUT_S = 60.0
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -16384",  # KiB; what it lacks, the system has in memory
+    "PRAGMA temp_store = MEMORY",
+)
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_GONE = {
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT,
+}  # fmt: skip
+
+
+class SqliteDatabase(DbapiDatabase):
+    """A SQLite database through the standard library.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL, ``sqlite:///path``; without path it is in memory.
+    prefix
+        Of the tables.
+    known
+        Every table of the layout.
+    """
+
+    def __init__(self, url: str, *, prefix: str, known: Sequence[Table]) -> None:
+        super().__init__(safe_url(url), Tables("sqlite", prefix=prefix), known)
+        path = make_url(url).database or ":memory:"
+        with self._translated():
+            self._connection = sqlite3.connect(
+                path,
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                for pragma in _PRAGMAS:
+                    self._connection.execute(pragma)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _READ_ONLY:
+                    self._connection.close()
+                    raise  # a file that cannot be written may still be read
+
+    @override
+    def close(self) -> None:
+        self._connection.close()
+
+    @override
+    @contextmanager
+    def _translated(self, table: str = "") -> Iterator[None]:
+        place = f"{self.place} {table}".strip()
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            if "closed" in str(error):
+                raise StoreClosedError from None
+            raise
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            kind: type[DatabaseError] = DatabaseError
+            if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
+                kind = KeyExistsError
+            elif code in _READ_ONLY:
+                kind = DatabaseReadOnlyError
+            elif code == sqlite3.SQLITE_FULL:
+                kind = DatabaseFullError
+            elif code in _GONE:
+                kind = DatabaseUnavailableError
+            raise kind(place, str(error)) from error
+
+    @override
+    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
+        with self._translated():
+            return self._connection.execute(text, values)
+
+    @override
+    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+        return self._connection.executemany(text, rows).rowcount
+
+    @override
+    def _begin(self, *, write: bool) -> str:
+        return "BEGIN IMMEDIATE" if write else "BEGIN"
+
+    @override
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    @override
+    def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        items = sa.func.json_each(sa.bindparam(name)).table_valued("value")
+        return column.in_(sa.select(items.c.value))
+
+    @override
+    def select(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Sequence[Condition] = (),
+        *,
+        null_free: frozenset[str] = frozenset(),
+    ) -> Catalog:
+        wanted = [table.column(name) for name in columns]
+        has_nulls = any(c.nullable and c.name not in null_free for c in wanted)
+        if are_numbers(wanted) and not has_nulls:
+            cursors = self._selected(table, columns, where)
+            # a NaN is text
+            with self._translated(table.name), suppress(struct.error):
+                return from_numbers(wanted, chain.from_iterable(cursors))
+        return super().select(table, columns, where, null_free=null_free)
+
+    @override
+    def _to_rows(
+        self, columns: Sequence[Column], rows: Catalog
+    ) -> Iterable[tuple[Any, ...]]:
+        return to_python(columns, rows, times=to_microseconds, nan="NaN")
+
+    @override
+    def _insert_into(self, made: sa.Table) -> sqlite.Insert:
+        return sqlite.insert(made)
+
+    @override
+    def _offered(self, insert: sqlite.Insert) -> Any:
+        return insert.excluded
+
+    @override
+    def _or_nothing(
+        self, insert: sqlite.Insert, made: sa.Table, key: Sequence[str]
+    ) -> sa.ClauseElement:
+        return insert.on_conflict_do_nothing()
+
+    @override
+    def _or_update(
+        self,
+        insert: sqlite.Insert,
+        made: sa.Table,
+        key: Sequence[str],
+        changed: Mapping[str, Any],
+        newest: str,
+    ) -> sa.ClauseElement:
+        return insert.on_conflict_do_update(
+            index_elements=[made.c[name] for name in key],
+            set_=changed,
+            where=made.c[newest] <= insert.excluded[newest],
+        )
+
+    @override
+    def table_names(self) -> frozenset[str]:
+        names = {self._tables.sql_name(table): table.name for table in self._known}
+        rows = self._execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return frozenset(names[name] for (name,) in rows if name in names)
+
+    @override
+    def n_bytes(self, table: Table) -> int:
+        made = self._tables[table]
+        named = [self._tables.sql_name(table), *(str(i.name) for i in made.indexes)]
+        try:
+            rows = self._execute(
+                "SELECT coalesce(sum(s.pgsize), 0) FROM dbstat s JOIN sqlite_master m "
+                "ON m.name = s.name WHERE m.tbl_name = ?",
+                named[:1],
+            )
+        except DatabaseError:
+            return 0  # this SQLite was built without dbstat
+        return int(rows.fetchone()[0])
+
+    @override
+    def tidy(self) -> None:
+        self._execute("PRAGMA optimize")
+        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    _explain = "EXPLAIN QUERY PLAN"

@@ -1,6 +1,0 @@
-"""Revisions of the layout, one file a change; run by `l1db_pipeline.store.migrate`.
-
-To add one: write ``versions/NNNN_what.py`` (``down_revision`` names the one before),
-change the layout, and set ``SCHEMA_REVISION`` in `l1db_pipeline.schema.version`.
-In it, ``op.get_context().opts`` has ``table_prefix`` and ``namespace``.
-"""

@@ -1,0 +1,262 @@
+"""Source history: written as rows and packed chunks, read from either."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.id_set import IdSet
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.backends.database import (
+    Condition,
+    Database,
+    KeyExistsError,
+    Op,
+)
+from l1db_pipeline.store.errors import DuplicateIdError
+from l1db_pipeline.store.tables.bookkeeping import FilledColumns
+from l1db_pipeline.store.tables.chunks import ChunkGroup, encode_chunks, group_chunks
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME
+from l1db_pipeline.store.tables.rows import (
+    add_empty_columns,
+    by_pixel_and_object,
+    read_rows,
+    with_constants,
+)
+from l1db_pipeline.store.timing import Timings
+from l1db_pipeline.store.validate import PreparedVisit
+
+__all__ = ["HistoryTable", "TimeWindow"]
+
+_FEW = 2000  # so many ids are selected by the database, more by us
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """Half-open window in visit time; `None` leaves a side open."""
+
+    since: np.datetime64 | None = None
+    until: np.datetime64 | None = None
+
+    def conditions(self, first: str, last: str) -> list[Condition]:
+        """Return conditions on the columns of a row's (or chunk's) first and last."""
+        since = self.since, Condition(last, Op.AT_LEAST, self.since)
+        until = self.until, Condition(first, Op.LESS, self.until)
+        return [condition for limit, condition in (since, until) if limit is not None]
+
+    def holds(self, times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+        """Tell which times are in the window."""
+        inside = np.ones(len(times), dtype=np.bool_)
+        if self.since is not None:
+            inside &= times >= self.since
+        if self.until is not None:
+            inside &= times < self.until
+        return inside
+
+
+class HistoryTable:
+    """DiaSource or DiaForcedSource, its rows and, if there is one, its packed table."""
+
+    def __init__(
+        self,
+        database: Database,
+        filled: FilledColumns,
+        table: Table,
+        packed: Table | None,
+    ) -> None:
+        self._database = database
+        self._filled = filled
+        self.table = table
+        self.packed = packed
+
+    def store(
+        self,
+        visit: PreparedVisit,
+        rows: Catalog,
+        homes: NDArray[np.int32],
+        timings: Timings,
+    ) -> None:
+        """Add a visit's rows, ordered by pixel, and their chunks."""
+        if not len(rows):
+            return
+        order = by_pixel_and_object(rows, homes)
+        homes = homes[order]
+        rows = with_constants(
+            rows.take(order),
+            {
+                VISIT_ID: np.int64(visit.key.visit_id),
+                VISIT_TIME: visit.time,
+            },
+        )
+        with timings.step(f"{self.table.name} insert") as step:
+            step.n_rows = len(rows)
+            self._filled.note(self.table, with_constants(rows, {HOME_PIXEL: homes}))
+            try:
+                self._database.append(
+                    self.table, with_constants(rows, {HOME_PIXEL: homes})
+                )
+            except KeyExistsError as error:
+                raise DuplicateIdError(
+                    f"visit {visit.key.visit_id} {self.table.name}",
+                    f"an id is in the database already ({error.problem})",
+                    "give every source an id of its own",
+                ) from error
+        if self.packed is not None:
+            with timings.step(f"{self.packed.name} insert") as step:
+                step.n_bytes = self.write_chunks(
+                    rows, homes, visit.key.visit_id, visit.key.tile
+                )
+
+    def write_chunks(
+        self, rows: Catalog, homes: NDArray[np.int32], chunk_id: int, tile: str
+    ) -> int:
+        """Pack rows that are ordered by pixel; return the bytes."""
+        if self.packed is None or not len(rows):
+            return 0
+        chunks = list(encode_chunks(self.table.name, rows, homes))
+        n_chunks = len(chunks)
+        times = rows[VISIT_TIME]
+        stops = np.cumsum([n_rows for _, n_rows, _ in chunks])
+        starts = stops - [n_rows for _, n_rows, _ in chunks]
+        columns: dict[str, NDArray[Any]] = {
+            "pixel": np.array([pixel for pixel, _, _ in chunks], dtype=np.int32),
+            "visitId": np.full(n_chunks, chunk_id, dtype=np.int64),
+            "tile": _objects([tile] * n_chunks),
+            "firstTime": np.minimum.reduceat(times, starts),
+            "lastTime": np.maximum.reduceat(times, starts),
+            "nRows": (stops - starts).astype(np.int32),
+            "data": _objects([raw for _, _, raw in chunks]),
+        }
+        self._database.append(self.packed, Catalog(columns))
+        return sum(len(raw) for _, _, raw in chunks)
+
+    def read(
+        self,
+        ids: NDArray[np.int64],
+        pixels: NDArray[np.int32],
+        window: TimeWindow,
+        columns: Sequence[str],
+    ) -> Catalog:
+        """Return the history of objects, given with the pixels that hold it.
+
+        Parameters
+        ----------
+        ids
+            Objects, ascending, each once.
+        pixels
+            Home pixels of the objects, each once.
+        window
+            In visit time.
+        columns
+            To return; own ones are allowed.
+        """
+        if self.packed is None:
+            return self._read_rows(ids, pixels, window, columns)
+        return self._read_packed(ids, pixels, window, columns)
+
+    def _read_rows(
+        self,
+        ids: NDArray[np.int64],
+        pixels: NDArray[np.int32],
+        window: TimeWindow,
+        columns: Sequence[str],
+    ) -> Catalog:
+        where = [
+            Condition(HOME_PIXEL, Op.ONE_OF, pixels),
+            *window.conditions(VISIT_TIME, VISIT_TIME),
+        ]
+        if len(ids) <= _FEW:
+            where.append(Condition("diaObjectId", Op.ONE_OF, ids))
+            return read_rows(self._database, self._filled, self.table, columns, where)
+        names = [*columns, "diaObjectId"]
+        present = self._filled.filled(self.table, list(dict.fromkeys(names)))
+        rows = self._database.select(
+            self.table, present, where, null_free=self._filled.null_free(self.table)
+        )
+        wanted = IdSet(ids).holds(rows["diaObjectId"]) & ~rows.null_mask("diaObjectId")
+        return add_empty_columns(
+            self.table, rows.take(np.flatnonzero(wanted)), list(dict.fromkeys(columns))
+        )
+
+    def _read_packed(
+        self,
+        ids: NDArray[np.int64],
+        pixels: NDArray[np.int32],
+        window: TimeWindow,
+        columns: Sequence[str],
+    ) -> Catalog:
+        names = list(dict.fromkeys(columns))
+        parts = [
+            self._unpack(group, ids, window, names)
+            for group in self.read_chunks(pixels, window)
+            if "diaObjectId" in group  # else all its sources are without object
+        ]
+        if not parts:
+            table = self.table
+            empty = {n: np.empty(0, table.column(n).numpy_dtype) for n in names}
+            return Catalog(empty)
+        present = [
+            name for name in {"diaObjectId": None, **dict.fromkeys(names)}
+            if any(name in part for part in parts)
+        ]  # fmt: skip
+        full = [add_empty_columns(self.table, part, present) for part in parts]
+        rows = Catalog.concat(full) if len(full) > 1 else full[0]
+        return add_empty_columns(self.table, rows, names)
+
+    def read_chunks(
+        self, pixels: NDArray[np.int32], window: TimeWindow
+    ) -> list[ChunkGroup]:
+        """Return the checked chunks of pixels that meet a time window."""
+        where = [
+            Condition("pixel", Op.ONE_OF, pixels),
+            *window.conditions("firstTime", "lastTime"),
+        ]
+        return self._groups(where)
+
+    def read_packed_rows(
+        self, where: Sequence[Condition]
+    ) -> tuple[Catalog, NDArray[np.int32]]:
+        """Return all columns of the chunks that conditions choose, and their pixels."""
+        groups = self._groups(where)
+        names = list(dict.fromkeys(name for g in groups for name in g.names))
+        rows = [
+            add_empty_columns(self.table, group.catalog(group.names), names)
+            for group in groups
+        ]
+        pixels = [np.repeat(group.pixels, group.counts) for group in groups]
+        return Catalog.concat(rows), np.concatenate(pixels)
+
+    def _groups(self, where: Sequence[Condition]) -> list[ChunkGroup]:
+        if self.packed is None:
+            return []
+        found = self._database.select(self.packed, ["pixel", "data"], where)
+        chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
+        return group_chunks(self.table.name, list(chunks))
+
+    @staticmethod
+    def _unpack(
+        group: ChunkGroup,
+        ids: NDArray[np.int64],
+        window: TimeWindow,
+        columns: Sequence[str],
+    ) -> Catalog:
+        object_ids, is_null = group.column("diaObjectId")
+        wanted = IdSet(ids).holds(object_ids)
+        if is_null is not None:
+            wanted &= ~is_null
+        if window != TimeWindow():
+            wanted &= window.holds(group.column(VISIT_TIME)[0])
+        keep = np.flatnonzero(wanted)
+        others = [n for n in columns if n in group and n != "diaObjectId"]
+        rest = group.catalog(others, keep)
+        columns_kept = {"diaObjectId": object_ids[keep], **rest.columns}
+        return Catalog(columns_kept, rest.nulls)
+
+
+def _objects(items: Sequence[Any]) -> NDArray[np.object_]:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array

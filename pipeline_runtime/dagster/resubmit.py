@@ -1,0 +1,91 @@
+"""Runs that Dagster gave up although they may be well another time.
+
+Dagster asks the code server to plan the retry of a run that was lost. If that is away
+just then, the retry is dropped. A sensor ticks when the code server is back, and asks
+for such runs again.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
+
+from pipeline_runtime.dagster.sensors import sensor
+
+__all__ = ["again_sensor"]
+
+_LOOK_BACK = timedelta(days=2)
+_MOST_TIMES = 3  # each with retries of its own
+_TIMES_TAG = "l1db/again"
+_WITHIN_RUNS = "dagster/asset_partition_range_"
+
+
+def again_sensor(
+    name: str, jobs: Sequence[UnresolvedAssetJobDefinition]
+) -> dg.SensorDefinition:
+    """Return a sensor that asks again for the runs of jobs that were given up."""
+
+    @sensor(
+        name=name,
+        jobs=jobs,
+        description="Ask again for lost runs whose retry was dropped.",
+    )
+    def asks_again(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        names = {job.name for job in jobs}
+        since = datetime.now(UTC) - _LOOK_BACK
+        return dg.SensorResult(
+            run_requests=[
+                _request(run)
+                for run in _given_up(context.instance, since)
+                if run.job_name in names
+            ]
+        )
+
+    return asks_again
+
+
+def _given_up(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.DagsterRun]:
+    """Yield runs that Dagster might have retried, and will not."""
+    failed = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={"dagster/will_retry": "false"},
+        updated_after=since,
+    )
+    for run in instance.get_runs(filters=failed):
+        if run.tags.get("dagster/failure_reason") == "STEP_FAILURE":
+            continue  # steps have retries of their own
+        if int(run.tags.get(_TIMES_TAG, "0")) >= _MOST_TIMES:
+            continue
+        if _has_retries_left(instance, run):
+            yield run
+
+
+def _has_retries_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    _, group = instance.get_run_group(run.run_id) or ("", [run])
+    of_group = list(group)
+    is_last = all(other.parent_run_id != run.run_id for other in of_group)
+    asked = run.tags.get("dagster/max_retries", "")
+    allowed = int(asked) if asked.isdecimal() else instance.run_retries_max_retries
+    return is_last and len(of_group) <= allowed
+
+
+def _request(run: dg.DagsterRun) -> dg.RunRequest:
+    """Return the request for the same work, once."""
+    kept: dict[str, Any] = {
+        name: value
+        for name, value in run.tags.items()
+        if not name.lstrip(".").startswith("dagster/")
+        or name.startswith((_WITHIN_RUNS, "dagster/priority", "dagster/max_r"))
+    }
+    return dg.RunRequest(
+        run_key=f"again:{run.run_id}",
+        job_name=run.job_name,
+        partition_key=run.tags.get("dagster/partition"),
+        run_config=run.run_config,
+        tags=kept | {_TIMES_TAG: str(int(run.tags.get(_TIMES_TAG, "0")) + 1)},
+        asset_selection=sorted(run.asset_selection) if run.asset_selection else None,
+    )

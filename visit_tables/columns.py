@@ -1,0 +1,98 @@
+"""How a table is held between formats: one plain numpy array a column.
+
+No pandas is needed to move visits from opsim to HDF5, which keeps commands quick to
+start and memory bounded.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from visit_tables.errors import VisitTablesError
+
+__all__ = [
+    "MISSING_TEXT",
+    "Batch",
+    "UnsupportedColumnError",
+    "VisitsFileError",
+    "check_text",
+    "n_rows",
+    "text_array",
+]
+
+MISSING_TEXT = b"\x1a"
+"""Stands for a missing text: ASCII SUBSTITUTE, which no visits table holds."""
+
+# Any: columns differ in dtype
+Batch: TypeAlias = dict[str, NDArray[np.generic]]
+"""Equally long one-dimensional arrays, in column order.
+
+Integers, float64 (NaN is missing), bool, datetime64 (NaT is missing) or UTF-8 bytes
+(``S``, `MISSING_TEXT` is missing).
+"""
+
+
+class VisitsFileError(VisitTablesError, ValueError):
+    """A file of visits cannot be used; the text names the file and the reason."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class UnsupportedColumnError(VisitTablesError, ValueError):
+    """A column holds values that no visits file can represent."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(column, reason)
+        self.column = column
+        self.reason = reason
+
+    @override
+    def __str__(self) -> str:
+        return f"column {self.column!r} {self.reason}"
+
+
+def n_rows(batch: Batch) -> int:
+    """Return the number of rows of a batch; 0 when it has no column."""
+    return len(next(iter(batch.values()))) if batch else 0
+
+
+def check_text(column: str, values: list[bytes]) -> None:
+    """Refuse texts that fixed-size UTF-8 bytes cannot represent.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a text is not UTF-8, holds a NUL, or is the marker of missing texts.
+    """
+    joined = b"".join(values)
+    if b"\0" in joined:
+        raise UnsupportedColumnError(column, "holds a text with a NUL character")
+    if MISSING_TEXT in joined and MISSING_TEXT in values:
+        raise UnsupportedColumnError(
+            column, "holds the control character 0x1A, which marks missing texts"
+        )
+    if not joined.isascii():
+        try:
+            for value in values:
+                value.decode()
+        except UnicodeDecodeError as error:
+            raise UnsupportedColumnError(column, "holds text not in UTF-8") from error
+
+
+def text_array(column: str, values: list[bytes | None]) -> NDArray[np.bytes_]:
+    """Return texts as fixed-size bytes, `MISSING_TEXT` where there was none."""
+    present = [value for value in values if value is not None]
+    check_text(column, present)
+    if len(present) < len(values):
+        present = [MISSING_TEXT if value is None else value for value in values]
+    width = max(map(len, present), default=1)
+    return np.array(present, dtype=f"S{max(width, 1)}")

@@ -1,0 +1,66 @@
+"""Visits from a file of either format, told by its first bytes, without pandas."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from visit_tables.columns import Batch, VisitsFileError
+from visit_tables.digest import VisitsDigest
+from visit_tables.hdf5.batches import iterate_hdf5
+from visit_tables.opsim.batches import iterate_opsim
+
+__all__ = ["SQLITE_EXTENSIONS", "file_sha256", "is_hdf5", "is_sqlite", "iterate_visits"]
+
+SQLITE_EXTENSIONS = {".db", ".sqlite", ".sqlite3", ".db3"}
+_SQLITE = b"SQLite format 3\0"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def _first_bytes(path: str | Path) -> bytes:
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(16)
+    except OSError as error:
+        raise VisitsFileError(path, f"cannot be opened: {error.strerror}") from error
+
+
+def is_sqlite(path: str | Path) -> bool:
+    """Return whether a file begins as an SQLite file does."""
+    return _first_bytes(path).startswith(_SQLITE)
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Return whether a file begins as an HDF5 file does."""
+    return _first_bytes(path).startswith(_HDF5)
+
+
+def iterate_visits(
+    path: str | Path,
+    table: str = "observations",
+    columns: Collection[str] | None = None,
+) -> Iterator[Batch]:
+    """Read a table of an opsim or HDF5 file in batches.
+
+    Raises
+    ------
+    VisitsFileError
+        If the file is of neither format, or cannot be read.
+    """
+    if is_hdf5(path):
+        return iterate_hdf5(path, table, columns)
+    if is_sqlite(path):
+        return iterate_opsim(path, table, columns)
+    raise VisitsFileError(path, "is neither an opsim (SQLite) nor an HDF5 file")
+
+
+def file_sha256(path: str | Path) -> bytes:
+    """Return the canonical hash of the ``observations`` of a file.
+
+    Raises
+    ------
+    VisitsFileError
+        If the file cannot be read.
+    """
+    digest = VisitsDigest()
+    for batch in iterate_visits(path):
+        digest.update(batch)
+    return digest.digest()

@@ -1,0 +1,81 @@
+"""Frames whose index matters, in the layout of `visit_tables.hdf5.read`.
+
+Named levels of an index are stored as columns, and pandas makes them the index again.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from visit_tables.columns import Batch, UnsupportedColumnError
+from visit_tables.frames import batch_of_frame, frame_of_batch
+from visit_tables.hdf5.nodes import child_group, open_hdf5
+from visit_tables.hdf5.pytables import Shape
+from visit_tables.hdf5.tables import StoredTable, stored_table
+from visit_tables.hdf5.write import write_batches
+
+__all__ = ["index_levels", "read_frame", "with_index", "with_levels", "write_frames"]
+
+
+def index_levels(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of an index; none if it is not named.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If some levels have names and others none.
+    """
+    names = list(frame.index.names)
+    if all(name is None for name in names):
+        return ()
+    if not all(isinstance(name, str) for name in names):
+        raise UnsupportedColumnError(str(names), "are names of an index")
+    return tuple(map(str, names))
+
+
+def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make named levels of an index columns; an index without a name is dropped."""
+    return frame.reset_index() if index_levels(frame) else frame
+
+
+def with_index(table: StoredTable) -> pd.DataFrame:
+    """Return a stored table with its index."""
+    frame = frame_of_batch(table.read(table.columns, 0, table.n_rows))
+    levels = table.index()
+    values = [frame_of_batch({"level": level.array})["level"] for level in levels]
+    if len(levels) == 1:
+        frame.index = pd.Index(values[0].array, name=levels[0].name)
+    else:
+        names = [level.name for level in levels]
+        frame.index = pd.MultiIndex.from_arrays(values, names=names)
+    return frame
+
+
+def write_frames(path: str | Path, frames: Mapping[str, pd.DataFrame]) -> None:
+    """Write frames with their named indexes to a file that pandas reads.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a name or a value cannot be represented.
+    """
+    batches: dict[str, Batch] = {
+        key: batch_of_frame(with_levels(frame)) for key, frame in frames.items()
+    }
+    shapes = {key: Shape(levels=index_levels(frames[key])) for key in frames}
+    write_batches(
+        path, ((key, len(frames[key]), [batches[key]]) for key in batches), shapes
+    )
+
+
+def read_frame(path: str | Path, key: str) -> pd.DataFrame:
+    """Read a frame with its index, without running what the file may hold.
+
+    Raises
+    ------
+    HDF5FileError
+        If the file is damaged or not safe to read, or has no such key.
+    """
+    with open_hdf5(path) as file:
+        return with_index(stored_table(child_group(file, key)))

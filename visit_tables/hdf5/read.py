@@ -1,0 +1,94 @@
+"""Visits in HDF5 as frames: write what ``pandas.read_hdf`` reads, read it safely.
+
+The layout is pandas' *table* format, written with h5py alone: no pickled column,
+each chunk compressed and checksummed, text as fixed-size UTF-8. ``docs/visits-h5.md``
+describes it for people who read it without pandas.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from visit_tables.convert import hdf5_to_opsim, opsim_to_hdf5
+from visit_tables.frames import batch_of_frame, frame_of_batches
+from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
+from visit_tables.hdf5.nodes import HDF5FileError
+from visit_tables.hdf5.write import write_batches
+
+__all__ = [
+    "HDF5FileError",
+    "hdf5_tables",
+    "hdf5_to_opsim",
+    "opsim_to_hdf5",
+    "read_visits",
+    "write_visits",
+]
+
+
+def write_visits(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write frames to an HDF5 file that ``pandas.read_hdf`` reads.
+
+    Parameters
+    ----------
+    path
+        The file to write. An older file is replaced, once the new one is whole.
+    tables
+        Frames by key; visits go to ``observations``. Their indexes are not kept:
+        readers get 0, 1, 2 and so on.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a name or a value cannot be represented.
+    """
+    batches = {name: batch_of_frame(frame) for name, frame in tables.items()}
+    write_batches(
+        path, ((name, len(tables[name]), [batches[name]]) for name in batches)
+    )
+
+
+def read_visits(
+    path: str | Path,
+    *,
+    table: str = "observations",
+    columns: Collection[str] | None = None,
+    first_day_obs: date | None = None,
+    last_day_obs: date | None = None,
+) -> pd.DataFrame:
+    """Read visits from HDF5, without running what the file may hold.
+
+    Parameters
+    ----------
+    path
+        File in pandas' table format (as we write) or fixed format (as older
+        archives did; its pickles are read by a reader that admits plain values only).
+    table
+        Key of the table.
+    columns
+        Columns to return; None returns all. The order is always the table's.
+    first_day_obs, last_day_obs
+        First and last night to return, both included; None is no bound. In files
+        that we wrote, chunks of other nights are not read.
+
+    Returns
+    -------
+    visits
+        One row a visit, in the order of the file, with a fresh integer index.
+
+    Raises
+    ------
+    HDF5FileError
+        If the file is damaged, lacks the table or a column, or leads elsewhere
+        (links, virtual or external datasets, objects).
+    """
+    return frame_of_batches(
+        iterate_hdf5(
+            path,
+            table,
+            columns,
+            first_day_obs=first_day_obs,
+            last_day_obs=last_day_obs,
+        )
+    )

@@ -1,0 +1,185 @@
+"""Write visits in batches to HDF5, with h5py alone and in bounded memory.
+
+Chunks are shuffled, compressed with gzip and carry a Fletcher-32 checksum: filters
+that every HDF5 library has. Beside each table of visits stands a small dataset
+``night_of_chunk`` with the first and last night of every chunk, which pandas does
+not look at; it lets a reader go straight to one night.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from visit_tables.columns import Batch, UnsupportedColumnError, n_rows
+from visit_tables.hdf5.chunk_encoder import ChunkEncoder
+from visit_tables.hdf5.pytables import (
+    Field,
+    Shape,
+    fields_of,
+    mark_file,
+    mark_group,
+    mark_table,
+)
+from visit_tables.nights import TIME_COLUMNS, night_mjds
+
+__all__ = ["NIGHT_INDEX", "replacing_file", "write_batches"]
+
+NIGHT_INDEX = "night_of_chunk"
+_CHUNK_BYTES = 400_000
+_SMALL_TABLE_ROWS = 20_000
+
+
+@contextmanager
+def replacing_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to that takes the place of ``path`` when all went well.
+
+    The file appears whole or not at all, and is on disk when it appears.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def write_batches(
+    path: str | Path,
+    tables: Iterable[tuple[str, int, Iterable[Batch]]],
+    shapes: Mapping[str, Shape] = MappingProxyType({}),
+) -> None:
+    """Write tables to a new HDF5 file; an older file is replaced at the end.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    tables
+        Name, number of rows expected, and batches of each table. All batches of a
+        table have the same columns and dtypes; at least one is needed.
+    shapes
+        What pandas is to make of a table; by default a frame with an index of
+        0, 1, 2 and so on.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a name or a value cannot be represented.
+    """
+    with replacing_file(path) as partial, h5py.File(partial, "w") as file:
+        mark_file(file)
+        for name, expected_rows, batches in tables:
+            if not name or "/" in name or name == "." or "\0" in name:
+                raise UnsupportedColumnError(name, "cannot name a table")
+            group = file.create_group(name)
+            shape = shapes.get(name, Shape())
+            writer = _TableWriter(group, expected_rows, shape)
+            for batch in batches:
+                writer.append(batch)
+            writer.close()
+
+
+class _TableWriter:
+    """One growing table and the nights of its chunks."""
+
+    def __init__(self, group: h5py.Group, expected_rows: int, shape: Shape) -> None:
+        self._group = group
+        self._shape = shape
+        self._expected_rows = expected_rows
+        self._fields: list[Field] = []
+        self._encoder = ChunkEncoder(1)
+        self._table: h5py.Dataset | None = None
+        self._pending: NDArray[np.void] = np.empty(0, dtype=[("index", "<i8")])
+        self._n_pending = 0
+        self._n_written = 0
+        self._nights: list[tuple[int, int]] = []
+        self._pending_nights: NDArray[np.int64] | None = None
+
+    def append(self, batch: Batch) -> None:
+        if self._table is None:
+            self._create(batch)
+        nights = night_mjds(batch) if self._pending_nights is not None else None
+        start = 0
+        total = n_rows(batch)
+        while start < total:
+            n = min(total - start, len(self._pending) - self._n_pending)
+            here = slice(self._n_pending, self._n_pending + n)
+            for field in self._fields:
+                values = batch[field.column][start : start + n]
+                if field.dtype.kind == "M":
+                    values = values.view(np.int64)
+                self._pending[field.name][here] = values
+            if nights is not None and self._pending_nights is not None:
+                self._pending_nights[here] = nights[start : start + n]
+            self._n_pending += n
+            start += n
+            if self._n_pending == len(self._pending):
+                self._flush()
+
+    def _create(self, batch: Batch) -> None:
+        self._fields = fields_of([(name, a.dtype) for name, a in batch.items()])
+        dtype = np.dtype(
+            [
+                ("index", "<i8" if self._shape.index is None else "<f8"),
+                *((field.name, field.stored) for field in self._fields),
+            ]
+        )
+        rows = max(1, min(_CHUNK_BYTES // dtype.itemsize, max(1, self._expected_rows)))
+        # the last tenth of size costs most of the time: worth it for a night
+        level = 9 if self._expected_rows <= _SMALL_TABLE_ROWS else 1
+        self._encoder = ChunkEncoder(level)
+        self._table = self._group.create_dataset(
+            "table",
+            shape=(0,),
+            maxshape=(None,),
+            dtype=dtype,
+            chunks=(rows,),
+            shuffle=True,
+            compression="gzip",
+            compression_opts=level,
+            fletcher32=True,
+        )
+        self._pending = np.zeros(rows, dtype=dtype)
+        if any(name in batch for name in TIME_COLUMNS):
+            self._pending_nights = np.zeros(rows, dtype=np.int64)
+
+    def _flush(self) -> None:
+        if self._table is None or not self._n_pending:
+            return
+        first, last = self._n_written, self._n_written + self._n_pending
+        self._pending["index"][: self._n_pending] = (
+            np.arange(first, last)
+            if self._shape.index is None
+            else self._shape.index[first:last]
+        )
+        self._pending[self._n_pending :] = np.zeros((), dtype=self._pending.dtype)
+        self._table.resize((last,))
+        self._table.id.write_direct_chunk((first,), self._encoder.encode(self._pending))
+        if self._pending_nights is not None:
+            nights = self._pending_nights[: self._n_pending]
+            self._nights.append((int(nights.min()), int(nights.max())))
+        self._n_written = last
+        self._n_pending = 0
+
+    def close(self) -> None:
+        self._flush()
+        if self._table is None:
+            raise UnsupportedColumnError(self._group.name, "is a table of no columns")
+        mark_group(self._group, self._fields, self._shape)
+        mark_table(self._table, self._fields)
+        if self._pending_nights is not None:
+            nights = np.array(self._nights, dtype="<i4").reshape(-1, 2)
+            index = self._group.create_dataset(NIGHT_INDEX, data=nights)
+            index.attrs["chunk_rows"] = np.int64(len(self._pending))
+            index.attrs["n_rows"] = np.int64(self._n_written)

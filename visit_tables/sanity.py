@@ -1,0 +1,63 @@
+"""Whether simulated visits may be archived: finite, ordered, in their nights."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from visit_tables.nights import mjd_of_date
+
+__all__ = ["BANDS", "visits_problems"]
+
+BANDS = frozenset("ugrizy")
+_LIMITS = {"fieldRA": (0.0, 360.0), "fieldDec": (-90.0, 90.0)}
+_AUXTEL_BANDS = frozenset({"white", "empty", "none", ""})
+_TIME = "observationStartMJD"
+
+
+def visits_problems(
+    visits: pd.DataFrame, first_day_obs: date, last_day_obs: date
+) -> list[str]:
+    """Return what is wrong with a visits table; nothing of an empty or sound one.
+
+    Parameters
+    ----------
+    visits
+        Columns of opsim: times in MJD, positions in deg.
+    first_day_obs, last_day_obs
+        Nights (UTC-12) that the visits must lie in.
+    """
+    lacking = {_TIME, *_LIMITS} - set(visits.columns)
+    if lacking:
+        return [f"columns are missing: {', '.join(sorted(lacking))}"]
+    problems = []
+    for name, (low, high) in _LIMITS.items():
+        values = visits[name].to_numpy(dtype=np.float64)
+        if bad := int((~((values >= low) & (values <= high))).sum()):
+            problems.append(f"{name} of {bad} visits is not within {low:g}..{high:g}")
+    return [
+        *problems,
+        *_time_problems(visits, first_day_obs, last_day_obs),
+        *_band_problems(visits),
+    ]
+
+
+def _time_problems(visits: pd.DataFrame, first: date, last: date) -> list[str]:
+    mjd = visits[_TIME].to_numpy(dtype=np.float64)
+    if bad := int((~np.isfinite(mjd)).sum()):
+        return [f"{_TIME} of {bad} visits is not a number"]
+    problems = []
+    if late := int((np.diff(mjd) < 0).sum()):
+        problems.append(f"{late} visits start before the one that they follow")
+    begin, end = mjd_of_date(first) + 0.5, mjd_of_date(last) + 1.5
+    if outside := int(((mjd < begin) | (mjd >= end)).sum()):
+        problems.append(f"{outside} visits are not of the nights {first} to {last}")
+    return problems
+
+
+def _band_problems(visits: pd.DataFrame) -> list[str]:
+    if "band" not in visits.columns:
+        return []
+    found = {str(band).partition("_")[0] for band in visits["band"].dropna().unique()}
+    unknown = sorted(found - BANDS - _AUXTEL_BANDS)
+    return [f"bands are unknown: {', '.join(unknown)}"] if unknown else []
