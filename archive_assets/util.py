@@ -3,7 +3,7 @@
 The names are those that users of ``rubin_sim.sim_archive.util`` import.
 """
 
-from archive_assets.simulation.conda_environment import (
+from archive_assets.metadata.environments import (
     CondaNotFoundError,
     compute_conda_env,
 )

@@ -131,7 +131,7 @@ def record_conda_env(vsarch: Any) -> None:
     """Record the current conda environment and print its hash."""
     import warnings
 
-    from archive_assets.simulation.conda_environment import compute_conda_env
+    from archive_assets.metadata.environments import compute_conda_env
 
     with plain_errors(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

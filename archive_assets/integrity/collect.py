@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 from lsst.resources import ResourcePath
 
-from archive_assets.integrity.trash import Trashed, children_of, purge, trashed
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.inventory import registered_urls
+from archive_assets.metadata.trash import Trashed, children_of, purge, trashed
 from archive_assets.metadata.values import today_day_obs
 from archive_assets.objects.datastore import (
     DataStore,

@@ -14,7 +14,6 @@ import pandas as pd
 from lsst.resources import ResourcePath
 from psycopg import sql
 
-from archive_assets.integrity import trash
 from archive_assets.metadata import (
     annotations,
     environments,
@@ -23,8 +22,10 @@ from archive_assets.metadata import (
     nights,
     search,
     sequences,
+    trash,
 )
 from archive_assets.metadata.details import Day
+from archive_assets.metadata.environments import compute_conda_env
 from archive_assets.metadata.errors import (
     InvalidValueError,
     UnknownSequenceError,
@@ -57,7 +58,6 @@ from archive_assets.metadata.values import (
     optional_day,
     today_day_obs,
 )
-from archive_assets.simulation.conda_environment import compute_conda_env
 from visit_tables.content_hash import visits_sha256
 from visit_tables.day_obs import DayObs
 

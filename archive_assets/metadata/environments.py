@@ -2,14 +2,52 @@
 
 import hashlib
 import json
+import shutil
+import subprocess
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
+from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import InvalidValueError
 
-__all__ = ["insert_environment", "is_environment_saved"]
+__all__ = [
+    "CondaNotFoundError",
+    "compute_conda_env",
+    "insert_environment",
+    "is_environment_saved",
+]
+
+
+class CondaNotFoundError(ArchiveError, FileNotFoundError):
+    """The program ``conda`` is not on the path."""
+
+
+def compute_conda_env() -> tuple[bytes, str]:
+    """Describe the current conda environment.
+
+    Returns
+    -------
+    env_hash
+        SHA-256 of the JSON text.
+    env_json
+        What ``conda list --json`` prints.
+
+    Raises
+    ------
+    CondaNotFoundError
+        If there is no program ``conda``.
+    subprocess.CalledProcessError
+        If it fails.
+    """
+    program = shutil.which("conda")
+    if program is None:
+        raise CondaNotFoundError("no program conda on the path")
+    run = subprocess.run(  # noqa: S603 no shell, nothing from outside
+        [program, "list", "--json"], capture_output=True, text=True, check=True
+    )
+    return hashlib.sha256(run.stdout.encode()).digest(), run.stdout
 
 
 def is_environment_saved(connection: Connection, env_hash: bytes) -> bool:
