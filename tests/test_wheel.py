@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("l1db_pipeline", "archive_assets")
+PACKAGES = ("l1db_pipeline", "archive_assets", "visit_tables", "pipeline_runtime")
 
 
 @pytest.fixture(scope="module")
@@ -40,4 +40,4 @@ def test_every_file_of_the_packages_is_in_the_wheel(names: set[str]) -> None:
 def test_what_ships_beside_the_packages_is_in_the_wheel(names: set[str]) -> None:
     beside = ["dagster.yaml", "workspace.yaml", *(ROOT / "cfg").iterdir()]
 
-    assert {f"l1db_pipeline/{(ROOT / b).relative_to(ROOT)}" for b in beside} <= names
+    assert {f"pipeline_runtime/{(ROOT / b).relative_to(ROOT)}" for b in beside} <= names

@@ -49,7 +49,8 @@ __all__ = [
     "Visit",
 ]
 
-_log = logging.getLogger(__name__)
+# the name under which users of the class set its level
+_log = logging.getLogger("l1db_pipeline.l1db")
 _MONTH = timedelta(days=30)
 _ORIGINAL_OPTIONS = (
     "dia_object_index",

@@ -17,7 +17,7 @@ from l1db_pipeline.report.page import Section, Table, write_page
 from l1db_pipeline.report.report import file_stem, write_report
 from l1db_pipeline.report.runs import Run, RunDataError, read_run, run_from_timings
 
-LOG = Path(__file__).parent / "data" / "original_fork.log"
+LOG = Path(__file__).parents[1] / "data" / "original_fork.log"
 N_VISITS = 60
 
 

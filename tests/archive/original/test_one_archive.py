@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PYTHON, reason="RUBIN_SIM_PYTHON is not set"),
 ]
-DRIVER = Path(__file__).parent / "original" / "driver.py"
+DRIVER = Path(__file__).parent / "driver.py"
 Archive = VisitSequenceArchiveMetadata
 NIGHT = "2026-12-01"
 

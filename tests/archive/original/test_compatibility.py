@@ -23,10 +23,11 @@ from archive_assets.vseqmetadata import (
     VSARCHIVE_PGUSER,
     VisitSequenceArchiveMetadata,
 )
+from pipeline_runtime.errors import EnvironmentValueError
 
 Archive = VisitSequenceArchiveMetadata
 PACKAGE = "archive_assets"
-RECORDED = Path(__file__).parent / "original"
+RECORDED = Path(__file__).parent
 SIGNATURES: dict[str, list[list[Any]]] = json.loads(
     (RECORDED / "signatures.json").read_text()
 )
@@ -183,7 +184,7 @@ def test_an_argument_comes_before_the_environment_and_that_before_the_default() 
     assert from_arguments.place == "D at H:5, schema S"
     with pytest.raises(InvalidValueError, match="port must be a number"):
         connection_settings({"port": "x"}, None, {})
-    with pytest.raises(InvalidValueError, match="must be seconds"):
+    with pytest.raises(EnvironmentValueError, match="must be seconds"):
         connection_settings({}, None, {"VSARCHIVE_CONNECT_TIMEOUT_S": "soon"})
 
 
@@ -273,7 +274,7 @@ def test_the_commands_are_objects_of_their_module() -> None:
         assert [p.name for p in command.params][: len(words)] == [w[0] for w in words]
 
 
-# Row 6: hashes (and test_metadata_schema, tests/archive/visits)
+# Row 6: hashes (and metadata/test_schema.py, tests/visit_tables)
 
 
 @pytest.mark.postgresql

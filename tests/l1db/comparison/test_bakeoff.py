@@ -15,7 +15,7 @@ from l1db_pipeline.comparison.report import write_comparison
 TWO_ALIKE = """databases: {d: x}
 configurations: [{name: a-b, database: d}, {name: A_b, database: d}]
 """
-EXAMPLES = sorted((Path(__file__).parents[2] / "cfg").glob("compare*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "cfg").glob("compare*.yaml"))
 SMALL = """
 visits: 5
 fields: 2

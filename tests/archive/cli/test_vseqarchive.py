@@ -46,7 +46,7 @@ print(sorted(heavy & set(sys.modules)))
 PROGRAMS = sorted(
     program
     for program in tomllib.loads(
-        (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+        (Path(__file__).resolve().parents[3] / "pyproject.toml").read_text()
     )["project"]["scripts"].values()
     if program.startswith("archive_assets.")
 )

@@ -11,7 +11,7 @@ from l1db_pipeline.schema.load import OWN_SCHEMA, load_schema
 from l1db_pipeline.schema.model import Datatype, SchemaError
 
 A = "name: a, datatype: int"
-CFG = Path(__file__).parents[2] / "cfg"
+CFG = Path(__file__).parents[3] / "cfg"
 
 # the names and types that today's APDB has in the places that matter to us
 EXCERPT = """

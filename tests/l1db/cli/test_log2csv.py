@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from l1db_pipeline.cli.log2csv import main
 from l1db_pipeline.log2csv import VISIT_COLUMNS, parse_log
 
-ORIGINAL = Path(__file__).parent / "data" / "original_fork.log"
+ORIGINAL = Path(__file__).parents[1] / "data" / "original_fork.log"
 
 
 @pytest.fixture(scope="module")
