@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from archive_assets.simulation.overhead import AnomalousOverheadFunc
+from archive_assets.simulation.sim_data import make_sim_data_dir
 from archive_assets.simulation.start_and_end import compute_sim_start_and_end
 
 __all__ = [
     "AnomalousOverheadFunc",
     "compute_sim_start_and_end",
+    "make_sim_data_dir",
     "run_prenight_sim_cli",
 ]
 

@@ -1,16 +1,21 @@
 """The metadata database of visit sequences: a door with the original's names."""
 
-from archive_assets.metadata.archive_metadata import (
-    JSON_DUMP_LIMIT,
+from datetime import date
+from uuid import UUID
+
+from archive_assets.metadata import archive_metadata
+from archive_assets.metadata.settings import (
     VSARCHIVE_PGDATABASE,
     VSARCHIVE_PGHOST,
     VSARCHIVE_PGPORT,
     VSARCHIVE_PGSCHEMA,
     VSARCHIVE_PGUSER,
-    VisitSequenceArchiveMetadata,
-    compute_visits_sha256,
-    metadata_yaml_from_prototype,
 )
+from archive_assets.metadata.values import JSON_DUMP_LIMIT
+from archive_assets.prototype_archive import importing
+from archive_assets.prototype_archive.importing import metadata_yaml_from_prototype
+from visit_tables.content_hash import visits_sha256 as compute_visits_sha256
+from visit_tables.day_obs import dayobs_to_date
 
 __all__ = [
     "JSON_DUMP_LIMIT",
@@ -21,5 +26,31 @@ __all__ = [
     "VSARCHIVE_PGUSER",
     "VisitSequenceArchiveMetadata",
     "compute_visits_sha256",
+    "dayobs_to_date",
     "metadata_yaml_from_prototype",
 ]
+
+
+class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata):
+    """The class of the metadata, and the imports from the prototype archive."""
+
+    def import_sim_from_yaml(
+        self, metadata_yaml: str, archive_base: str | None = None
+    ) -> UUID:
+        """Record a simulation that a prototype's YAML describes, with its files.
+
+        The visits are archived too if there is an ``archive_base``.
+        """
+        return importing.import_from_yaml(self, metadata_yaml, archive_base)
+
+    def import_sim_from_prototype_sim_archive(
+        self,
+        archive_base: str,
+        sim_date: str | date,
+        sim_index: str | int,
+        proto_sim_archive_uri: str,
+    ) -> UUID:
+        """Import a simulation of the prototype archive; tag and comment it as such."""
+        return importing.import_from_prototype(
+            self, archive_base, sim_date, sim_index, proto_sim_archive_uri
+        )

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import click
@@ -118,9 +118,11 @@ def import_proto(
     proto_sim_archive_url: str,
 ) -> None:
     """Import simulation SIM_DATE SIM_INDEX of the prototype archive; print its UUID."""
+    from archive_assets.prototype_archive.importing import import_from_prototype
+
     click.echo(
-        vsarch.import_sim_from_prototype_sim_archive(
-            archive_base, sim_date, sim_index, proto_sim_archive_url
+        import_from_prototype(
+            vsarch, archive_base, sim_date, sim_index, proto_sim_archive_url
         )
     )
 
@@ -128,19 +130,12 @@ def import_proto(
 @click.command()
 @click.argument("uuid", type=click.UUID)
 @_PROTOTYPE_OPTION
-@with_archive
-def export_proto(vsarch: Any, uuid: UUID, proto_sim_archive_url: str) -> None:
-    """Export a simulation to the prototype archive and print its URL there."""
-    from archive_assets.prototype_archive.prototype import (
-        export_sim_to_prototype_sim_archive,
+def export_proto(uuid: UUID, proto_sim_archive_url: str) -> NoReturn:
+    """Refuse: the prototype archive is only read; see `get-file`."""
+    raise click.ClickException(
+        f"export-proto is retired, {proto_sim_archive_url} is only read: "
+        f"`vseqarchive get-file {uuid} visits DESTINATION` copies the visits"
     )
-
-    location = export_sim_to_prototype_sim_archive(
-        archive_metadata=vsarch,
-        sim_uuid=uuid,
-        proto_sim_archive_url=proto_sim_archive_url,
-    )
-    click.echo(location.geturl())
 
 
 @click.command()

@@ -4,15 +4,17 @@
 transaction and calls one function of `archive_assets.metadata`.
 """
 
+import logging
 import warnings
-from collections.abc import Sequence
-from datetime import date
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import pandas as pd
 from lsst.resources import ResourcePath
 from psycopg import sql
+from sqlalchemy import Connection
 
 from archive_assets.metadata import (
     annotations,
@@ -24,62 +26,36 @@ from archive_assets.metadata import (
     sequences,
     trash,
 )
-from archive_assets.metadata.details import Day
-from archive_assets.metadata.environments import compute_conda_env
-from archive_assets.metadata.errors import (
-    InvalidValueError,
-    UnknownSequenceError,
-    UnknownTableError,
-)
-from archive_assets.metadata.frames import series
-from archive_assets.metadata.interchange import (
-    metadata_yaml_from_prototype,
-    simulation_yaml,
-)
-from archive_assets.metadata.raw import compose
-from archive_assets.metadata.recording import SequenceRecorder
+from archive_assets.metadata.database import MetadataDatabase
+from archive_assets.metadata.details import Day, Details, checked_details, checked_field
+from archive_assets.metadata.errors import InvalidValueError, SchemaNameError
+from archive_assets.metadata.frames import frame
+from archive_assets.metadata.raw import PooledConnections, compose, run_query
 from archive_assets.metadata.search import SearchCriteria
-from archive_assets.metadata.sequences import READABLE
-from archive_assets.metadata.settings import (
-    VSARCHIVE_PGDATABASE,
-    VSARCHIVE_PGHOST,
-    VSARCHIVE_PGPORT,
-    VSARCHIVE_PGSCHEMA,
-    VSARCHIVE_PGUSER,
-)
+from archive_assets.metadata.sequences import NewSequence
+from archive_assets.metadata.settings import connection_settings
 from archive_assets.metadata.values import (
-    JSON_DUMP_LIMIT,
     checked_hash,
     checked_name,
     checked_nights,
     checked_tags,
     checked_text,
+    checked_time,
     checked_uuid,
     optional_day,
     today_day_obs,
 )
-from visit_tables.content_hash import visits_sha256
+from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
 from visit_tables.day_obs import DayObs
 
-__all__ = [
-    "JSON_DUMP_LIMIT",
-    "VSARCHIVE_PGDATABASE",
-    "VSARCHIVE_PGHOST",
-    "VSARCHIVE_PGPORT",
-    "VSARCHIVE_PGSCHEMA",
-    "VSARCHIVE_PGUSER",
-    "VisitSequenceArchiveMetadata",
-    "compute_visits_sha256",
-    "metadata_yaml_from_prototype",
-]
+__all__ = ["VisitSequenceArchiveMetadata"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_LOG = logging.getLogger(__name__)
 
 
-def compute_visits_sha256(visits: pd.DataFrame) -> bytes:
-    """Return the canonical content hash of visits: same visits, same 32 bytes."""
-    return visits_sha256(visits)
-
-
-class VisitSequenceArchiveMetadata(SequenceRecorder):
+class VisitSequenceArchiveMetadata:
     """The metadata database of visit sequences; safe to share between threads.
 
     Nothing is connected before the first call. Use it in a ``with`` statement, or
@@ -91,7 +67,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         Arguments of `psycopg.connect` (``database`` or ``dbname``, ``host``,
         ``user``, ``port``...); what is missing or None comes from
         ``VSARCHIVE_PGDATABASE|PGHOST|PGUSER|PGPORT``, then from the constants of
-        this module.
+        `archive_assets.metadata.settings`.
     metadata_db_schema
         Schema; else ``VSARCHIVE_PGSCHEMA``, else ``vsmd``.
 
@@ -100,6 +76,204 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
     A mistake raises one of `archive_assets.metadata.errors`, which the classes that
     the original raised for it catch as well. An unknown UUID is refused everywhere.
     """
+
+    def __init__(
+        self,
+        metadata_db_kwargs: Mapping[str, object] | None = None,
+        metadata_db_schema: str | None = None,
+    ) -> None:
+        settings = connection_settings(metadata_db_kwargs, metadata_db_schema)
+        self.database = MetadataDatabase(settings)
+        self.metadata_db_schema = settings.schema
+        self.sa_engine = self.database.engine
+        self.pg_pool = PooledConnections(self.sa_engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        self.database.close()
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for functions of `archive_assets.metadata`."""
+        return self.database.transaction()
+
+    def _on(
+        self,
+        act: Callable[Concatenate[Connection, UUID, P], R],
+        visitseq_uuid: object,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do one thing with one sequence, in one transaction."""
+        uuid = checked_uuid(visitseq_uuid)
+        with self.transaction() as connection:
+            return act(connection, uuid, *args, **kwargs)
+
+    def query(
+        self,
+        query: str | sql.Composable,
+        data: Mapping[str, object] | Sequence[object] = (),
+        commit: bool = False,
+        return_result: bool = True,
+    ) -> Sequence[tuple[Any, ...]] | tuple[None]:
+        """Run one statement in the archive's schema and return its rows.
+
+        Everything is rolled back unless ``commit``; ``(None,)`` is returned if no
+        result is wanted.
+        """
+        return run_query(self.database, query, data, commit, return_result)
+
+    def pd_read_sql(
+        self,
+        query_template: str,
+        sql_params: Sequence[sql.Composable] | None = None,
+        query_params: tuple[object, ...] | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of a query; ``{}`` take identifiers, ``%s`` parameters."""
+        statement = compose(query_template, sql_params or ())
+        with self.transaction() as connection:
+            return frame(connection.exec_driver_sql(statement, query_params or None))
+
+    def create_schema_in_database(self) -> None:
+        """Make a schema named as a test's; SchemaNameError for any other name."""
+        if "test" not in self.metadata_db_schema:
+            raise SchemaNameError(
+                f"{self.metadata_db_schema!r} is no test schema: "
+                "use `vseqarchive schema create`"
+            )
+        from archive_assets.metadata.schema import create_schema  # noqa: PLC0415 - alembic takes 0.3 s
+
+        create_schema(self.database)
+        _LOG.info("created schema %s", self.metadata_db_schema)
+
+    def record_visitseq_metadata(  # noqa: PLR0917 - the original's order
+        self, visits: pd.DataFrame, label: str, telescope: str = "simonyi",
+        table: str = "visitseq", url: str | None = None,
+        first_day_obs: Day = None, last_day_obs: Day = None,
+        creation_time: object = None,
+    ) -> UUID:  # fmt: skip
+        """Record a visit sequence and return its new UUID.
+
+        Parameters
+        ----------
+        visits
+            Its visits, of which the content hash is stored.
+        label, telescope, url
+            Words for people; the telescope's name; where the visits are.
+        table
+            ``visitseq``, ``simulations``, ``completed`` or ``mixedvisitseq``.
+        first_day_obs, last_day_obs
+            Window of nights.
+        creation_time
+            Astropy ``Time`` or aware datetime; now by default.
+
+        Raises
+        ------
+        InvalidValueError, UnknownTableError
+            If an argument cannot be stored.
+        """
+        return self._record(
+            visits, label, telescope, table, url, first_day_obs, last_day_obs,
+            creation_time, Details(),
+        )  # fmt: skip
+
+    def _record(  # noqa: PLR0917 - the original's order
+        self, visits: pd.DataFrame, label: str, telescope: str, kind: str,
+        url: str | None, first_day_obs: Day, last_day_obs: Day, creation_time: object,
+        details: Details,
+    ) -> UUID:  # fmt: skip
+        first, last = checked_nights(first_day_obs, last_day_obs)
+        new = NewSequence(
+            kind=kind,
+            label=checked_text(label, "the label"),
+            telescope=checked_name(telescope, "telescope"),
+            visits_sha256=visits_sha256(visits),
+            hash_algorithm=HASH_ALGORITHM,
+            url=None if url is None else checked_text(url, "the URL"),
+            first_day_obs=first,
+            last_day_obs=last,
+            creation_time=checked_time(creation_time),
+            details=checked_details(kind, details),
+        )
+        with self.transaction() as connection:
+            return sequences.insert_sequence(connection, new)
+
+    def record_simulation_metadata(  # noqa: PLR0917 - the original's order
+        self, visits: pd.DataFrame, label: str, telescope: str = "simonyi",
+        url: str | None = None, first_day_obs: Day = None, last_day_obs: Day = None,
+        creation_time: object = None, scheduler_version: str | None = None,
+        config_url: str | None = None, conda_env_sha256: bytes | None = None,
+        parent_visitseq_uuid: UUID | None = None,
+        sim_runner_kwargs: Mapping[str, object] | None = None,
+        parent_last_day_obs: Day = None,
+    ) -> UUID:  # fmt: skip
+        """Record a simulation, in one transaction, and return its new UUID.
+
+        The arguments are those of `record_visitseq_metadata` and the columns of the
+        table ``simulations``; an argument of the simulation that JSON cannot hold is
+        stored as its ``repr``.
+        """
+        details = Details(
+            scheduler_version=scheduler_version,
+            config_url=config_url,
+            conda_env_sha256=conda_env_sha256,
+            parent_visitseq_uuid=parent_visitseq_uuid,
+            sim_runner_kwargs=sim_runner_kwargs,
+            parent_last_day_obs=parent_last_day_obs,
+        )
+        return self._record(
+            visits, label, telescope, "simulations", url, first_day_obs, last_day_obs,
+            creation_time, details,
+        )  # fmt: skip
+
+    def record_completed_metadata(  # noqa: PLR0917 - the original's order
+        self, visits: pd.DataFrame, label: str, telescope: str = "simonyi",
+        url: str | None = None, first_day_obs: Day = None, last_day_obs: Day = None,
+        creation_time: object = None, query: str | None = None,
+    ) -> UUID:  # fmt: skip
+        """Record completed visits and the consdb query they came from."""
+        details = Details(query=query)
+        return self._record(
+            visits, label, telescope, "completed", url, first_day_obs, last_day_obs,
+            creation_time, details,
+        )  # fmt: skip
+
+    def record_mixed_metadata(  # noqa: PLR0917 - the original's order
+        self, visits: pd.DataFrame, label: str, last_early_day_obs: DayObs,
+        first_late_day_obs: DayObs, early_parent_uuid: UUID, late_parent_uuid: UUID,
+        telescope: str = "simonyi",
+        url: str | None = None, first_day_obs: Day = None, last_day_obs: Day = None,
+        creation_time: object = None,
+    ) -> UUID:  # fmt: skip
+        """Record a sequence made of an early and a late parent."""
+        details = Details(
+            last_early_day_obs=last_early_day_obs,
+            first_late_day_obs=first_late_day_obs,
+            early_parent_uuid=early_parent_uuid,
+            late_parent_uuid=late_parent_uuid,
+        )
+        return self._record(
+            visits, label, telescope, "mixedvisitseq", url, first_day_obs,
+            last_day_obs, creation_time, details,
+        )  # fmt: skip
+
+    def set_visitseq_url(self, visitseq_uuid: UUID, visitseq_url: str) -> None:
+        """Set where the visits are."""
+        self._on(
+            sequences.set_url, visitseq_uuid, checked_text(visitseq_url, "the URL")
+        )
+
+    def update_visitseq_metadata(
+        self, visitseq_uuid: UUID, field: str, value: object
+    ) -> None:
+        """Set one column, in whichever table holds the sequence."""
+        checked = checked_field(field, value)
+        self._on(sequences.update_field, visitseq_uuid, field, checked)
 
     def get_visitseq_metadata(
         self, visitseq_uuid: UUID, table: str = "visitseq"
@@ -113,39 +287,23 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         UnknownSequenceError
             If the sequence is not in it.
         """
-        if table not in READABLE:
-            raise UnknownTableError(table, READABLE)
-        statement = compose(
-            "SELECT * FROM {} WHERE visitseq_uuid = %s", [sql.Identifier(table)]
-        )
-        with self.transaction() as connection:
-            found = series(
-                connection.exec_driver_sql(statement, (checked_uuid(visitseq_uuid),))
-            )
-        if found is None:
-            raise UnknownSequenceError(visitseq_uuid, table)
-        return found
+        return self._on(search.row_of_sequence, visitseq_uuid, table)
 
     def get_visitseq_url(self, visitseq_uuid: UUID) -> str | None:
         """Return where the visits are; None if they are not archived."""
-        with self.transaction() as connection:
-            return sequences.get_url(connection, checked_uuid(visitseq_uuid))
+        return self._on(sequences.get_url, visitseq_uuid)
 
     def is_tagged(self, visitseq_uuid: UUID, tag: str) -> bool:
         """Tell whether a sequence has a tag."""
-        with self.transaction() as connection:
-            return annotations.is_tagged(connection, checked_uuid(visitseq_uuid), tag)
+        return self._on(annotations.is_tagged, visitseq_uuid, tag)
 
     def tag(self, visitseq_uuid: UUID, *tags: str) -> None:
         """Tag a sequence; a tag that it has already stays once."""
-        wanted = checked_tags(tags)
-        with self.transaction() as connection:
-            annotations.add_tags(connection, checked_uuid(visitseq_uuid), wanted)
+        self._on(annotations.add_tags, visitseq_uuid, checked_tags(tags))
 
     def untag(self, visitseq_uuid: UUID, tag: str) -> None:
         """Take a tag away; NotTaggedError if the sequence does not have it."""
-        with self.transaction() as connection:
-            annotations.remove_tag(connection, checked_uuid(visitseq_uuid), tag)
+        self._on(annotations.remove_tag, visitseq_uuid, tag)
 
     def comment(
         self, visitseq_uuid: UUID, comment: str, author: str | None = None
@@ -154,22 +312,11 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         words = checked_text(comment, "the comment")
         if author is not None:
             author = checked_text(author, "the author")
-        with self.transaction() as connection:
-            annotations.add_comment(
-                connection, checked_uuid(visitseq_uuid), words, author
-            )
+        self._on(annotations.add_comment, visitseq_uuid, words, author)
 
     def get_comments(self, visitseq_uuid: UUID) -> pd.DataFrame:
         """Return the comments, oldest first; columns as in the table."""
-        uuid = checked_uuid(visitseq_uuid)
-        with self.transaction() as connection:
-            sequences.check_sequences(connection, uuid)
-        comments = self.pd_read_sql(
-            "SELECT visitseq_uuid, comment_time, author, comment FROM comments "
-            "WHERE visitseq_uuid = %s ORDER BY comment_time, comment",
-            query_params=(uuid,),
-        )
-        return comments.astype({"comment": "string"})
+        return self._on(search.read_comments, visitseq_uuid)
 
     def register_file(
         self,
@@ -189,40 +336,27 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
             None,
         )
         file_type = checked_name(file_type, "file type")
-        with self.transaction() as connection:
-            files.insert_file(
-                connection, checked_uuid(visitseq_uuid), file_type, file, update=update
-            )
+        self._on(files.insert_file, visitseq_uuid, file_type, file, update=update)
 
     def get_file_url(self, visitseq_uuid: UUID, file_type: str) -> str | None:
         """Return where a file is; MissingFileError if none of the type is known."""
         if file_type == "visits":
             return self.get_visitseq_url(visitseq_uuid)
-        uuid = checked_uuid(visitseq_uuid)
-        with self.transaction() as connection:
-            return files.registered_file(connection, uuid, file_type).url
+        return self._on(files.registered_file, visitseq_uuid, file_type).url
 
     def get_file_sha256(self, visitseq_uuid: UUID, file_type: str) -> bytes:
         """Return the SHA-256 of a registered file, 32 bytes."""
-        uuid = checked_uuid(visitseq_uuid)
-        with self.transaction() as connection:
-            return files.registered_file(connection, uuid, file_type).sha256
+        return self._on(files.registered_file, visitseq_uuid, file_type).sha256
 
     def insert_nightly_stats(
         self, visitseq_uuid: UUID, nightly_stats: pd.DataFrame
     ) -> None:
         """Store nightly statistics, all or none; duplicates are refused."""
-        with self.transaction() as connection:
-            nightly_statistics.insert_statistics(
-                connection, checked_uuid(visitseq_uuid), nightly_stats
-            )
+        self._on(nightly_statistics.insert_statistics, visitseq_uuid, nightly_stats)
 
     def query_nightly_stats(self, visitseq_uuid: UUID) -> pd.DataFrame:
         """Return the nightly statistics in the order of the table's columns."""
-        with self.transaction() as connection:
-            return nightly_statistics.read_statistics(
-                connection, checked_uuid(visitseq_uuid)
-            )
+        return self._on(nightly_statistics.read_statistics, visitseq_uuid)
 
     def conda_env_is_saved(self, conda_env_hash: bytes) -> bool:
         """Tell whether an environment is stored."""
@@ -237,7 +371,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         if (conda_env_hash is None) != (conda_env_json is None):
             raise InvalidValueError("give the hash and the JSON, or neither")
         if conda_env_hash is None or conda_env_json is None:
-            conda_env_hash, conda_env_json = compute_conda_env()
+            conda_env_hash, conda_env_json = environments.compute_conda_env()
         env_hash = checked_hash(conda_env_hash, "conda_env_hash")
         with self.transaction() as connection:
             added = environments.insert_environment(
@@ -310,14 +444,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
         self, visitseq_uuid: UUID, packages: Sequence[str] | None = None
     ) -> pd.DataFrame:
         """Return the packages a simulation ran with, indexed by name."""
-        uuid = checked_uuid(visitseq_uuid)
-        with self.transaction() as connection:
-            sequences.check_sequences(connection, uuid)
-        versions = self.pd_read_sql(
-            "SELECT * FROM simulation_packages WHERE visitseq_uuid = %s "
-            "ORDER BY package_name",
-            query_params=(uuid,),
-        ).set_index("package_name")
+        versions = self._on(search.packages_of_simulation, visitseq_uuid)
         if packages is None:
             return versions
         return versions.loc[[name for name in packages if name in versions.index], :]
@@ -329,8 +456,7 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
 
     def describe(self, visitseq_uuid: UUID) -> dict[str, object]:
         """Return everything about one sequence as values that JSON can hold."""
-        with self.transaction() as connection:
-            return search.describe_sequence(connection, checked_uuid(visitseq_uuid))
+        return self._on(search.describe_sequence, visitseq_uuid)
 
     def nightly(
         self,
@@ -359,41 +485,14 @@ class VisitSequenceArchiveMetadata(SequenceRecorder):
 
     def trash(self, visitseq_uuid: UUID) -> None:
         """Hide a sequence from every search; `restore` brings it back."""
-        with self.transaction() as connection:
-            trash.trash(connection, checked_uuid(visitseq_uuid))
+        self._on(trash.trash, visitseq_uuid)
 
     def restore(self, visitseq_uuid: UUID) -> None:
         """Take a sequence out of the trash."""
-        with self.transaction() as connection:
-            trash.restore(connection, checked_uuid(visitseq_uuid))
+        self._on(trash.restore, visitseq_uuid)
 
     def sim_metadata_yaml(self, visitseq_uuid: UUID) -> str:
         """Return a simulation's metadata as the prototype archive's YAML."""
-        return simulation_yaml(
+        return search.simulation_yaml(
             self.get_visitseq_metadata(visitseq_uuid, "simulations_extra")
-        )
-
-    def import_sim_from_yaml(
-        self, metadata_yaml: str, archive_base: str | None = None
-    ) -> UUID:
-        """Record a simulation that a prototype's YAML describes, with its files.
-
-        The visits are archived too if there is an ``archive_base``.
-        """
-        from archive_assets.prototype_archive.importing import import_from_yaml  # noqa: PLC0415 - it imports this module
-
-        return import_from_yaml(self, metadata_yaml, archive_base)
-
-    def import_sim_from_prototype_sim_archive(
-        self,
-        archive_base: str,
-        sim_date: str | date,
-        sim_index: str | int,
-        proto_sim_archive_uri: str,
-    ) -> UUID:
-        """Import a simulation of the prototype archive; tag and comment it as such."""
-        from archive_assets.prototype_archive.importing import import_from_prototype  # noqa: PLC0415 - it imports this module
-
-        return import_from_prototype(
-            self, archive_base, sim_date, sim_index, proto_sim_archive_uri
         )

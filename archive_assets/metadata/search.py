@@ -3,16 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
+import yaml
+from lsst.resources import ResourcePath
+from psycopg import sql
 from sqlalchemy import Connection, text
 
 from archive_assets.metadata.errors import UnknownSequenceError, UnknownTableError
-from archive_assets.metadata.frames import frame
-from archive_assets.metadata.sequences import KINDS
+from archive_assets.metadata.frames import frame, series
+from archive_assets.metadata.raw import compose
+from archive_assets.metadata.sequences import KINDS, READABLE, check_sequences
 
-__all__ = ["SearchCriteria", "describe_sequence", "search_sequences"]
+__all__ = [
+    "SearchCriteria",
+    "describe_sequence",
+    "packages_of_simulation",
+    "read_comments",
+    "row_of_sequence",
+    "search_sequences",
+    "simulation_yaml",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +173,51 @@ _DESCRIBE = """
 """
 
 
+def row_of_sequence(
+    connection: Connection, uuid: UUID, table: str
+) -> "pd.Series[Any]":  # Any: columns of every type
+    """Return the row of a sequence in one of the tables, or in ``simulations_extra``.
+
+    Raises
+    ------
+    UnknownTableError
+        If it is no table of sequences.
+    UnknownSequenceError
+        If the sequence is not in it.
+    """
+    if table not in READABLE:
+        raise UnknownTableError(table, READABLE)
+    statement = compose(
+        "SELECT * FROM {} WHERE visitseq_uuid = %s", [sql.Identifier(table)]
+    )
+    found = series(connection.exec_driver_sql(statement, (uuid,)))
+    if found is None:
+        raise UnknownSequenceError(uuid, table)
+    return found
+
+
+def read_comments(connection: Connection, uuid: UUID) -> pd.DataFrame:
+    """Return the comments of a sequence, oldest first; columns as in the table."""
+    check_sequences(connection, uuid)
+    query = (
+        "SELECT visitseq_uuid, comment_time, author, comment FROM comments "
+        "WHERE visitseq_uuid = :uuid ORDER BY comment_time, comment"
+    )
+    found = frame(connection.execute(text(query), {"uuid": uuid}))
+    return found.astype({"comment": "string"})
+
+
+def packages_of_simulation(connection: Connection, uuid: UUID) -> pd.DataFrame:
+    """Return the packages that a simulation ran with, indexed by their names."""
+    check_sequences(connection, uuid)
+    query = (
+        "SELECT * FROM simulation_packages WHERE visitseq_uuid = :uuid "
+        "ORDER BY package_name"
+    )
+    found = frame(connection.execute(text(query), {"uuid": uuid}))
+    return found.set_index("package_name")
+
+
 def describe_sequence(connection: Connection, uuid: UUID) -> dict[str, object]:
     """Return everything about one sequence as values that JSON can hold.
 
@@ -199,3 +257,34 @@ def _readable(value: object) -> object:
     if isinstance(value, str) and value.startswith("\\x"):
         return value[2:]  # bytea as PostgreSQL writes it in JSON
     return value
+
+
+def simulation_yaml(row: "pd.Series[Any]") -> str:
+    """Return a row of ``simulations_extra`` as the prototype's YAML.
+
+    The nights stand under both names in use: ``simulated_dates``, which importers
+    read, and ``simulation_dates``, which the original writes.
+    """
+    metadata: dict[str, object] = {
+        "uuid": str(row["visitseq_uuid"]),
+        "label": str(row["visitseq_label"]),
+    }
+    for key in ("telescope", "tags", "scheduler_version"):
+        if row[key] is not None:
+            metadata[key] = row[key]
+    if not pd.isna(row["creation_time"]):
+        metadata["creation_time"] = row["creation_time"].isoformat()
+    days = {
+        side: row[f"{side}_day_obs"]
+        for side in ("first", "last")
+        if row[f"{side}_day_obs"] is not None
+    }
+    if days:
+        metadata["simulated_dates"] = days
+        metadata["simulation_dates"] = dict(days)
+    metadata["files"] = {
+        file_type: {"url": url, "name": ResourcePath(url).basename()}
+        for file_type, url in row["files"].items()
+        if url is not None
+    }
+    return yaml.safe_dump(metadata)

@@ -29,7 +29,6 @@ __all__ = [
     "hash_local",
     "hash_object",
     "publish",
-    "put_empty_s3",
     "put_new_s3",
     "remove_quietly",
     "s3_bucket",
@@ -207,29 +206,6 @@ def put_new_s3(source: str | Path, target: ResourcePath) -> None:
                 Key=target.relativeToPathRoot,
                 Body=stream,
                 ContentMD5=base64.b64encode(md5).decode(),
-                IfNoneMatch="*",
-            )
-        except ClientError as error:
-            if str(error.response.get("Error", {}).get("Code", "")) in _CONFLICTS:
-                raise ObjectExistsError(target, "exists") from error
-            raise
-
-
-def put_empty_s3(target: ResourcePath) -> None:
-    """Make an empty object in S3, such as a folder, where nothing is yet.
-
-    Raises
-    ------
-    ObjectExistsError
-        If there is an object.
-    """
-    s3: Any = target  # Any: only URLs of S3 have a client
-    with store_errors(target):
-        try:
-            s3.client.put_object(
-                Bucket=s3_bucket(target),
-                Key=target.relativeToPathRoot,
-                Body=b"",
                 IfNoneMatch="*",
             )
         except ClientError as error:

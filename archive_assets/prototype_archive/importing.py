@@ -1,30 +1,105 @@
 """Import simulations of the prototype archive, from its YAML and files."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
+import yaml
 from lsst.resources import ResourcePath
 
-from archive_assets.archiving.sequence import archive_visit_sequence
-from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.archiving.sequence import HasTransactions, archive_visit_sequence
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.files import RegisteredFile
-from archive_assets.metadata.interchange import (
-    metadata_yaml_from_prototype,
-    parse_metadata,
-    time_in_label,
-)
 from archive_assets.objects.datastore import DataStore
+from archive_assets.objects.transfer import ObjectNotFoundError
+from archive_assets.prototype_archive.layout import (
+    PROTOTYPE_URL,
+    parse_yaml,
+    read_metadata,
+)
 
-__all__ = ["import_from_prototype", "import_from_yaml"]
+__all__ = [
+    "import_from_prototype",
+    "import_from_yaml",
+    "metadata_yaml_from_prototype",
+    "time_in_label",
+]
+
+
+def metadata_yaml_from_prototype(
+    sim_date: str | date,
+    sim_index: str | int,
+    proto_sim_archive_uri: str = PROTOTYPE_URL,
+) -> str:
+    """Return the YAML of a simulation in the prototype archive, made complete.
+
+    A missing creation time is taken from the end of the label (``run at <ISO>``),
+    else noon UTC of the date plus the index in seconds. Files get their URL.
+
+    Raises
+    ------
+    InvalidValueError
+        If there is no such simulation, or its YAML has no label.
+    """
+    day = sim_date.isoformat() if isinstance(sim_date, date) else str(sim_date)
+    try:
+        noon = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
+        index = int(sim_index)
+    except ValueError as error:
+        raise InvalidValueError(
+            f"{sim_date}/{sim_index} names no prototype simulation: {error}"
+        ) from error
+    folder = ResourcePath(proto_sim_archive_uri, forceDirectory=True).join(
+        f"{day}/{index}/", forceDirectory=True
+    )
+    try:
+        metadata = _labelled(read_metadata(folder))
+    except ObjectNotFoundError as error:
+        raise InvalidValueError(
+            f"No simulation metadata found at {folder.geturl()}"
+        ) from error
+    if "creation_time" not in metadata:
+        time = time_in_label(metadata["label"])
+        time = time or noon + timedelta(hours=12, seconds=index)
+        metadata["creation_time"] = time.isoformat()
+    for entry in metadata.get("files", {}).values():
+        if "url" not in entry:
+            entry["url"] = folder.join(entry["name"]).geturl()
+    return yaml.safe_dump(metadata)
+
+
+def _labelled(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata that can be imported: with a label, and files to be found."""
+    if not isinstance(metadata.get("label"), str):
+        raise InvalidValueError("Metadata yaml must include a label")
+    if not all(
+        "name" in entry or "url" in entry
+        for entry in metadata.get("files", {}).values()
+    ):
+        raise InvalidValueError("each file of the metadata needs a name or URL")
+    return metadata
+
+
+def time_in_label(label: str) -> datetime | None:
+    """Return the time at the end of a label, ``... run at <ISO>``; None if not there.
+
+    A time without a zone is taken as UTC.
+    """
+    words = label.split()
+    if len(words) < 3 or words[-3:-1] != ["run", "at"]:
+        return None
+    try:
+        time = datetime.fromisoformat(words[-1])
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def import_from_yaml(
-    vsarch: VisitSequenceArchiveMetadata,
+    vsarch: HasTransactions,
     metadata_yaml: str,
     archive_base: str | None = None,
     *,
@@ -51,10 +126,11 @@ def import_from_yaml(
     InvalidValueError
         If the label or the observations are missing.
     """
-    metadata = parse_metadata(metadata_yaml)
+    metadata = _labelled(parse_yaml(metadata_yaml, "the metadata"))
     files: Mapping[str, Mapping[str, str]] = metadata.get("files", {})
     if "url" not in files.get("observations", {}):
         raise InvalidValueError("Metadata yaml must include the observations file")
+    nights = metadata.get("simulated_dates", {})
     tags = [tag for tag in metadata.get("tags") or () if isinstance(tag, str)]
     known: dict[str, Any] = {
         "vsarch": vsarch,
@@ -64,7 +140,8 @@ def import_from_yaml(
         "stats_columns": (),
         "creation_time": time_in_label(metadata["label"]) or _created(metadata),
         "scheduler_version": metadata.get("scheduler_version"),
-        **_nights(metadata),
+        "first_day_obs": nights.get("first"),
+        "last_day_obs": nights.get("last"),
     }
     if "telescope" in metadata:
         known["telescope"] = metadata["telescope"]
@@ -93,15 +170,8 @@ def _created(metadata: Mapping[str, Any]) -> datetime | None:
     return value if isinstance(value, datetime) and value.tzinfo else None
 
 
-def _nights(metadata: Mapping[str, Any]) -> dict[str, object]:
-    nights = metadata.get("simulated_dates") or metadata.get("simulation_dates") or {}
-    first = nights.get("first", nights.get("start"))
-    last = nights.get("last", nights.get("end"))
-    return {"first_day_obs": first, "last_day_obs": last}
-
-
 def import_from_prototype(
-    vsarch: VisitSequenceArchiveMetadata,
+    vsarch: HasTransactions,
     archive_base: str,
     sim_date: str | date,
     sim_index: str | int,

@@ -6,9 +6,8 @@ so a folder that has one is complete.
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,26 +15,21 @@ from lsst.resources import ResourcePath
 
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
 from archive_assets.objects.names import check_name
-from archive_assets.objects.transfer import (
-    ObjectExistsError,
-    put_empty_s3,
-    store_errors,
-)
+from archive_assets.objects.transfer import store_errors
 
 __all__ = [
     "METADATA_NAME",
+    "PROTOTYPE_URL",
     "PrototypeError",
     "archived_simulations",
     "check_files",
-    "claim_next_folder",
     "parse_yaml",
     "read_metadata",
     "read_or_skip",
-    "transfer_folder",
     "window",
-    "write_metadata",
 ]
 
+PROTOTYPE_URL = "s3://rubin:rubin-scheduler-prenight/opsim/"
 METADATA_NAME = "sim_metadata.yaml"
 _LOGGER = logging.getLogger(__name__)
 _DATE_KEYS = ("simulated_dates", "simulation_dates")
@@ -81,44 +75,6 @@ def _iso(day: object) -> object:
     return day.isoformat() if isinstance(day, date) else day
 
 
-def claim_next_folder(base: str | ResourcePath, today: date) -> ResourcePath:
-    """Make the next folder of a day, which nobody else gets.
-
-    Parameters
-    ----------
-    base
-        The prototype archive.
-    today
-        Date of addition, UTC.
-    """
-    day = ResourcePath(base, forceDirectory=True).join(
-        today.isoformat(), forceDirectory=True
-    )
-    index = max(_indexes(day), default=0) + 1
-    while True:
-        folder = day.join(str(index), forceDirectory=True)
-        try:
-            _make_new(folder)
-        except FileExistsError:  # somebody else was faster
-            index += 1
-        else:
-            return folder
-
-
-def _make_new(folder: ResourcePath) -> None:
-    if folder.scheme == "file":
-        path = Path(folder.ospath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-    elif folder.scheme == "s3":
-        put_empty_s3(folder)
-    elif folder.exists():
-        raise ObjectExistsError(folder, "exists")
-    else:
-        with store_errors(folder):
-            folder.mkdir()
-
-
 def _children(folder: ResourcePath) -> list[str]:
     with store_errors(folder):
         if folder.scheme == "file" and not folder.exists():
@@ -130,44 +86,6 @@ def _children(folder: ResourcePath) -> list[str]:
 
 def _indexes(day: ResourcePath) -> list[int]:
     return [int(name) for name in _children(day) if name.isdecimal()]
-
-
-def transfer_folder(
-    folder: str | Path, base: str | ResourcePath, today: date
-) -> ResourcePath:
-    """Copy a simulation's files to the next folder of the archive; return it.
-
-    Raises
-    ------
-    PrototypeError
-        If the YAML is absent or not plain.
-    UnsafeNameError
-        If it names a file elsewhere.
-    """
-    source = Path(folder)
-    if not (source / METADATA_NAME).is_file():
-        raise PrototypeError(f"{folder} has no {METADATA_NAME}")
-    metadata = parse_yaml((source / METADATA_NAME).read_bytes(), folder)
-    names = [
-        check_name(str(entry["name"]), "file name")
-        for entry in metadata.get("files", {}).values()
-        if "name" in entry
-    ]
-    for name in names:
-        if not (source / name).is_file():
-            raise PrototypeError(f"{folder} has no {name}, which its YAML names")
-    target = claim_next_folder(base, today)
-    with store_errors(target):
-        for name in [*(n for n in names if n != METADATA_NAME), METADATA_NAME]:
-            target.join(name).transfer_from(ResourcePath(source / name), "copy")
-    return target
-
-
-def write_metadata(folder: ResourcePath, metadata: Mapping[str, object]) -> None:
-    """Write the YAML of a folder, after everything else."""
-    place = folder.join(METADATA_NAME)
-    with store_errors(place):
-        place.write(yaml.safe_dump(dict(metadata)).encode(), overwrite=False)
 
 
 def read_metadata(folder: ResourcePath) -> dict[str, Any]:

@@ -1,31 +1,22 @@
-"""The prototype archive, which the visit sequence archive replaces.
+"""Reading the prototype archive, which the visit sequence archive replaces.
 
-Import from it, export to it, read it and its compiled metadata. Every function here
-is deprecated, as the original's are; the names and arguments are the same.
+Every function here is deprecated, as the original's are; the names and arguments are
+the same. Those that wrote to it are retired: they raise `RetiredError`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, NoReturn
 
 import pandas as pd
 from lsst.resources import ResourcePath
 from typing_extensions import deprecated
 
-from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
-from archive_assets.metadata.interchange import PROTOTYPE_URL
 from archive_assets.objects.datastore import ObjectNotFoundError, check_name
 from archive_assets.prototype_archive import layout
-from archive_assets.prototype_archive.cache import (
-    metadata_differences,
-    read_cache,
-    write_cache,
-)
-from archive_assets.prototype_archive.export import export_simulation
-from archive_assets.prototype_archive.layout import PrototypeError
+from archive_assets.prototype_archive.cache import read_cache
+from archive_assets.prototype_archive.layout import PROTOTYPE_URL, PrototypeError
 from archive_assets.reading import simulations as sim_archive
 from archive_assets.reading.simulations import (
     NoMatchingSimulationsFoundError,
@@ -37,13 +28,16 @@ __all__ = [
     "DEPRECATED",
     "NoMatchingSimulationsFoundError",
     "PrototypeError",
+    "RetiredError",
     "check_opsim_archive_resource",
+    "compile_sim_archive_metadata_cli",
     "compile_sim_metadata",
     "export_sim_to_prototype_sim_archive",
     "fetch_obsloctap_visits",
     "fetch_sim_for_nights",
     "fetch_sim_stats_for_night",
     "find_latest_prenight_sim_for_nights",
+    "make_sim_archive_cli",
     "make_sim_archive_dir",
     "read_archived_sim_metadata",
     "read_sim_metadata_from_hdf",
@@ -62,22 +56,38 @@ DEPRECATED = (
 Metadata = dict[str, Any]
 
 
-@deprecated(DEPRECATED)
-def transfer_archive_dir(
-    archive_dir: str | Path, archive_base_uri: str | ResourcePath = PROTOTYPE_URL
-) -> ResourcePath:
-    """Copy a simulation's folder to the next free folder of today; return that.
+class RetiredError(PrototypeError, NotImplementedError):
+    """A function wrote to the prototype archive, which is only read now."""
 
-    Raises
-    ------
-    PrototypeError
-        If the folder has no plain ``sim_metadata.yaml``, or lacks a file it names.
-    UnsafeNameError
-        If the YAML names a file elsewhere.
-    """
-    return layout.transfer_folder(
-        archive_dir, archive_base_uri, datetime.now(UTC).date()
-    )
+
+def _retired(name: str, instead: str) -> Callable[..., NoReturn]:
+    """Return a function that takes whatever the original's took, and refuses."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise RetiredError(
+            f"{name} is retired, the prototype archive is only read: {instead}"
+        )
+
+    refuse.__name__ = refuse.__qualname__ = name
+    refuse.__doc__ = f"Raise RetiredError: {instead}."
+    return refuse
+
+
+_ARCHIVE = "use archive_assets.archiving.sequence.archive_visit_sequence"
+_NOTHING = "nothing needs compiling, use VisitSequenceArchiveMetadata.search"
+transfer_archive_dir = _retired("transfer_archive_dir", _ARCHIVE)
+make_sim_archive_cli = _retired(
+    "make_sim_archive_cli", "use the command `vseqarchive add`"
+)
+compile_sim_metadata = _retired("compile_sim_metadata", _NOTHING)
+verify_compiled_sim_metadata = _retired("verify_compiled_sim_metadata", _NOTHING)
+compile_sim_archive_metadata_cli = _retired(
+    "compile_sim_archive_metadata_cli", _NOTHING
+)
+export_sim_to_prototype_sim_archive = _retired(
+    "export_sim_to_prototype_sim_archive",
+    "use archive_assets.reading.files.retrieve_file",
+)
 
 
 @deprecated(DEPRECATED)
@@ -174,33 +184,6 @@ def _label(folder: ResourcePath, metadata: Mapping[str, Any]) -> str:
 
 
 @deprecated(DEPRECATED)
-def compile_sim_metadata(
-    archive_uri: str | ResourcePath,
-    compilation_resource: str | ResourcePath,
-    num_nights: int = 10000,
-    append: bool = False,
-) -> ResourcePath:
-    """Write metadata of all simulations to one HDF5 file, and return its place.
-
-    Parameters
-    ----------
-    archive_uri
-        The prototype archive.
-    compilation_resource
-        The file; an older one stays until the new one is proved.
-    num_nights
-        Number of dates of addition to look at, up to today.
-    append
-        Whether to keep what is compiled and read YAML for its newest date and later
-        ones only; edits and deletions before go unnoticed.
-    """
-    place = ResourcePath(compilation_resource)
-    known = place if append else None
-    write_cache(_read_metadata(archive_uri, None, num_nights, known), place)
-    return place
-
-
-@deprecated(DEPRECATED)
 def read_sim_metadata_from_hdf(
     compilation_resource: str | ResourcePath,
 ) -> dict[str, Metadata]:
@@ -214,17 +197,6 @@ def read_sim_metadata_from_hdf(
         If it is damaged, or not safe to read.
     """
     return read_cache(ResourcePath(compilation_resource))
-
-
-@deprecated(DEPRECATED)
-def verify_compiled_sim_metadata(
-    archive_uri: str | ResourcePath,
-    compilation_resource: str | ResourcePath,
-    num_nights: int = 10000,
-) -> list[dict[str, Any]]:
-    """Return where the compiled metadata differ from the YAML files; none if equal."""
-    direct = _read_metadata(archive_uri, None, num_nights)
-    return metadata_differences(direct, read_cache(ResourcePath(compilation_resource)))
 
 
 @deprecated(DEPRECATED)
@@ -435,22 +407,3 @@ def fetch_sim_stats_for_night(
     age = (now.date() - night).days + 4
     criteria = {"max_simulation_age": age, **(which_sim or {})}
     return {"nominal_visits": len(_fetch(night, night, criteria, None))}
-
-
-@deprecated(DEPRECATED)
-def export_sim_to_prototype_sim_archive(
-    archive_metadata: VisitSequenceArchiveMetadata,
-    sim_uuid: UUID,
-    proto_sim_archive_url: str | ResourcePath,
-) -> ResourcePath:
-    """Copy a simulation to the next folder of the prototype archive; return that.
-
-    Raises
-    ------
-    PrototypeError
-        If it has no visits.
-    UnknownSequenceError
-        If there is no such simulation.
-    """
-    today = datetime.now(UTC).date()
-    return export_simulation(archive_metadata, sim_uuid, proto_sim_archive_url, today)

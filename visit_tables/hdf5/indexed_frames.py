@@ -3,19 +3,16 @@
 Named levels of an index are stored as columns, and pandas makes them the index again.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from visit_tables.columns import Batch, UnsupportedColumnError
-from visit_tables.frames import batch_of_frame, frame_of_batch
+from visit_tables.columns import UnsupportedColumnError
+from visit_tables.frames import frame_of_batch
 from visit_tables.hdf5.nodes import child_group, open_hdf5
-from visit_tables.hdf5.pytables import Shape
 from visit_tables.hdf5.tables import StoredTable, stored_table
-from visit_tables.hdf5.write import write_batches
 
-__all__ = ["index_levels", "read_frame", "with_index", "with_levels", "write_frames"]
+__all__ = ["index_levels", "read_frame", "with_index", "with_levels"]
 
 
 def index_levels(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -50,23 +47,6 @@ def with_index(table: StoredTable) -> pd.DataFrame:
         names = [level.name for level in levels]
         frame.index = pd.MultiIndex.from_arrays(values, names=names)
     return frame
-
-
-def write_frames(path: str | Path, frames: Mapping[str, pd.DataFrame]) -> None:
-    """Write frames with their named indexes to a file that pandas reads.
-
-    Raises
-    ------
-    UnsupportedColumnError
-        If a name or a value cannot be represented.
-    """
-    batches: dict[str, Batch] = {
-        key: batch_of_frame(with_levels(frame)) for key, frame in frames.items()
-    }
-    shapes = {key: Shape(levels=index_levels(frames[key])) for key in frames}
-    write_batches(
-        path, ((key, len(frames[key]), [batches[key]]) for key in batches), shapes
-    )
 
 
 def read_frame(path: str | Path, key: str) -> pd.DataFrame:

@@ -1,34 +1,26 @@
 """The folders of the prototype archive on S3."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 import yaml
+from lsst.resources import ResourcePath
 
-from archive_assets.prototype_archive.layout import (
-    archived_simulations,
-    check_files,
-    claim_next_folder,
-    transfer_folder,
-)
+from archive_assets.prototype_archive.layout import archived_simulations, check_files
 
 pytestmark = pytest.mark.s3
-TODAY = date(2026, 1, 2)
+DAY = date(2026, 1, 2)
 
 
-def test_folders_are_claimed_filled_and_found(s3_bucket: str, tmp_path: Path) -> None:
-    (tmp_path / "opsim.db").write_bytes(b"visits")
-    metadata = {"files": {"observations": {"name": "opsim.db", "md5": "0" * 32}}}
-    (tmp_path / "sim_metadata.yaml").write_text(yaml.safe_dump(metadata))
+def test_folders_are_found_and_their_files_checked(s3_bucket: str) -> None:
     base = f"{s3_bucket}/opsim/"
+    folder = ResourcePath(f"{base}{DAY}/2/", forceDirectory=True)
+    metadata = {"files": {"observations": {"name": "opsim.db", "md5": "0" * 32}}}
+    folder.join("opsim.db").write(b"visits")
+    folder.join("sim_metadata.yaml").write(yaml.safe_dump(metadata).encode())
+    ResourcePath(f"{base}{DAY}/3/opsim.db").write(b"half a simulation")
 
-    claimed = claim_next_folder(base, TODAY)
-    filled = transfer_folder(tmp_path, base, TODAY)
+    found = [uri for uri, _, _ in archived_simulations(base, DAY, DAY)]
 
-    assert claimed.geturl() == f"{base}2026-01-02/1/"
-    assert filled.geturl() == f"{base}2026-01-02/2/"
-    assert [uri for uri, _, _ in archived_simulations(base, TODAY, TODAY)] == [
-        filled.geturl()
-    ]
-    assert check_files(filled) == {"opsim.db": False}
+    assert found == [folder.geturl()]
+    assert check_files(folder) == {"opsim.db": False}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from archive_assets.metadata.interchange import time_in_label
+from archive_assets.prototype_archive.importing import time_in_label
 from archive_assets.vseqmetadata import (
     VisitSequenceArchiveMetadata,
     metadata_yaml_from_prototype,
@@ -121,10 +121,11 @@ def test_the_yaml_of_a_simulation_can_be_imported_again(
     [
         ("!!python/object/apply:os.system ['touch /tmp/planted']", "not plain YAML"),
         ("label: [1]", "must include a label"),
-        ("[1, 2]", "must include a label"),
+        ("[1, 2]", "is not a mapping"),
         ("{", "not plain YAML"),
         ("label: x", "must include the observations file"),
-        ("{label: x, files: {observations: 3}}", "needs a name or URL"),
+        ("{label: x, files: {observations: 3}}", "files that are no mappings"),
+        ("{label: x, files: {observations: {md5: 0}}}", "needs a name or URL"),
     ],
 )
 def test_a_yaml_that_cannot_be_imported_is_refused(

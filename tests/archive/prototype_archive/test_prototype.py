@@ -1,8 +1,9 @@
-"""The prototype archive: its folders, YAML, compiled metadata, import and export."""
+"""The prototype archive: its folders, YAML and compiled metadata are only read."""
 
+import hashlib
+import shutil
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,15 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from archive_assets import prototype
+from archive_assets.cli import retired
 from archive_assets.objects.datastore import UnsafeNameError
-from archive_assets.prototype import PrototypeError
-from archive_assets.prototype_archive import layout as prototype_layout
-from archive_assets.prototype_archive.folder import make_prototype_folder
+from archive_assets.prototype import RetiredError
 from archive_assets.sim_archive import make_sim_data_dir
-from archive_assets.vseqarchive import VisitSequenceArchiveMetadata, add_file
-from visit_tables.opsim.frame import read_opsim
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:the prototype simulation archive is deprecated:DeprecationWarning"
@@ -47,11 +46,20 @@ def opsim(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, opsim: Path) -> Path:
+    """What the original puts into one folder of its archive."""
     target = tmp_path / "folder"
     target.mkdir()
-    return make_prototype_folder(
-        target, opsim, label="nominal", tags=["ideal", "nominal"]
-    )
+    shutil.copyfile(opsim, target / "opsim.db")
+    digest = hashlib.md5(opsim.read_bytes(), usedforsecurity=False).hexdigest()
+    metadata = {
+        "files": {"observations": {"name": "opsim.db", "md5": digest}},
+        "label": "nominal",
+        "telescope": "simonyi",
+        "tags": ["ideal", "nominal"],
+        "simulated_dates": {"first": "2025-12-31", "last": "2026-01-01"},
+    }
+    (target / "sim_metadata.yaml").write_text(yaml.safe_dump(metadata))
+    return target
 
 
 @pytest.fixture
@@ -71,52 +79,31 @@ def put_yaml(base: str, day: date, index: int, text: str) -> Path:
     return place
 
 
+def put_folder(folder: Path, base: str, day: date, index: int) -> str:
+    """Put a simulation where the original would, and return its URI."""
+    place = Path(base.removeprefix("file://")) / day.isoformat() / str(index)
+    shutil.copytree(folder, place)
+    return f"{base}{day}/{index}/"
+
+
 class TestFolders:
-    """Where simulations go."""
-
-    def test_indexes_count_from_one(self, folder: Path, base: str) -> None:
-        urls = [prototype.transfer_archive_dir(folder, base).geturl() for _ in "ab"]
-
-        assert urls == [f"{base}{TODAY}/1/", f"{base}{TODAY}/2/"]
-
-    def test_the_next_index_follows_the_largest(self, folder: Path, base: str) -> None:
-        for name in ("9", "10", "notes"):
-            (Path(base.removeprefix("file://")) / str(TODAY) / name).mkdir(parents=True)
-
-        assert prototype.transfer_archive_dir(folder, base).geturl().endswith("/11/")
-
-    def test_nobody_gets_a_folder_twice(self, base: str) -> None:
-        first = prototype_layout.claim_next_folder(base, TODAY)
-        second = prototype_layout.claim_next_folder(base, TODAY)
-
-        assert first != second
-        with pytest.raises(FileExistsError):
-            prototype_layout._make_new(first)
+    """What lies in the folder of a simulation."""
 
     def test_hashes_are_checked(self, folder: Path, base: str) -> None:
-        place = prototype.transfer_archive_dir(folder, base)
-        assert prototype.check_opsim_archive_resource(place) == {
-            "opsim.db": True,
-            "obs_stats.txt": True,
-        }
+        uri = put_folder(folder, base, TODAY, 1)
+        assert prototype.check_opsim_archive_resource(uri) == {"opsim.db": True}
 
-        place.join("opsim.db").write(b"other")
+        (Path(uri.removeprefix("file://")) / "opsim.db").write_bytes(b"other")
 
-        assert not prototype.check_opsim_archive_resource(place.geturl())["opsim.db"]
+        assert prototype.check_opsim_archive_resource(uri) == {"opsim.db": False}
 
     def test_a_yaml_cannot_name_files_elsewhere(self, folder: Path, base: str) -> None:
-        metadata = {"files": {"x": {"name": "../in/opsim.db"}}}
+        metadata = {"files": {"x": {"name": "../in/opsim.db", "md5": "0"}}}
         (folder / "sim_metadata.yaml").write_text(yaml.safe_dump(metadata))
+        uri = put_folder(folder, base, TODAY, 1)
 
         with pytest.raises(UnsafeNameError, match="holds '/'"):
-            prototype.transfer_archive_dir(folder, base)
-        assert not Path(base.removeprefix("file://")).exists()
-
-    def test_a_folder_needs_its_files(self, folder: Path, base: str) -> None:
-        (folder / "opsim.db").unlink()
-
-        with pytest.raises(PrototypeError, match=r"has no opsim\.db"):
-            prototype.transfer_archive_dir(folder, base)
+            prototype.check_opsim_archive_resource(uri)
 
 
 class TestReading:
@@ -125,7 +112,7 @@ class TestReading:
     def test_metadata_come_by_uri_with_their_labels(
         self, folder: Path, base: str
     ) -> None:
-        prototype.transfer_archive_dir(folder, base)
+        put_folder(folder, base, TODAY, 1)
 
         found = prototype.read_archived_sim_metadata(base)
 
@@ -193,66 +180,74 @@ class TestReading:
         assert prototype.read_archived_sim_metadata(base) == {}
 
 
+def original_tables() -> dict[str, pd.DataFrame]:
+    """Two simulations as the original compiles them."""
+    uris = [f"file:///proto/2025-01-03/{index}/" for index in (1, 2)]
+    tables = {
+        "simulations": {
+            "sim_uri": uris,
+            "label": ["2025-01-03/1 old", float("nan")],
+            "host": ["é", float("nan")],
+            "first_simulated_date": ["2025-01-01", float("nan")],
+            "last_simulated_date": ["2025-01-02", float("nan")],
+        },
+        "files": {
+            "sim_uri": uris[:1],
+            "file_type": ["observations"],
+            "name": ["opsim.db"],
+            "md5": ["0" * 32],
+        },
+        "kwargs": {"sim_uri": uris, "a": [1.0, 2.5], "b": ["x", float("nan")]},
+        "tags": {"sim_uri": [uris[0]] * 2, "tag": ["one", "two"]},
+    }
+    return {key: pd.DataFrame(t).set_index("sim_uri") for key, t in tables.items()}
+
+
 class TestCache:
-    """Compiled metadata."""
+    """Compiled metadata, written by pandas as the original has it."""
 
     @pytest.fixture(autouse=True)
-    def archive(self, folder: Path, base: str) -> None:
-        prototype.transfer_archive_dir(folder, base)
-        old = TODAY - timedelta(days=9)
-        put_yaml(
-            base,
-            old,
-            1,
-            "{label: old, host: é, sim_runner_kwargs: {a: 1, b: x, c: true}, "
-            "tags: [one], simulated_dates: {first: '2025-01-01', last: '2025-01-02'}}",
-        )
-        put_yaml(base, old, 2, "{sim_runner_kwargs: {a: 2.5}, scheduler_version: '4'}")
+    def archive(self, base: str, cache: str) -> None:
+        Path(base.removeprefix("file://")).mkdir()
+        for key, table in original_tables().items():
+            table.to_hdf(cache.removeprefix("file://"), key=key, format="table")
 
-    def test_it_reads_as_the_yaml_files_do(self, base: str, cache: str) -> None:
-        place = prototype.compile_sim_metadata(base, cache)
+    def test_it_is_read_back_into_nested_metadata(self, cache: str) -> None:
+        first, second = prototype.read_sim_metadata_from_hdf(cache).values()
 
-        assert place.geturl() == cache
-        assert prototype.verify_compiled_sim_metadata(base, cache) == []
-        assert prototype.read_sim_metadata_from_hdf(
-            cache
-        ) == prototype.read_archived_sim_metadata(base, num_nights=100)
-
-    def test_pandas_reads_the_tables_of_the_original(
-        self, base: str, cache: str
-    ) -> None:
-        path = prototype.compile_sim_metadata(base, cache).ospath
-
-        tables = {
-            key: pd.read_hdf(path, key)
-            for key in ("simulations", "files", "kwargs", "tags")
+        assert first == {
+            "label": "2025-01-03/1 old",
+            "host": "é",
+            "simulated_dates": {"first": "2025-01-01", "last": "2025-01-02"},
+            "files": {"observations": {"name": "opsim.db", "md5": "0" * 32}},
+            "sim_runner_kwargs": {"a": 1.0, "b": "x"},
+            "tags": ["one", "two"],
         }
+        assert second == {"sim_runner_kwargs": {"a": 2.5}}
 
-        assert {table.index.name for table in tables.values()} == {"sim_uri"}
-        assert set(tables["files"].columns) == {"file_type", "name", "md5"}
-        assert tables["tags"]["tag"].tolist() == ["one", "ideal", "nominal"]
+    def test_it_stands_for_dates_before_its_newest(self, base: str, cache: str) -> None:
+        put_yaml(base, date(2025, 1, 2), 1, "label: late")
+        put_yaml(base, date(2025, 1, 4), 1, "label: new")
+        place = cache
+        window = (base, "2025-01-04", 100)
 
-    def test_it_stands_for_older_dates(self, base: str, cache: str) -> None:
-        prototype.compile_sim_metadata(base, cache)
-        put_yaml(base, TODAY - timedelta(days=5), 1, "label: late")
+        cached = prototype.read_archived_sim_metadata(*window, place)
+        verified = prototype.read_archived_sim_metadata(*window, place, True)
 
-        cached = prototype.read_archived_sim_metadata(base, None, 100, cache)
-        verified = prototype.read_archived_sim_metadata(base, None, 100, cache, True)
-
-        assert len(cached) == 3
-        assert len(verified) == 4
-        assert len(prototype.verify_compiled_sim_metadata(base, cache)) == 1
-
-    def test_appending_reads_the_newest_dates(self, base: str, cache: str) -> None:
-        prototype.compile_sim_metadata(base, cache)
-        put_yaml(base, TODAY, 2, "label: new")
-
-        prototype.compile_sim_metadata(base, cache, append=True)
-
-        assert len(prototype.read_sim_metadata_from_hdf(cache)) == 4
+        labels = [
+            [metadata.get("label") for metadata in found.values()]
+            for found in (cached, verified)
+        ]
+        assert labels == [
+            ["2025-01-04/1 new"],
+            ["2025-01-02/1 late", "2025-01-04/1 new"],
+        ]
 
     def test_without_a_cache_all_is_read(self, base: str, cache: str) -> None:
-        assert len(prototype.read_archived_sim_metadata(base, None, 100, cache)) == 3
+        Path(cache.removeprefix("file://")).unlink()
+        put_yaml(base, TODAY, 1, "label: only")
+
+        assert len(prototype.read_archived_sim_metadata(base, None, 100, cache)) == 1
 
 
 class TestFinding:
@@ -260,8 +255,8 @@ class TestFinding:
 
     @pytest.fixture
     def which(self, folder: Path, base: str, cache: str) -> dict[str, str]:
-        for _ in range(11):
-            prototype.transfer_archive_dir(folder, base)
+        for index in range(1, 12):
+            put_folder(folder, base, TODAY, index)
         return {"archive_uri": base, "compilation_uri": cache}
 
     def test_the_largest_index_of_the_newest_date_wins(
@@ -314,111 +309,48 @@ class TestFinding:
             prototype.fetch_sim_for_nights("2020-01-01", which_sim=which)
 
 
-class TestExport:
-    """From the visit sequence archive and back."""
-
-    @pytest.fixture
-    def uuid(
-        self, vsarch: VisitSequenceArchiveMetadata, opsim: Path, tmp_path: Path
-    ) -> object:
-        uuid = vsarch.record_simulation_metadata(
-            read_opsim(opsim),
-            "a test",
-            first_day_obs="2025-12-31",
-            last_day_obs="2026-01-01",
-        )
-        vsarch.tag(uuid, "ideal", "test")
-        notes = tmp_path / "notes.txt"
-        notes.write_text("notes")
-        add_file(vsarch, uuid, opsim, "visits", tmp_path / "store")
-        add_file(vsarch, uuid, notes, "notes", tmp_path / "store")
-        return uuid
-
-    def test_a_simulation_goes_there_and_back(
-        self,
-        vsarch: VisitSequenceArchiveMetadata,
-        uuid: object,
-        opsim: Path,
-        base: str,
-        tmp_path: Path,
-    ) -> None:
-        place = prototype.export_sim_to_prototype_sim_archive(vsarch, uuid, base)
-        again = vsarch.import_sim_from_prototype_sim_archive(
-            str(tmp_path / "store"), TODAY.isoformat(), 1, base
-        )
-
-        assert place.geturl() == f"{base}{TODAY}/1/"
-        pd.testing.assert_frame_equal(
-            read_opsim(place.join("opsim.db").ospath), read_opsim(opsim)
-        )
-        row = vsarch.get_visitseq_metadata(again, "simulations_extra")
-        assert row["visitseq_label"] == "a test"
-        assert row["first_day_obs"] == date(2025, 12, 31)
-        assert {"ideal", "test", "from_prototype_sim_archive"} <= set(row["tags"])
-        old = vsarch.get_visitseq_metadata(uuid)
-        assert row["visitseq_url"] is not None
-        assert (
-            vsarch.get_visitseq_metadata(again)["visitseq_sha256"]
-            == old["visitseq_sha256"]
-        )
-
-    def test_visits_that_are_not_archived_cannot_be_exported(
-        self, vsarch: VisitSequenceArchiveMetadata, opsim: Path, base: str
-    ) -> None:
-        uuid = vsarch.record_simulation_metadata(read_opsim(opsim), "no file")
-
-        with pytest.raises(PrototypeError, match="are not archived"):
-            prototype.export_sim_to_prototype_sim_archive(vsarch, uuid, base)
-        assert not Path(base.removeprefix("file://")).exists()
-
-
-def run(module: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", f"archive_assets.cli.{module}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def test_the_commands_add_and_compile(opsim: Path, base: str, cache: str) -> None:
-    added = run(
-        *("archive_sim", "a label", opsim, "--archive_base_uri", base),
-        *("--tags", "one", "two", "--telescope", "auxtel"),
-    )
-    compiled = run("compile_metadata", "--archive_base_uri", base, "--append")
-
-    assert added.stdout == f"{base}{TODAY}/1/\n", added.stderr
-    assert compiled.stdout == f"{cache}\n", compiled.stderr
-    (metadata,) = prototype.read_sim_metadata_from_hdf(cache).values()
-    assert metadata["tags"] == ["one", "two"]
-    assert metadata["telescope"] == "auxtel"
-
-
-def test_the_commands_are_functions_too(
-    opsim: Path, base: str, cache: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "function",
+    [
+        prototype.transfer_archive_dir,
+        prototype.make_sim_archive_cli,
+        prototype.compile_sim_metadata,
+        prototype.verify_compiled_sim_metadata,
+        prototype.compile_sim_archive_metadata_cli,
+        prototype.export_sim_to_prototype_sim_archive,
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_a_function_that_wrote_says_what_takes_its_place(
+    function: Callable[..., object], base: str
 ) -> None:
-    place = prototype.make_sim_archive_cli(
-        "by hand", str(opsim), "--archive_base_uri", base, "--tags", "one", "two"
-    )
-    prototype.compile_sim_archive_metadata_cli("--archive_base_uri", base)
+    with pytest.raises(RetiredError, match=f"{function.__name__} is retired.*use "):
+        function(base, anything="the original takes")
 
-    assert place.geturl() == f"{base}{TODAY}/1/"
-    assert capsys.readouterr().out.splitlines() == [place.geturl(), cache]
-    (metadata,) = prototype.read_sim_metadata_from_hdf(cache).values()
-    assert metadata["label"] == f"{TODAY}/1 by hand"
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("archive_sim", "vseqarchive add"),
+        ("compile_sim_archive_metadata_resource", "vseqarchive search"),
+    ],
+)
+def test_a_command_that_wrote_says_what_takes_its_place(
+    command: str, instead: str
+) -> None:
+    arguments = ["a label", "opsim.db", "--tags", "one", "two"]
+
+    done = CliRunner().invoke(retired.main, arguments, prog_name=command)
+
+    assert done.exit_code == 1
+    assert not done.stdout
+    assert done.stderr.startswith(f"Error: {command} is retired")
+    assert instead in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_results_keep_their_old_name() -> None:
     assert prototype.make_sim_archive_dir is make_sim_data_dir
-
-
-def test_a_command_says_what_is_wrong(tmp_path: Path, base: str) -> None:
-    bad = tmp_path / "bad.db"
-    bad.write_text("no database at all")
-
-    failed = run("archive_sim", "label", bad, "--archive_base_uri", base)
-
-    assert failed.returncode == 1
-    assert failed.stderr == f"Error: {bad}: is not an SQLite file\n"
 
 
 @pytest.mark.filterwarnings("default::DeprecationWarning")
