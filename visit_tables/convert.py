@@ -5,14 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from visit_tables.columns import (
-    MISSING_TEXT,
-    Batch,
-    UnsupportedColumnError,
-)
+from visit_tables.columns import Batch
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.write import replacing_file, write_batches
 from visit_tables.opsim.batches import plan_table, read_table
@@ -20,12 +13,10 @@ from visit_tables.opsim.file import (
     check_observations,
     open_opsim,
     opsim_table_names,
-    quote_identifier,
 )
+from visit_tables.opsim.write import create_table, rows_of
 
-__all__ = ["create_table", "hdf5_to_opsim", "opsim_to_hdf5", "rows_of"]
-
-_AFFINITIES = {"i": "INTEGER", "u": "INTEGER", "b": "INTEGER", "f": "REAL", "S": "TEXT"}
+__all__ = ["hdf5_to_opsim", "opsim_to_hdf5"]
 
 
 def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
@@ -91,49 +82,3 @@ def _copy_table(connection: sqlite3.Connection, h5: str | Path, table: str) -> N
         if not insert:
             insert = create_table(connection, table, batch)
         connection.executemany(insert, rows_of(batch))
-
-
-def create_table(connection: sqlite3.Connection, table: str, batch: Batch) -> str:
-    """Create a table for a batch; return the statement that fills it.
-
-    Raises
-    ------
-    UnsupportedColumnError
-        If names differ only in case, which SQLite does not tell apart.
-    """
-    columns = ", ".join(
-        f"{quote_identifier(name)} {_AFFINITIES.get(values.dtype.kind, 'TEXT')}"
-        for name, values in batch.items()
-    )
-    try:
-        connection.execute(f"CREATE TABLE {quote_identifier(table)} ({columns})")
-    except sqlite3.OperationalError as error:
-        raise UnsupportedColumnError(table, f"cannot be created: {error}") from error
-    marks = ", ".join("?" * len(batch))
-    return f"INSERT INTO {quote_identifier(table)} VALUES ({marks})"  # noqa: S608 quoted
-
-
-def rows_of(batch: Batch) -> Iterator[tuple[object, ...]]:
-    """Return the rows of a batch as SQLite takes them."""
-    return zip(*(_python_values(values) for values in batch.values()), strict=True)
-
-
-def _python_values(values: NDArray[np.generic]) -> list[object]:
-    """Return values as SQLite takes them: NULL for what is missing."""
-    match values.dtype.kind:
-        case "S":
-            return [
-                None if text == MISSING_TEXT else text.decode()
-                for text in values.tolist()
-            ]
-        case "b":
-            flags: list[object] = values.astype(np.int64).tolist()
-            return flags
-        case "f":
-            numbers: list[object] = values.astype(np.float64).tolist()
-            return [None if number != number else number for number in numbers]  # noqa: PLR0124 NaN
-        case "M" | "m":
-            return [None if text == "NaT" else text for text in values.astype(str)]
-        case _:
-            plain: list[object] = values.tolist()
-            return plain

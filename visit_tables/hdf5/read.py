@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from visit_tables.convert import hdf5_to_opsim, opsim_to_hdf5
 from visit_tables.frames import batch_of_frame, frame_of_batches
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import HDF5FileError
@@ -20,8 +19,6 @@ from visit_tables.hdf5.write import write_batches
 __all__ = [
     "HDF5FileError",
     "hdf5_tables",
-    "hdf5_to_opsim",
-    "opsim_to_hdf5",
     "read_visits",
     "write_visits",
 ]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from visit_tables.columns import Batch
-from visit_tables.convert import create_table, rows_of
 from visit_tables.errors import VisitTablesError
 from visit_tables.frames import batch_of_frame
+from visit_tables.opsim.write import create_table, rows_of
 
 __all__ = ["ConstraintError", "matching_visits"]
 
