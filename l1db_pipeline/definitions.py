@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from archive_assets.defs.resources import environment_resources as archive_resources
-from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.archive import ArchivedVisitsResource, archive_resources
 from l1db_pipeline.defs.automation import sensors
 from l1db_pipeline.defs.checks import checks
 from l1db_pipeline.defs.comparison import schema_comparison
@@ -26,14 +25,12 @@ __all__ = ["build_definitions", "defs", "environment_resources"]
 
 def environment_resources() -> dict[str, object]:
     """Return the resources as the environment describes them."""
-    archive = archive_resources()
     return {
         "l1db": L1dbResource(url=dg.EnvVar("L1DB_URL")),
         "sources": SourcesResource(folder=dg.EnvVar("L1DB_SOURCES")),
         "reports": ReportsResource(folder=dg.EnvVar("L1DB_REPORTS")),
         "archived_visits": ArchivedVisitsResource(),
-        "archive_metadata": archive["archive_metadata"],
-        "data_store": archive["data_store"],
+        **archive_resources(),
     }
 
 

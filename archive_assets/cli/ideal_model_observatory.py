@@ -1,12 +1,13 @@
 """``ideal_model_observatory``: pickle a model observatory without bad weather."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from archive_assets.cli.edge import plain_errors
 
-__all__ = ["main"]
+__all__ = ["main", "make_ideal_model_observatory_cli"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +30,18 @@ def main(scheduler: str, model_observatory: str) -> None:
     )
     save_snapshot(observatory, Path(model_observatory))
     click.echo(model_observatory)
+
+
+def make_ideal_model_observatory_cli(cli_args: Sequence[str] = ()) -> int:
+    """Run the command `ideal_model_observatory` and return 0.
+
+    Parameters
+    ----------
+    cli_args
+        Its arguments; those of the process if there are none.
+    """
+    main(args=list(cli_args) or None, standalone_mode=False)
+    return 0
 
 
 if __name__ == "__main__":

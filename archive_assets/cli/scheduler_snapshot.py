@@ -1,10 +1,12 @@
 """``scheduler_snapshot``: pickle a scheduler, ready to simulate."""
 
+from collections.abc import Sequence
+
 import click
 
 from archive_assets.cli.edge import plain_errors
 
-__all__ = ["main"]
+__all__ = ["main", "make_scheduler_snapshot_cli"]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +42,18 @@ def main(
 
     save_scheduler(get_scheduler(repo, script, ref, visits), scheduler_fname)
     click.echo(scheduler_fname)
+
+
+def make_scheduler_snapshot_cli(cli_args: Sequence[str] = ()) -> int:
+    """Run the command `scheduler_snapshot` and return 0.
+
+    Parameters
+    ----------
+    cli_args
+        Its arguments; those of the process if there are none.
+    """
+    main(args=list(cli_args) or None, standalone_mode=False)
+    return 0
 
 
 if __name__ == "__main__":

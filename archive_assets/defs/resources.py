@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,6 +16,7 @@ from archive_assets.simulation import ParentVisits, Telescope
 if TYPE_CHECKING:
     from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
     from archive_assets.objects.datastore import DataStore
+    from archive_assets.reading.newest_visits import ArchivedVisits
 
 __all__ = [
     "ArchiveMetadataResource",
@@ -64,6 +65,26 @@ class ArchiveMetadataResource(dg.ConfigurableResource["VisitSequenceArchiveMetad
 
                 create_if_missing(archive.database)
             yield archive
+
+    @contextmanager
+    def newest_visits(
+        self,
+        data_store: "DataStoreResource",
+        day_obs: date,
+        *,
+        tags: Sequence[str],
+        telescope: str,
+    ) -> "Iterator[ArchivedVisits]":
+        """Give the visits file of the newest sequence of a night."""
+        from archive_assets.reading.newest_visits import newest_visits_file
+
+        with (
+            self.open() as archive,
+            newest_visits_file(
+                archive, data_store.open(), day_obs, tags=tags, telescope=telescope
+            ) as found,
+        ):
+            yield found
 
 
 class DataStoreResource(dg.ConfigurableResource["DataStore"]):

@@ -4,7 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from archive_assets.defs.names import NOMINAL, archived_key
+from l1db_pipeline.defs.archive import ARCHIVED_KEY
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
     jobs,
@@ -26,7 +26,7 @@ __all__ = ["sensors"]
 )
 def night_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the visits of each archived night."""
-    registered = {archived_key(NOMINAL): NIGHT_VISITS_KEY}
+    registered = {ARCHIVED_KEY: NIGHT_VISITS_KEY}
     return follow(context, registered, night_visits_job.name)
 
 

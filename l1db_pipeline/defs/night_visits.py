@@ -6,10 +6,13 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.names import NOMINAL, archived_key
-from archive_assets.defs.partitions import nights
-from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
-from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.archive import (
+    ARCHIVED_KEY,
+    ArchivedVisitsResource,
+    ArchiveMetadataResource,
+    DataStoreResource,
+    nights,
+)
 from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
     key_night,
@@ -42,7 +45,7 @@ class NightVisitsConfig(dg.Config):
 
 @dg.asset(
     key=NIGHT_VISITS_KEY,
-    deps=[archived_key(NOMINAL), ["archive", "existing_sequences"]],
+    deps=[ARCHIVED_KEY, ["archive", "existing_sequences"]],
     partitions_def=nights,
     group_name="l1db",
     kinds={"python"},

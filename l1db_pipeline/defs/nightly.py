@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from archive_assets.defs.partitions import nights
+from l1db_pipeline.defs.archive import nights
 from l1db_pipeline.defs.resources import L1dbResource
 from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.retries import patiently

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from archive_assets.defs.names import NOMINAL, archived_key
-from archive_assets.defs.resources import ArchiveMetadataResource, DataStoreResource
-from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.archive import (
+    ARCHIVED_KEY,
+    ArchivedVisitsResource,
+    ArchiveMetadataResource,
+    DataStoreResource,
+)
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
@@ -53,9 +56,7 @@ class WriteBatchesConfig(dg.Config):
                 ["l1db", "schema"],
                 # a visit needs one night of it; no mapping that the web server
                 # can evaluate knows which
-                dg.AssetDep(
-                    archived_key(NOMINAL), partition_mapping=dg.AllPartitionMapping()
-                ),
+                dg.AssetDep(ARCHIVED_KEY, partition_mapping=dg.AllPartitionMapping()),
             ],
             group_name="l1db",
             kinds={"postgresql", "python"},

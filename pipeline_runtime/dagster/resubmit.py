@@ -10,9 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import (
-    UnresolvedAssetJobDefinition,
-)
 
 from pipeline_runtime.dagster.sensors import sensor
 
@@ -25,7 +22,8 @@ _WITHIN_RUNS = "dagster/asset_partition_range_"
 
 
 def again_sensor(
-    name: str, jobs: Sequence[UnresolvedAssetJobDefinition]
+    name: str,
+    jobs: Sequence[Any],  # what dg.define_asset_job returns: its class is private
 ) -> dg.SensorDefinition:
     """Return a sensor that asks again for the runs of jobs that were given up."""
 

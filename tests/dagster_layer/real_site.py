@@ -20,7 +20,7 @@ from archive_assets.defs.resources import (
     PrenightIndexResource,
     SimulationsResource,
 )
-from l1db_pipeline.defs.archived_visits import ArchivedVisitsResource
+from l1db_pipeline.defs.archive import ArchivedVisitsResource
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 
 NIGHT = "2026-10-10"
