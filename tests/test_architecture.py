@@ -32,13 +32,6 @@ MAX_DOOR_LINES = 40
 MAX_LINES = 500
 DRAWERS = {"utils", "util", "helpers", "common", "misc"}
 ORIGINAL_DRAWER = "archive_assets.util"  # its users import it
-# what is being taken away
-KNOWN = {
-    "pipeline_runtime.dagster.forms": {
-        "dagster._config",
-        "dagster._config.pythonic_config.config",
-    },
-}
 DECIDES = (ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.Match)
 RUNS_DATA = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system"}
 
@@ -89,7 +82,7 @@ class Module:
                     found.add("a relative import")
                 case ast.Constant(value=str(text)) if _is_ours(text.partition(":")[0]):
                     found |= {text.partition(":")[0]} if ":" in text else set()
-        return found - {self.name} - KNOWN.get(self.name, set())
+        return found - {self.name}
 
 
 def _is_ours(name: str) -> bool:

@@ -18,7 +18,6 @@ from archive_assets.defs.resources import (
 from archive_assets.defs.tables import columns_schema, table
 from archive_assets.errors import EXPECTED_ERRORS
 from pipeline_runtime.dagster.checks import check_result, refuse
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.pools import ARCHIVE
 from pipeline_runtime.dagster.run_tags import deadline
 
@@ -91,10 +90,10 @@ class VerificationConfig(dg.Config):
         ),
     ],
     pool=ARCHIVE,
-    config_schema=form_schema(VerificationConfig),
 )
 def archive_verification(
     context: dg.AssetExecutionContext,
+    config: VerificationConfig,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
     prenight_index_store: PrenightIndexResource,
@@ -104,7 +103,6 @@ def archive_verification(
     yield answer
     if context.selected_asset_keys:
         refuse(answer)
-        config = form_of(context, VerificationConfig)
         yield _verified(config, archive_metadata, data_store, prenight_index_store)
 
 
@@ -184,11 +182,11 @@ class GarbageConfig(dg.Config):
 
 @dg.op(
     pool=ARCHIVE,
-    config_schema=form_schema(GarbageConfig),
     description="List what nobody can reach any more, or remove it.",
 )
 def collect(
     context: dg.OpExecutionContext,
+    config: GarbageConfig,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
     simulations: SimulationsResource,
@@ -197,7 +195,6 @@ def collect(
     from archive_assets.integrity.collect import collect_garbage
     from archive_assets.simulation.outbox import remove_older
 
-    config = form_of(context, GarbageConfig)
     with archive_metadata.open() as archive:
         done = collect_garbage(
             archive,

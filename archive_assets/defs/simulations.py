@@ -12,7 +12,6 @@ from archive_assets.defs.pictures import night_pictures
 from archive_assets.defs.resources import SimulationsResource
 from archive_assets.defs.tables import visits_schema
 from pipeline_runtime.dagster.checks import check_result, refuse
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.pools import scheduler_pool, scheduler_slots
 from pipeline_runtime.dagster.retries import patiently
 
@@ -55,7 +54,6 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         description=f"{plan.variant.label} ({plan.telescope.value}).",
         code_version="1",
         pool=scheduler_pool(plan.order, _SLOTS),
-        config_schema=form_schema(SimulationConfig),
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=["scheduler_environment", completed_key(plan.telescope)],
@@ -73,7 +71,9 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         ],
     )
     def simulation(
-        context: dg.AssetExecutionContext, simulations: SimulationsResource
+        context: dg.AssetExecutionContext,
+        config: SimulationConfig,
+        simulations: SimulationsResource,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         from archive_assets.simulation.once import (
             NightlySimulation,
@@ -83,7 +83,6 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         from visit_tables.sanity import visits_problems
 
         night = night_of(context)
-        config = form_of(context, SimulationConfig)
         work = NightlySimulation(
             first_day_obs=night,
             n_nights=config.n_nights or plan.n_nights,

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from l1db_pipeline.defs.resources import ReportsResource
 from l1db_pipeline.report.meaning import COMPARISON_COLUMNS
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.tables import columns_schema, table
 
@@ -40,7 +39,6 @@ class ComparisonConfig(dg.Config):
     owners=["team:data-management"],
     code_version="1",
     metadata={"dagster/column_schema": columns_schema(_COLUMNS, COMPARISON_COLUMNS)},
-    config_schema=form_schema(ComparisonConfig),
     pool=L1DB,
     description=(
         "The same seeded visits through index modes, history layouts and backends, "
@@ -49,6 +47,7 @@ class ComparisonConfig(dg.Config):
 )
 def schema_comparison(
     context: dg.AssetExecutionContext,
+    config: ComparisonConfig,
     reports: ReportsResource,
 ) -> dg.MaterializeResult[None]:
     """Run the plan and write the page that sets the candidates side by side."""
@@ -57,7 +56,7 @@ def schema_comparison(
     from l1db_pipeline.comparison.report import write_comparison
     from pipeline_runtime.shipped import shipped_file
 
-    plan_file = form_of(context, ComparisonConfig).plan_file
+    plan_file = config.plan_file
     plan = read_plan(Path(plan_file or shipped_file("cfg/compare.yaml")))
     folder = reports.path / "comparison"
 

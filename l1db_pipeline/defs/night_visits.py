@@ -20,7 +20,6 @@ from l1db_pipeline.defs.partitions import (
     visit_key,
 )
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.pools import VISITS
 from pipeline_runtime.dagster.retries import patiently
 
@@ -54,7 +53,6 @@ class NightVisitsConfig(dg.Config):
     pool=VISITS,
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
-    config_schema=form_schema(NightVisitsConfig),
     description=(
         "The night's visits of the newest nominal sequence, as partitions of "
         "l1db_write_batches."
@@ -62,6 +60,7 @@ class NightVisitsConfig(dg.Config):
 )
 def night_visits(
     context: dg.AssetExecutionContext,
+    config: NightVisitsConfig,
     archived_visits: ArchivedVisitsResource,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
@@ -70,7 +69,7 @@ def night_visits(
     from l1db_pipeline.runs.archived_night import night_visit_ids
 
     night = date.fromisoformat(context.partition_key)
-    keep_nights = form_of(context, NightVisitsConfig).keep_nights
+    keep_nights = config.keep_nights
     visits, uuid = archived_visits.read(archive_metadata, data_store, night)
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
     present = context.instance.get_dynamic_partitions(VISITS_NAME)

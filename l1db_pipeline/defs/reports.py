@@ -8,7 +8,6 @@ from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesR
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from l1db_pipeline.schema.config import safe_url
 from pipeline_runtime.dagster.checks import check_result
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.retries import patiently
 from pipeline_runtime.dagster.tables import frame_schema, frame_table, table
 
@@ -34,7 +33,6 @@ class ReportConfig(dg.Config):
     kinds={"html", "matplotlib"},
     owners=["team:data-management"],
     code_version="1",
-    config_schema=form_schema(ReportConfig),
     retry_policy=patiently(2),
     description=(
         "Time by step (s), rows and MB by table, sky coverage of the visits so far, "
@@ -55,6 +53,7 @@ class ReportConfig(dg.Config):
 )
 def timing_report(
     context: dg.AssetExecutionContext,
+    config: ReportConfig,
     l1db: L1dbResource,
     reports: ReportsResource,
     sources: SourcesResource,
@@ -84,9 +83,7 @@ def timing_report(
         n_variables=recipe.counts_per_fov if recipe else 0,
         n_noise=n_noise,
     )
-    slow = slow_visits(
-        run.visits["visit_real"].to_numpy(), form_of(context, ReportConfig).most_seconds
-    )
+    slow = slow_visits(run.visits["visit_real"].to_numpy(), config.most_seconds)
     shown = run.visits.tail(_SHOWN_VISITS).dropna(axis="columns", how="all").round(4)
     return dg.MaterializeResult(
         metadata={

@@ -4,7 +4,6 @@ import dagster as dg
 from pydantic import Field
 
 from l1db_pipeline.defs.resources import SourcesResource
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.tables import columns_schema
 
 __all__ = ["SourcesConfig", "variable_sources"]
@@ -29,16 +28,14 @@ class SourcesConfig(dg.Config):
     owners=["team:data-management"],
     code_version="1",
     metadata={"dagster/column_schema": columns_schema(dict.fromkeys("xyz", "double"))},
-    config_schema=form_schema(SourcesConfig),
     description="Unit vectors of the variable sources of the sky, as gen_sources.",
 )
 def variable_sources(
-    context: dg.AssetExecutionContext, sources: SourcesResource
+    context: dg.AssetExecutionContext, config: SourcesConfig, sources: SourcesResource
 ) -> dg.MaterializeResult[None]:
     """Make the file of sources, unless the same one is there."""
     from l1db_pipeline.sources.kept_sources import SourcesRecipe, keep_sources
 
-    config = form_of(context, SourcesConfig)
     recipe = SourcesRecipe(
         counts_per_fov=config.counts_per_fov,
         hemisphere=config.hemisphere,

@@ -15,7 +15,6 @@ from l1db_pipeline.defs.archive import (
 from l1db_pipeline.defs.partitions import by_night, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
-from pipeline_runtime.dagster.forms import form_of, form_schema
 from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.retries import patiently
 
@@ -73,11 +72,11 @@ class WriteBatchesConfig(dg.Config):
     partitions_def=visits,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=L1DB,
-    config_schema=form_schema(WriteBatchesConfig),
     retry_policy=patiently(3),
 )
 def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     context: dg.AssetExecutionContext,
+    config: WriteBatchesConfig,
     l1db: L1dbResource,
     sources: SourcesResource,
     archived_visits: ArchivedVisitsResource,
@@ -88,7 +87,6 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     from l1db_pipeline.runs.archived_night import NightRun
     from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 
-    config = form_of(context, WriteBatchesConfig)
     run = NightRun(
         config=l1db.l1db_config(),
         sources_file=sources.path / SOURCES_FILE,
