@@ -28,11 +28,11 @@ from _workload import VisitInput, Workload
 from psycopg import sql
 
 from l1db_pipeline.schema.config import History
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.store.backends.database import Condition, Op
 from l1db_pipeline.store.backends.pgbinary import copy_payload
 from l1db_pipeline.store.backends.postgres import PostgresDatabase
 from l1db_pipeline.store.sql_store import SqlL1Store
-from l1db_pipeline.visit.association import as_utc64
 
 D7 = Workload(
     name="d7",
@@ -113,7 +113,7 @@ def _payloads(
         if table is None:
             continue
         names = store._filled.filled(table, table.names)  # noqa: SLF001
-        value = as_utc64(visit.key.time) if key == "lastTime" else visit_id
+        value = utc64(visit.key.time) if key == "lastTime" else visit_id
         where = [Condition(key, Op.EQUAL, value)]
         rows = database.select(table, names if "l1" in key else table.names, where)
         columns = [table.column(name) for name in rows.names]

@@ -15,6 +15,7 @@ __all__ = [
     "FileError",
     "L1dbError",
     "MissingColumnsError",
+    "NaiveTimeError",
     "VisitConflictError",
 ]
 
@@ -43,6 +44,22 @@ class FileError(L1dbError):
     @override
     def __str__(self) -> str:
         return f"{self.kind} {self.path}: {self.problem}"
+
+
+class NaiveTimeError(L1dbError, ValueError):
+    """A time has no time zone, so that nobody knows which moment it is."""
+
+    def __init__(self, place: str, time: str) -> None:
+        super().__init__(place, time)
+        self.place = place
+        self.time = time
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.time} has no time zone: "
+            "pass an aware datetime, e.g. with tzinfo=UTC"
+        )
 
 
 class MissingColumnsError(L1dbError, ValueError):

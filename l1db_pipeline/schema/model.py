@@ -91,21 +91,19 @@ class Column:
     """What a catalog without this column stores; `None` for NULL, or an error."""
     physical: str = ""
     """Name in the database where that differs; ask for `sql_name`."""
+    sql_name: str = field(init=False, repr=False, compare=False)
+    """Name in the database, case kept: quote it."""
+    numpy_dtype: np.dtype[Any] = field(init=False, repr=False, compare=False)
+    """Type of the column in a `Catalog`."""
+    is_required: bool = field(init=False, repr=False, compare=False)
+    """Whether a catalog must give it: neither NULL nor a default will do."""
 
-    @property
-    def sql_name(self) -> str:
-        """Name in the database, case kept: quote it."""
-        return self.physical or self.name
-
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """Type of the column in a `Catalog`."""
-        return self.datatype.numpy_dtype
-
-    @property
-    def is_required(self) -> bool:
-        """Whether a catalog must give it: neither NULL nor a default will do."""
-        return not self.nullable and self.default is None
+    def __post_init__(self) -> None:
+        # worked out once: a visit asks for them a thousand times
+        object.__setattr__(self, "sql_name", self.physical or self.name)
+        object.__setattr__(self, "numpy_dtype", self.datatype.numpy_dtype)
+        is_required = not self.nullable and self.default is None
+        object.__setattr__(self, "is_required", is_required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +141,16 @@ class Table:
     """Other keys, by the value of an `ObjectIndex`."""
     not_kept: frozenset[str] = frozenset()
     """Columns that a catalog may have and this table does not keep."""
-    _by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Logical column names, in the order of the table."""
+    by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
+    """The columns by logical name, for names that are known to be right."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_name", {c.name: c for c in self.columns})
-        for names in (self.names, tuple(c.sql_name.lower() for c in self.columns)):
+        object.__setattr__(self, "by_name", {c.name: c for c in self.columns})
+        object.__setattr__(self, "names", tuple(self.by_name))
+        logical = tuple(c.name for c in self.columns)
+        for names in (logical, tuple(c.sql_name.lower() for c in self.columns)):
             if twice := {name for name in names if names.count(name) > 1}:
                 raise SchemaError(f"{self.name} has {', '.join(sorted(twice))} twice")
         used = {*self.primary_key, *(c for i in self.indexes for c in i.columns)}
@@ -159,21 +162,16 @@ class Table:
             )
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Logical column names, in the order of the table."""
-        return tuple(column.name for column in self.columns)
-
-    @property
     def required(self) -> tuple[str, ...]:
         """Columns that every catalog must give."""
         return tuple(column.name for column in self.columns if column.is_required)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return name in self.by_name
 
     def column(self, name: str) -> Column:
         """Return a column by its logical name; `SchemaError` if there is none."""
-        column = self._by_name.get(name)
+        column = self.by_name.get(name)
         if column is None:
             raise SchemaError(
                 f"{self.name} has no column {name!r}; it has {', '.join(self.names)}"

@@ -1,11 +1,14 @@
-"""UTC times to Modified Julian Dates TAI and back, for columns that keep doubles."""
+"""Times as columns keep them: UTC from aware datetimes, Modified Julian Dates TAI."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mjd_tai_from_utc", "utc_from_mjd_tai"]
+from l1db_pipeline.errors import NaiveTimeError
+
+__all__ = ["mjd_tai_from_utc", "utc64", "utc_from_mjd_tai"]
 
 _MJD_ZERO = np.datetime64("1858-11-17T00:00:00", "us")
 _US_PER_DAY = 86_400_000_000
@@ -22,6 +25,21 @@ _LEAPS = (
 _FROM_UTC = np.array([day for day, _ in _LEAPS], "datetime64[us]")
 _OFFSETS = np.array([seconds for _, seconds in _LEAPS], np.int64) * 1_000_000
 _FROM_TAI = _FROM_UTC + _OFFSETS.astype("timedelta64[us]")
+
+
+def utc64(time: datetime, place: str = "time") -> np.datetime64:
+    """Return an aware time as ``datetime64[us]``, UTC.
+
+    ``place`` says in an error whose time it is.
+
+    Raises
+    ------
+    NaiveTimeError
+        If the time has no time zone.
+    """
+    if time.utcoffset() is None:
+        raise NaiveTimeError(place, time.isoformat())
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def mjd_tai_from_utc(times: NDArray[np.datetime64]) -> NDArray[np.float64]:

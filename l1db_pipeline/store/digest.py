@@ -61,11 +61,11 @@ def row_hashes(
 ) -> NDArray[np.uint64]:
     """Return a 64-bit hash of every row, independent of the order of columns."""
     total = np.zeros(len(catalog), dtype=np.uint64)
-    for name in catalog.names:
+    for name, column in catalog.columns.items():
         mask = catalog.nulls.get(name)
         if name in without or (mask is not None and mask.all()):
             continue
-        bits = _bits(catalog[name], mask)
+        bits = _bits(column, mask)
         salt = zlib.crc32(name.encode())
         bits += np.uint64(salt << 32 | salt)
         bits ^= bits >> _SHIFT

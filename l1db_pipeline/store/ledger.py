@@ -9,7 +9,7 @@ from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.tables.bookkeeping import one_row
 from l1db_pipeline.store.tables.layout import Layout
-from l1db_pipeline.store.validate import PreparedVisit
+from l1db_pipeline.store.validate import CheckedVisit
 
 __all__ = ["Ledger"]
 
@@ -23,7 +23,7 @@ class Ledger:
         self._database = database
         self._layout = layout
 
-    def claim(self, visit: PreparedVisit) -> bool:
+    def claim(self, visit: CheckedVisit) -> bool:
         """Enter a visit (or tile); false if it is stored with this content.
 
         Raises
@@ -69,7 +69,7 @@ class Ledger:
         where = [Condition("visitTime", Op.AFTER, time)]
         return self._database.count(self._layout.ledger, where) > 0
 
-    def complete(self, visit: PreparedVisit) -> None:
+    def complete(self, visit: CheckedVisit) -> None:
         """Add the visit to the visits table if this was its last tile."""
         key = visit.key
         if not key.n_tiles:
@@ -84,7 +84,7 @@ class Ledger:
         row = one_row(layout.visits, key.visit_id, visit.time)
         self._database.append(layout.visits, row)
 
-    def save(self, visit: PreparedVisit) -> bool:
+    def save(self, visit: CheckedVisit) -> bool:
         """Add a visit to the visits table; false if it is there already.
 
         Raises

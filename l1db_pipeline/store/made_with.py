@@ -33,7 +33,8 @@ class MadeWith:
         self._database = database
         self._layout = layout
         self._settings = Settings(database, layout)
-        self._is_checked = False
+        self.is_checked = False
+        """Whether the two were compared and agree."""
         self._wanted = {
             "l1.schema": schema.name,
             "l1.schema_version": schema.version,
@@ -47,7 +48,7 @@ class MadeWith:
         """Write the options into a database whose tables were made, and compare."""
         for name, value in self._wanted.items():
             self._settings.put(name, value)
-        self._is_checked = False
+        self.is_checked = False
         self.check_once()
 
     def check_once(self) -> None:
@@ -62,12 +63,12 @@ class MadeWith:
         SchemaMismatchError
             If they were made with other options.
         """
-        if self._is_checked:
+        if self.is_checked:
             return
         if self._layout.settings.name not in self._database.table_names():
             raise SchemaMissingError(self._database.place)
         self.check(are_complete=True)
-        self._is_checked = True
+        self.is_checked = True
 
     def check(self, *, are_complete: bool) -> None:
         """Compare; options may be absent unless they are ``are_complete``."""

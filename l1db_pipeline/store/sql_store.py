@@ -14,6 +14,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.backends.database import Database
@@ -35,21 +36,21 @@ from l1db_pipeline.store.tables.bookkeeping import (
     TimingsTable,
     one_row,
 )
-from l1db_pipeline.store.tables.columns import (
-    known_columns,
-    object_columns,
-    public_columns,
-)
 from l1db_pipeline.store.tables.current import StaleHomesError
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import LAST_NAME
 from l1db_pipeline.store.tables.layout import VISIT_TIME, Layout
 from l1db_pipeline.store.tables.objects import ObjectTables, with_ends
+from l1db_pipeline.store.tables.rows import (
+    known_columns,
+    object_columns,
+    public_columns,
+)
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.upkeep.audit import science_digest
 from l1db_pipeline.store.upkeep.compact import compact, rebuild, rebuild_current
 from l1db_pipeline.store.upkeep.verify import Verifier
-from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
+from l1db_pipeline.store.validate import CheckedVisit, check_visit
 
 __all__ = ["SqlL1Store"]
 
@@ -123,9 +124,13 @@ class SqlL1Store(L1Store):
         rebuild_current(self._database, self._objects)
         self._made_with.finish()
 
+    def _check(self) -> None:
+        if not self._made_with.is_checked:
+            self._made_with.check_once()
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        self._made_with.check_once()
+        self._check()
         with self._database.transaction(write=False):
             self._filled.refresh()
             yield
@@ -143,7 +148,7 @@ class SqlL1Store(L1Store):
             if at is None:
                 found = self._objects.read_current(region, names)
             else:
-                time = naive_utc(at, "read_objects at")
+                time = utc64(at, "read_objects at")
                 found = self._objects.read_at(region, names, time)
             step.n_rows = len(found)
         return found
@@ -215,8 +220,8 @@ class SqlL1Store(L1Store):
 
     @override
     def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
-        self._made_with.check_once()
-        visit = prepare_visit(self.layout, key, records)
+        self._check()
+        visit = check_visit(self.layout, key, records)
         for attempt in range(_ATTEMPTS - 1):
             try:
                 return self._store_once(visit, trust_cache=attempt == 0)
@@ -226,7 +231,7 @@ class SqlL1Store(L1Store):
                 self._objects.homes.clear()
         return self._store_once(visit, trust_cache=False)
 
-    def _store_once(self, visit: PreparedVisit, *, trust_cache: bool) -> StoreOutcome:
+    def _store_once(self, visit: CheckedVisit, *, trust_cache: bool) -> StoreOutcome:
         try:
             with self._database.transaction(write=True):
                 if not self._ledger.claim(visit):
@@ -256,12 +261,12 @@ class SqlL1Store(L1Store):
 
     @override
     def save_visit(self, visit_id: int, time: datetime) -> None:
-        self._made_with.check_once()
+        self._check()
         key = VisitKey(visit_id=visit_id, time=time, n_tiles=0)
         nothing = VisitRecords(
             objects=Catalog({}), sources=Catalog({}), forced_sources=Catalog({})
         )
-        visit = prepare_visit(self.layout, key, nothing)
+        visit = check_visit(self.layout, key, nothing)
         with self._database.transaction(write=True):
             if self._ledger.save(visit):
                 self._ledger.claim(visit)
@@ -350,7 +355,7 @@ class SqlL1Store(L1Store):
         nightly = self.layout.nightly
         if nightly is None:
             return 0
-        self._made_with.check_once()
+        self._check()
         with self._database.transaction(write=True):
             self._filled.refresh()
             self._filled.note_move(nightly, self.layout.objects)
@@ -398,8 +403,8 @@ class SqlL1Store(L1Store):
 
     @override
     def compact_history(self, *, before: datetime | None = None) -> int:
-        self._made_with.check_once()
-        limit = None if before is None else naive_utc(before, "compact before")
+        self._check()
+        limit = None if before is None else utc64(before, "compact before")
         return sum(
             compact(self._database, history, before=limit)
             for history in self._histories
@@ -407,7 +412,7 @@ class SqlL1Store(L1Store):
 
     @override
     def rebuild_history(self) -> int:
-        self._made_with.check_once()
+        self._check()
         if self.layout.packed_last is not None:
             rebuild_current(self._database, self._objects)
         return sum(rebuild(self._database, history) for history in self._histories)
@@ -419,24 +424,24 @@ class SqlL1Store(L1Store):
 
     @override
     def put_setting(self, name: str, value: str) -> str:
-        self._made_with.check_once()
+        self._check()
         return self._settings.put(name, value)
 
     @override
     def record_timings(
         self, visit_id: int, tile: str, steps: Sequence[StepTiming]
     ) -> None:
-        self._made_with.check_once()
+        self._check()
         self._timings_table.write(visit_id, tile, steps)
 
     @override
     def read_timings(self) -> Catalog:
-        self._made_with.check_once()
+        self._check()
         return self._timings_table.read()
 
 
 def _window(since: datetime | None, until: datetime | None) -> TimeWindow:
     return TimeWindow(
-        None if since is None else naive_utc(since, "history since"),
-        None if until is None else naive_utc(until, "history until"),
+        None if since is None else utc64(since, "history since"),
+        None if until is None else utc64(until, "history until"),
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import MissingColumnsError
 from l1db_pipeline.schema.model import Column, Datatype, Table
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
 from l1db_pipeline.store.tables.layout import MONTH_MARK, OWN_COLUMNS, Layout
 
-__all__ = ["PreparedVisit", "naive_utc", "prepare_visit"]
+__all__ = ["CheckedVisit", "check_visit"]
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_TILE_LENGTH = 32
@@ -28,7 +28,7 @@ _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "real", "M": "tim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PreparedVisit:
+class CheckedVisit:
     """Catalogs with the schema's dtypes, all-NULL columns left out, and digests."""
 
     key: VisitKey
@@ -41,26 +41,7 @@ class PreparedVisit:
     """Of the three catalogs, in that order."""
 
 
-def naive_utc(time: datetime, place: str) -> np.datetime64:
-    """Return an aware time as ``datetime64[us]``, UTC.
-
-    Raises
-    ------
-    InvalidCatalogError
-        If the time is naive.
-    """
-    if time.tzinfo is None or time.utcoffset() is None:
-        raise InvalidCatalogError(
-            place,
-            f"time {time.isoformat()} has no time zone",
-            "pass an aware datetime, e.g. with tzinfo=UTC",
-        )
-    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
-
-
-def prepare_visit(
-    layout: Layout, key: VisitKey, records: VisitRecords
-) -> PreparedVisit:
+def check_visit(layout: Layout, key: VisitKey, records: VisitRecords) -> CheckedVisit:
     """Check a visit.
 
     Raises
@@ -69,17 +50,19 @@ def prepare_visit(
         If a value cannot be stored; the text names it.
     MissingColumnsError
         If a required column is absent.
+    NaiveTimeError
+        If the visit's time has no time zone.
     """
     place = f"visit {key.visit_id}" + (f" tile {key.tile}" if key.tile else "")
     _check_key(key, place)
-    time = naive_utc(key.time, place)
+    time = utc64(key.time, place)
     objects = _prepare(layout.objects, records.objects, place, ignore=_SET_BY_STORE)
     sources = _prepare(layout.sources, records.sources, place)
     forced = _prepare(layout.forced, records.forced_sources, place)
     _check_unique(f"{place} DiaObject", objects, ("diaObjectId",))
     _check_unique(f"{place} DiaSource", sources, ("diaSourceId",))
     _check_unique(f"{place} DiaForcedSource", forced, ("diaObjectId", "ccdVisitId"))
-    return PreparedVisit(
+    return CheckedVisit(
         key=key,
         time=time,
         objects=objects,
@@ -129,13 +112,14 @@ def _prepare(
             f"unknown columns {some(sorted(unknown), 5)}",
             f"the table has {', '.join(known)}",
         )
+    given = rows.columns
     columns: dict[str, NDArray[Any]] = {}
     nulls: dict[str, NDArray[np.bool_]] = {}
     missing = []
     for name, column in known.items():
         if name in ignore:
             continue
-        if name in rows:
+        if name in given:
             _take_column(where, column, rows, columns, nulls)
         elif column.default is not None:
             columns[name] = np.full(len(rows), column.default, column.numpy_dtype)
@@ -165,7 +149,7 @@ def _take_column(
         )
     if mask is not None and mask.all():
         return  # as if it were absent
-    columns[column.name] = _cast(where, column, rows[column.name], mask)
+    columns[column.name] = _cast(where, column, rows.columns[column.name], mask)
     if mask is not None:
         nulls[column.name] = np.asarray(mask, dtype=np.bool_)
 

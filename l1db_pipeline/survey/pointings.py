@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.geometry import unit_vector
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sources.generators import rand_sphere_xyz
@@ -51,8 +52,7 @@ def next_night_time(time: datetime, interval: timedelta) -> datetime:
     ValueError
         If the time is naive, or the interval not positive or longer than a night.
     """
-    if time.utcoffset() is None:
-        raise ValueError(f"{time.isoformat()} is naive: give a time zone")
+    utc64(time, "time of a visit")
     if not timedelta(0) < interval <= _NIGHT:
         raise ValueError(
             f"interval between visits must be positive and at most {_NIGHT}, the "

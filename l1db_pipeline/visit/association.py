@@ -5,7 +5,7 @@ visits in a process, so that a visit gives the same rows in any division or re-r
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from l1db_pipeline.visit.filling import hashed_uniform, row_keys
 __all__ = [
     "FORCED_PHOTOMETRY_CUTOFF",
     "Detections",
-    "as_utc64",
     "detections_of",
     "forced_photometry_rows",
     "forced_source_records",
@@ -84,21 +83,6 @@ def detections_of(sources: SimulatedSources) -> Detections:
         catalog_index=sources.catalog_rows,
         places=np.arange(len(sources)),
         columns=sources.columns,
-    )
-
-
-def as_utc64(time: datetime) -> np.datetime64:
-    """Return an aware time as ``datetime64[us]``, UTC.
-
-    Raises
-    ------
-    ValueError
-        If the time is naive.
-    """
-    if time.utcoffset() is None:
-        raise ValueError(f"{time.isoformat()} is naive: give a time zone")
-    return np.datetime64(
-        time.replace(tzinfo=None) - (time.utcoffset() or timedelta()), "us"
     )
 
 
@@ -247,13 +231,13 @@ def with_required_columns(catalog: Catalog, table: Table) -> Catalog:
     Columns that the table has not are left out; validity times are not added,
     since the store sets them.
     """
-    n = len(catalog)
+    n, given = len(catalog), catalog.columns
     columns = {
-        column.name: np.asarray(catalog[column.name], dtype=column.numpy_dtype)
-        if column.name in catalog
+        column.name: np.asarray(given[column.name], dtype=column.numpy_dtype)
+        if column.name in given
         else np.zeros(n, dtype=column.numpy_dtype)
         for column in table.columns
-        if column.name in catalog
+        if column.name in given
         or (not column.nullable and column.name != "validityStart")
     }
     nulls = {name: mask for name, mask in catalog.nulls.items() if name in columns}

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.ids import new_object_ids
-from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.schema.model import Schema
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.geometry import cosines, fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sky.matching import match_positions
@@ -24,7 +25,6 @@ from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecor
 from l1db_pipeline.store.timing import StepTiming
 from l1db_pipeline.visit.association import (
     Detections,
-    as_utc64,
     forced_photometry_rows,
     forced_source_records,
     ids_by_catalog,
@@ -236,7 +236,7 @@ def prepare_visit(
     """
     first_step = store.timings.n_ended
     store.timings.prefix = area.prefix
-    time = as_utc64(visit.time)
+    time = utc64(visit.time)
     detections = detections.take(field_of_view(visit).contains(detections.xyz))
     with store.timings.step("Objects-read") as step:
         found, around, known = _read_known(store, visit, area, replay=replay)
@@ -285,13 +285,15 @@ def store_prepared(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
     prefix = store.timings.prefix = prepared.area.prefix
     records = prepared.records
     with store.timings.step("L1-store") as step:
-        _log.info("%swill store %d Objects", prefix, len(records.objects))
-        _log.info("%swill store %d Sources", prefix, len(records.sources))
-        _log.info("%swill store %d ForcedSources", prefix, len(records.forced_sources))
+        counts = {
+            "Objects": len(records.objects),
+            "Sources": len(records.sources),
+            "ForcedSources": len(records.forced_sources),
+        }
+        for what, n_rows in counts.items():
+            _log.info("%swill store %d %s", prefix, n_rows, what)
         outcome = store.store_visit(prepared.key, records)
-        step.n_rows = sum(
-            map(len, (records.objects, records.sources, records.forced_sources))
-        )
+        step.n_rows = sum(counts.values())
     steps = (*prepared.summary.steps, *store.timings.since(first_step))
     return replace(prepared.summary, outcome=outcome, steps=steps)
 
@@ -344,7 +346,7 @@ def _records(
     options: VisitOptions,
     schema: Schema,
 ) -> VisitRecords:
-    time = as_utc64(visit.time)
+    time = utc64(visit.time)
     sigma_deg = options.position_sigma_deg
     objects = object_records(
         detections, object_ids, forced, time, position_sigma_deg=sigma_deg
@@ -353,27 +355,18 @@ def _records(
         detections, object_ids, visit.visit_id, time, position_sigma_deg=sigma_deg
     )
     forced_sources = forced_source_records(objects, visit.visit_id, detections)
-    keys = row_keys(objects["diaObjectId"], forced_sources["ccdVisitId"])
-    return VisitRecords(
-        objects=_complete(objects, schema.table("DiaObject"), keys, options),
-        sources=_complete(
-            sources,
-            schema.table("DiaSource"),
-            row_keys(sources["diaSourceId"]),
-            options,
-        ),
-        forced_sources=_complete(
-            forced_sources, schema.table("DiaForcedSource"), keys, options
-        ),
-    )
-
-
-def _complete(
-    catalog: Catalog, table: Table, keys: NDArray[np.uint64], options: VisitOptions
-) -> Catalog:
+    tables = {table.name: table for table in schema.tables}
     if options.fill:
-        catalog = fill_columns(catalog, table, keys)
-    return with_required_columns(catalog, table)
+        keys = row_keys(objects["diaObjectId"], forced_sources["ccdVisitId"])
+        source_keys = row_keys(sources["diaSourceId"])
+        objects = fill_columns(objects, tables["DiaObject"], keys)
+        sources = fill_columns(sources, tables["DiaSource"], source_keys)
+        forced_sources = fill_columns(forced_sources, tables["DiaForcedSource"], keys)
+    return VisitRecords(
+        objects=with_required_columns(objects, tables["DiaObject"]),
+        sources=with_required_columns(sources, tables["DiaSource"]),
+        forced_sources=with_required_columns(forced_sources, tables["DiaForcedSource"]),
+    )
 
 
 def _read_histories(

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from contracts.l1db_sky import START, by, empty, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.errors import L1dbError, MissingColumnsError
+from l1db_pipeline.errors import L1dbError, MissingColumnsError, NaiveTimeError
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import OWN_SCHEMA
 from l1db_pipeline.schema.version import SchemaVersionError
@@ -248,7 +248,6 @@ NAIVE = START.replace(tzinfo=None)
 @pytest.mark.parametrize(
     ("visit", "message"),
     [
-        (VisitKey(visit_id=2, time=NAIVE), "has no time zone; .*pass an aware"),
         (VisitKey(visit_id=-1, time=START), "no 64-bit number from 0 on"),
         (VisitKey(visit_id=2**63, time=START), "no 64-bit number from 0 on"),
         (VisitKey(visit_id=2, time=START, tile="t" * 33), "33 characters"),
@@ -265,12 +264,14 @@ def test_a_wrong_key_is_refused(
     assert store.row_counts()["DiaObject"] == 3
 
 
-def test_reads_refuse_naive_times(store: SqlL1Store) -> None:
-    with pytest.raises(InvalidCatalogError, match="has no time zone"):
+def test_naive_times_are_refused(store: SqlL1Store) -> None:
+    with pytest.raises(NaiveTimeError, match=r"visit 2: .* has no time zone: pass an"):
+        store.store_visit(VisitKey(visit_id=2, time=NAIVE), records(2, IDS))
+    with pytest.raises(NaiveTimeError, match="has no time zone"):
         store.read_sources(region=field(), since=NAIVE)
-    with pytest.raises(InvalidCatalogError, match="has no time zone"):
+    with pytest.raises(NaiveTimeError, match="has no time zone"):
         store.read_forced_sources(region=field(), until=NAIVE)
-    with pytest.raises(InvalidCatalogError, match="has no time zone"):
+    with pytest.raises(NaiveTimeError, match="has no time zone"):
         store.read_objects(field(), at=NAIVE)
 
 

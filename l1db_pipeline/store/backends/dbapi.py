@@ -1,13 +1,14 @@
-"""SQLite and MariaDB: SQLAlchemy Core writes the statements, the driver runs them.
+"""What all databases share: SQLAlchemy Core writes statements, the driver runs them.
 
-What differs between the two is in their classes, in `sqlite` and `mariadb`.
+Each statement is compiled once for its table, columns and shape of conditions. What
+differs between databases is in their classes, in `postgres`, `sqlite`, `mariadb`.
 """
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,11 +25,13 @@ from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME
 
 __all__ = ["DbapiDatabase"]
 
-_RANGES_AT_ONCE = 100
-
 
 class DbapiDatabase(Database, ABC):
     """A database through a DB-API driver with positional parameters."""
+
+    _explain = "EXPLAIN"
+    _ranges_at_once: ClassVar[int | None] = 100
+    """How many ranges one statement takes; `None` for any number."""
 
     def __init__(self, place: str, tables: Tables, known: Sequence[Table]) -> None:
         self.place = place
@@ -37,11 +40,13 @@ class DbapiDatabase(Database, ABC):
         self._texts: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
 
     @abstractmethod
-    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
-        """Run a statement and return its cursor."""
+    def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
+        """Run a statement and return its cursor; errors name the table."""
 
     @abstractmethod
-    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
+    def _execute_many(
+        self, text: str, rows: Iterable[Sequence[Any]], table: str
+    ) -> int:
         """Run a statement for each row and return how many rows it changed."""
 
     @abstractmethod
@@ -60,7 +65,7 @@ class DbapiDatabase(Database, ABC):
     def _to_rows(
         self, columns: Sequence[Column], rows: Catalog
     ) -> Iterable[tuple[Any, ...]]:
-        """Return rows as the driver takes them."""
+        """Return rows as the driver takes them, each in the order of the columns."""
 
     @abstractmethod
     def _begin(self, *, write: bool) -> str:
@@ -111,7 +116,7 @@ class DbapiDatabase(Database, ABC):
         """Yield conditions as SQLAlchemy has them; `_values` has what they bind."""
         made = self._tables[table]
         for place, condition in enumerate(where):
-            element = made.c[table.column(condition.column).sql_name]
+            element = made.c[table.by_name[condition.column].sql_name]
             name = f"p{place}"
             match condition.op:
                 case Op.IS_NULL:
@@ -119,17 +124,31 @@ class DbapiDatabase(Database, ABC):
                 case Op.ONE_OF:
                     yield self._is_one_of(element, name)
                 case Op.IN_RANGES:
-                    parts = [
-                        element.between(
-                            sa.bindparam(f"{name}l{number}", type_=sa.Integer()),
-                            sa.bindparam(f"{name}h{number}", type_=sa.Integer()),
-                        )
-                        for number in range(len(condition.value))
-                    ]
-                    yield sa.or_(sa.false(), *parts)
+                    yield self._is_in_ranges(element, name, len(condition.value))
                 case _:
                     bound = sa.bindparam(name, type_=element.type)
                     yield element.op(condition.op.value)(bound)
+
+    def _is_in_ranges(
+        self, element: ColumnElement[Any], name: str, n_ranges: int
+    ) -> ColumnElement[bool]:
+        """Return a column in one of so many ranges, bound as `_range_values` says."""
+        parts = [
+            element.between(
+                sa.bindparam(f"{name}l{number}", type_=sa.Integer()),
+                sa.bindparam(f"{name}h{number}", type_=sa.Integer()),
+            )
+            for number in range(n_ranges)
+        ]
+        return sa.or_(sa.false(), *parts)
+
+    def _range_values(self, name: str, ranges: NDArray[np.int64]) -> dict[str, Any]:
+        """Return what `_is_in_ranges` binds."""
+        values = {}
+        for number, (low, high) in enumerate(ranges.tolist()):
+            values[f"{name}l{number}"] = low
+            values[f"{name}h{number}"] = high - 1
+        return values
 
     def _values(self, table: Table, where: Sequence[Condition]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -141,26 +160,22 @@ class DbapiDatabase(Database, ABC):
                 case Op.ONE_OF:
                     values[name] = self._id_list(np.asarray(condition.value))
                 case Op.IN_RANGES:
-                    for number, (low, high) in enumerate(condition.value.tolist()):
-                        values[f"{name}l{number}"] = low
-                        values[f"{name}h{number}"] = high - 1
+                    values |= self._range_values(name, condition.value)
                 case _:
-                    column = table.column(condition.column)
+                    column = table.by_name[condition.column]
                     values[name] = self._value(column, condition.value)
         return values
 
     def _run(
         self,
-        kind: str,
+        kind: Hashable,
         table: Table,
         columns: Sequence[str],
         where: Sequence[Condition],
         values: dict[str, Any] | None = None,
     ) -> Any:
         """Run a statement of a kind, compiled once for each shape of conditions."""
-        shape = tuple(
-            (c.column, c.op, len(c.value) if c.op is Op.IN_RANGES else 0) for c in where
-        )
+        shape = tuple([(c.column, c.op, self._n_bound_ranges(c)) for c in where])
         key = (kind, table.name, tuple(columns), shape)
         bound = self._values(table, where) | (values or {})
         found = self._texts.get(key)
@@ -169,17 +184,24 @@ class DbapiDatabase(Database, ABC):
             statement = self._statement(kind, table, columns).where(*clauses)
             found = self._compiled(key, statement)
         text, names = found
-        with self._translated(table.name):
-            return self._execute(text, [bound[name] for name in names])
+        return self._execute(text, [bound[name] for name in names], table.name)
 
-    def _statement(self, kind: str, table: Table, columns: Sequence[str]) -> Any:
+    def _n_bound_ranges(self, condition: Condition) -> int:
+        """Return how many ranges a statement has parameters for."""
+        is_each_bound = self._ranges_at_once and condition.op is Op.IN_RANGES
+        return len(condition.value) if is_each_bound else 0
+
+    def _statement(self, kind: Hashable, table: Table, columns: Sequence[str]) -> Any:
         made = self._tables[table]
-        wanted = [table.column(name) for name in columns]
+        wanted = [table.by_name[name] for name in columns]
         match kind:
             case "count":
                 return sa.select(sa.func.count()).select_from(made)
             case "delete":
                 return sa.delete(made)
+            case "lock rows":
+                keys = [made.c[column.sql_name] for column in wanted]
+                return sa.select(*keys).order_by(*keys).with_for_update()
             case "update":
                 element = made.c[wanted[0].sql_name]
                 value = sa.bindparam("new_value", type_=element.type)
@@ -189,22 +211,20 @@ class DbapiDatabase(Database, ABC):
 
     @override
     def create(self, table: Table) -> None:
-        with self._translated(table.name):
-            for statement in self._tables.create_statements(table):
-                self._execute(statement)
+        for statement in self._tables.create_statements(table):
+            self._execute(statement, table=table.name)
 
     @override
     def drop(self, table: Table) -> None:
         made = self._tables[table]
         text = self._tables.compile(sa.schema.DropTable(made, if_exists=True))
-        with self._translated(table.name):
-            self._execute(text)
+        self._execute(text, table=table.name)
 
     def _insert_text(
         self, kind: str, table: Table, names: Sequence[str], blank: Sequence[str] = ()
     ) -> tuple[str, list[Column]]:
         """Return an INSERT and its columns, in the order of its parameters."""
-        columns = {table.column(name).sql_name: table.column(name) for name in names}
+        columns = {table.by_name[name].sql_name: table.by_name[name] for name in names}
         key = (kind, table.name, tuple(columns), tuple(blank))
         found = self._texts.get(key)
         if found is None:
@@ -226,43 +246,53 @@ class DbapiDatabase(Database, ABC):
 
         Any other kind is an upsert, and names the time column that decides.
         """
-        made = self._tables[table]
-        insert: sa.Insert = self._insert_into(made).values(bound)
+        insert = self._insert_into(self._tables[table]).values(bound)
         if kind == "append":
-            return insert
-        key = [table.column(name).sql_name for name in table.primary_key]
-        if kind == "if absent":
-            return self._or_nothing(insert, made, key)
+            statement: sa.ClauseElement = insert
+        elif kind == "if absent":
+            statement = self._or_nothing(insert, table)
+        else:
+            changed = self._changes(insert, table, list(bound), blank)
+            newest = table.column(kind).sql_name
+            statement = self._or_update(insert, table, changed, newest)
+        return statement
+
+    def _changes(
+        self, insert: Any, table: Table, names: Sequence[str], blank: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return what an upsert sets, by name in the database."""
+        keys = {table.column(name).sql_name for name in table.primary_key}
         new = self._offered(insert)
-        changed: dict[str, Any] = {name: new[name] for name in bound if name not in key}
-        changed |= {table.column(name).sql_name: sa.null() for name in blank}
-        newest = table.column(kind).sql_name
-        return self._or_update(insert, made, key, changed, newest)
+        changed: dict[str, Any] = {name: new[name] for name in names
+                                   if name not in keys}  # fmt: skip
+        return changed | {table.column(name).sql_name: sa.null() for name in blank}
 
     @abstractmethod
     def _insert_into(self, made: sa.Table) -> Any:
         """Return the dialect's INSERT into a table."""
 
-    @abstractmethod
     def _offered(self, insert: Any) -> Any:
         """Return the columns of the row that an INSERT offers."""
+        return insert.excluded
 
-    @abstractmethod
-    def _or_nothing(
-        self, insert: Any, made: sa.Table, key: Sequence[str]
-    ) -> sa.ClauseElement:
+    def _or_nothing(self, insert: Any, _table: Table) -> sa.ClauseElement:
         """Return an INSERT that leaves a row of the same key as it is."""
+        statement: sa.ClauseElement = insert.on_conflict_do_nothing()
+        return statement
 
-    @abstractmethod
     def _or_update(
-        self,
-        insert: Any,
-        made: sa.Table,
-        key: Sequence[str],
-        changed: Mapping[str, Any],
-        newest: str,
+        self, insert: Any, table: Table, changed: Mapping[str, Any], newest: str
     ) -> sa.ClauseElement:
         """Return an INSERT that changes a row of the same key if it is not newer."""
+        made = self._tables[table]
+        statement: sa.ClauseElement = insert.on_conflict_do_update(
+            index_elements=[
+                made.c[table.column(n).sql_name] for n in table.primary_key
+            ],
+            set_=changed,
+            where=made.c[newest] <= insert.excluded[newest],
+        )
+        return statement
 
     @override
     def append(self, table: Table, rows: Catalog) -> None:
@@ -276,16 +306,15 @@ class DbapiDatabase(Database, ABC):
         if not len(rows):
             return 0
         text, columns = self._insert_text(kind, table, rows.names)
-        with self._translated(table.name):
-            return self._execute_many(text, self._to_rows(columns, rows))
+        return self._execute_many(text, self._to_rows(columns, rows), table.name)
 
     @override
     def upsert(
         self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
     ) -> None:
-        text, columns = self._insert_text(newest_by, table, rows.names, blank)
-        with self._translated(table.name):
-            self._execute_many(text, self._to_rows(columns, rows))
+        if len(rows):
+            text, columns = self._insert_text(newest_by, table, rows.names, blank)
+            self._execute_many(text, self._to_rows(columns, rows), table.name)
 
     @override
     def update_from(
@@ -323,8 +352,7 @@ class DbapiDatabase(Database, ABC):
             "ids": self._id_list(ids),
             "time": self._value(source.column("validityStart"), time),
         }
-        with self._translated(table.name):
-            cursor = self._execute(text, [values[name] for name in bound])
+        cursor = self._execute(text, [values[name] for name in bound], table.name)
         return int(cursor.rowcount)
 
     @override
@@ -338,8 +366,7 @@ class DbapiDatabase(Database, ABC):
         element = made.c[table.column(counter).sql_name]
         update = sa.update(made).values({element: element + sa.literal_column("1")})
         text, names = self._compiled(("increment", table.name), update.where(*clauses))
-        with self._translated(table.name):
-            self._execute(text, [bound[name] for name in names])
+        self._execute(text, [bound[name] for name in names], table.name)
         return int(self.select(table, [counter], where)[counter][0])
 
     @override
@@ -355,18 +382,18 @@ class DbapiDatabase(Database, ABC):
         for cursor in self._selected(table, columns, where):
             with self._translated(table.name):
                 rows += cursor.fetchall()
-        return from_tuples([table.column(name) for name in columns], rows)
+        return from_tuples([table.by_name[name] for name in columns], rows)
 
     def _selected(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> Iterator[Any]:
         """Yield the cursors whose rows are those asked for."""
-        for part in _split_ranges(where):
+        for part in self._split_ranges(where):
             yield self._run("select", table, columns, part)
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
-        """Do nothing: a writing transaction of SQLite is alone anyway."""
+        self._run("lock rows", table, table.primary_key, where).fetchall()
 
     @override
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
@@ -385,24 +412,23 @@ class DbapiDatabase(Database, ABC):
         names = [column.sql_name for column in source.columns]
         selected = sa.select(*(old.c[name] for name in names))
         insert = sa.insert(new).from_select(names, selected)
-        with self._translated(target.name):
-            n_rows = self._execute(self._tables.compile(insert)).rowcount
-            self._execute(self._tables.compile(sa.delete(old)))
+        n_rows = self._execute(self._tables.compile(insert), table=target.name).rowcount
+        self._execute(self._tables.compile(sa.delete(old)), table=source.name)
         return int(n_rows)
 
     @override
     def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        parts = _split_ranges(where)
         return sum(
-            int(self._run("count", table, (), part).fetchone()[0]) for part in parts
+            int(self._run("count", table, (), part).fetchone()[0])
+            for part in self._split_ranges(where)
         )
 
     @override
     def count_by(self, table: Table, column: str) -> Mapping[int, int]:
         element = self._tables[table].c[table.column(column).sql_name]
         statement = sa.select(element, sa.func.count()).group_by(element)
-        with self._translated(table.name):
-            return dict(self._execute(self._tables.compile(statement)).fetchall())
+        text = self._tables.compile(statement)
+        return dict(self._execute(text, table=table.name).fetchall())
 
     @override
     def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
@@ -410,21 +436,15 @@ class DbapiDatabase(Database, ABC):
             return []
         made = self._tables[table]
         counts = [sa.func.count(made.c[table.column(n).sql_name]) for n in columns]
-        with self._translated(table.name):
-            text = self._tables.compile(sa.select(*counts))
-            return list(self._execute(text).fetchone())
-
-    @override
-    def lock(self, table: Table) -> None:
-        """Do nothing: a writing transaction of SQLite is alone anyway."""
+        text = self._tables.compile(sa.select(*counts))
+        return list(self._execute(text, table=table.name).fetchone())
 
     @override
     def maximum(self, table: Table, column: str) -> Any:
         wanted = table.column(column)
         element = self._tables[table].c[wanted.sql_name]
         text = self._tables.compile(sa.select(sa.func.max(element).label("m")))
-        with self._translated(table.name):
-            (value,) = self._execute(text).fetchone()
+        (value,) = self._execute(text, table=table.name).fetchone()
         if value is None:
             return None
         return from_tuples([wanted], [(value,)])[column].tolist()[0]
@@ -433,36 +453,28 @@ class DbapiDatabase(Database, ABC):
     def explain(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]
     ) -> list[str]:
-        lines: list[str] = []
-        for part in _split_ranges(where)[:1]:
-            clauses, bound = self._clauses(table, part), self._values(table, part)
-            statement = self._statement("select", table, columns).where(*clauses)
-            text, names = self._compiled(("explain",), statement)
-            with self._translated(table.name):
-                rows = self._execute(
-                    f"{self._explain} {text}", [bound[name] for name in names]
-                ).fetchall()
-            lines += [" ".join(map(str, row)) for row in rows]
-        return lines
+        part = self._split_ranges(where)[0]
+        clauses, bound = self._clauses(table, part), self._values(table, part)
+        statement = self._statement("select", table, columns).where(*clauses)
+        text, names = self._compiled(("explain",), statement)
+        values = [bound[name] for name in names]
+        found = self._execute(f"{self._explain} {text}", values, table.name)
+        return [" ".join(map(str, row)) for row in found.fetchall()]
 
-    _explain = "EXPLAIN"
-
-
-def _split_ranges(where: Sequence[Condition]) -> list[Sequence[Condition]]:
-    """Return the conditions in parts of so many ranges as one statement takes."""
-    for place, condition in enumerate(where):
-        if condition.op is Op.IN_RANGES and len(condition.value) > _RANGES_AT_ONCE:
-            starts = range(0, len(condition.value), _RANGES_AT_ONCE)
-            return [
-                [
-                    *where[:place],
-                    Condition(
-                        condition.column,
-                        condition.op,
-                        condition.value[start : start + _RANGES_AT_ONCE],
-                    ),
-                    *where[place + 1 :],
+    def _split_ranges(self, where: Sequence[Condition]) -> list[Sequence[Condition]]:
+        """Return the conditions in parts of so many ranges as one statement takes."""
+        n_most = self._ranges_at_once
+        if n_most is None:
+            return [where]
+        for place, condition in enumerate(where):
+            if condition.op is Op.IN_RANGES and len(condition.value) > n_most:
+                column, op, ranges = condition.column, condition.op, condition.value
+                return [
+                    [
+                        *where[:place],
+                        Condition(column, op, ranges[start : start + n_most]),
+                        *where[place + 1 :],
+                    ]
+                    for start in range(0, len(ranges), n_most)
                 ]
-                for start in starts
-            ]
-    return [where]
+        return [where]

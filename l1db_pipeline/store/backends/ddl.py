@@ -25,7 +25,7 @@ from l1db_pipeline.store.tables.layout import BLOCK_RANGE
 __all__ = ["DIALECTS", "Tables"]
 
 DIALECTS: Mapping[str, Dialect] = {
-    "postgresql": postgresql.dialect(paramstyle="pyformat"),  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1
+    "postgresql": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1
     "sqlite": sqlite.dialect(paramstyle="qmark"),
     "mysql": mysql.dialect(paramstyle="format"),
 }

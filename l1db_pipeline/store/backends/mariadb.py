@@ -190,12 +190,7 @@ class MariadbDatabase(DbapiDatabase):
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
         self.lock(table)
-        clauses, bound = self._clauses(table, where), self._values(table, where)
-        made = self._tables[table]
-        keys = [made.c[table.column(name).sql_name] for name in table.primary_key]
-        query = sa.select(*keys).where(*clauses).order_by(*keys).with_for_update()
-        text, names = self._compiled(("lock rows", table.name), query)
-        self._execute(text, [bound[name] for name in names]).fetchall()
+        super().lock_rows(table, where)
 
     def _release_locks(self) -> None:
         if self._is_locked:
@@ -204,16 +199,18 @@ class MariadbDatabase(DbapiDatabase):
                 self._execute("SELECT RELEASE_ALL_LOCKS()")
 
     @override
-    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
-        with self._translated():
+    def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
+        with self._translated(table):
             cursor = self._connection.cursor()
             cursor.execute(text, tuple(values) or None)
             return cursor
 
     @override
-    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
-        cursor = self._connection.cursor()
-        return cursor.executemany(text, list(rows)) or 0
+    def _execute_many(
+        self, text: str, rows: Iterable[Sequence[Any]], table: str
+    ) -> int:
+        with self._translated(table):
+            return self._connection.cursor().executemany(text, list(rows)) or 0
 
     @override
     def _id_list(self, ids: NDArray[np.int64]) -> Any:
@@ -292,21 +289,20 @@ class MariadbDatabase(DbapiDatabase):
         return insert.inserted
 
     @override
-    def _or_nothing(
-        self, insert: mysql.Insert, made: sa.Table, key: Sequence[str]
-    ) -> sa.ClauseElement:
+    def _or_nothing(self, insert: mysql.Insert, table: Table) -> sa.ClauseElement:
         # not INSERT IGNORE, which makes wrong values right
-        return insert.on_duplicate_key_update({key[0]: made.c[key[0]]})
+        key = table.column(table.primary_key[0]).sql_name
+        return insert.on_duplicate_key_update({key: self._tables[table].c[key]})
 
     @override
     def _or_update(
         self,
         insert: mysql.Insert,
-        made: sa.Table,
-        key: Sequence[str],
+        table: Table,
         changed: Mapping[str, Any],
         newest: str,
     ) -> sa.ClauseElement:
+        made = self._tables[table]
         is_newer = insert.inserted[newest] >= made.c[newest]
         # assigned one after the other: what decides comes last
         names = [*(name for name in changed if name != newest), newest]

@@ -19,6 +19,7 @@ from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -35,15 +36,15 @@ from l1db_pipeline.store.errors import (
     UnknownObjectError,
     VersionExistsError,
 )
-from l1db_pipeline.store.tables.columns import (
+from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.rows import (
     known_columns,
     object_columns,
     public_columns,
+    with_constants,
 )
-from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_TIME, Layout
-from l1db_pipeline.store.tables.rows import with_constants
 from l1db_pipeline.store.timing import StepTiming, Timings
-from l1db_pipeline.store.validate import PreparedVisit, naive_utc, prepare_visit
+from l1db_pipeline.store.validate import CheckedVisit, check_visit
 
 __all__ = ["MemoryL1Store"]
 
@@ -161,7 +162,7 @@ class MemoryL1Store(L1Store):
 
     @override
     def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
-        visit = prepare_visit(self.layout, key, records)
+        visit = check_visit(self.layout, key, records)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
         objects, sources, forced = (
@@ -180,7 +181,7 @@ class MemoryL1Store(L1Store):
             self._visits[key.visit_id] = _moment(key.time)
         return StoreOutcome.STORED
 
-    def _is_new(self, visit: PreparedVisit) -> bool:
+    def _is_new(self, visit: CheckedVisit) -> bool:
         key, ours = visit.key, _summary(visit)
         for (visit_id, tile), theirs in self._ledger.items():
             if visit_id != key.visit_id:
@@ -370,11 +371,11 @@ class MemoryL1Store(L1Store):
 
 def _moment(time: datetime, place: str = "") -> datetime:
     """Return an aware time as rows keep it, naive and UTC."""
-    moment: Any = naive_utc(time, place).item()
+    moment: Any = utc64(time, place).item()
     return moment  # type: ignore[no-any-return]  # microseconds are datetimes
 
 
-def _summary(visit: PreparedVisit) -> tuple[str, ...]:
+def _summary(visit: CheckedVisit) -> tuple[str, ...]:
     return str(visit.time), str(visit.key.n_tiles), *map(str, visit.digests)
 
 

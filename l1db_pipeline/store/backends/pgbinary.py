@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/sql-copy.html ("Binary Format"); arrays 
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
 from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
 
-__all__ = ["copy_payload", "decode_columns", "encode_int8_array", "wire_dtype"]
+__all__ = ["copy_payload", "decode_columns", "encode_int8_array"]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -28,9 +28,9 @@ _BLOCK_BYTES = 1 << 22
 _Bytes = NDArray[np.uint8]
 
 
-def wire_dtype(datatype: Datatype) -> np.dtype[Any]:
-    """Return the big-endian dtype in which PostgreSQL sends and takes a type."""
-    match datatype:
+def _wire_of(column: Column) -> np.dtype[Any]:
+    """Return the big-endian dtype in which PostgreSQL sends and takes a column."""
+    match column.datatype:
         case Datatype.TIMESTAMP:
             return np.dtype(">i8")
         case Datatype.MJD_TAI:
@@ -38,20 +38,20 @@ def wire_dtype(datatype: Datatype) -> np.dtype[Any]:
         case Datatype.BYTE:
             return np.dtype(">i2")  # PostgreSQL has no one-byte integer
         case _:
-            return datatype.numpy_dtype.newbyteorder(">")
+            return column.numpy_dtype.newbyteorder(">")
 
 
-def copy_payload(columns: Sequence[Column], rows: Catalog) -> Iterator[memoryview]:
-    """Yield what ``COPY ... FROM STDIN (FORMAT BINARY)`` takes, in blocks.
+def copy_payload(columns: Sequence[Column], rows: Catalog) -> list[memoryview]:
+    """Return what ``COPY ... FROM STDIN (FORMAT BINARY)`` takes, in blocks.
 
     Without NULL and text the rows have one length and are one structured array.
     """
-    yield memoryview(_SIGNATURE)
-    if len(rows):
-        flat = _encode_rows(columns, rows).view(np.uint8).ravel().data
-        for start in range(0, len(flat), _BLOCK_BYTES):
-            yield flat[start : start + _BLOCK_BYTES]
-    yield memoryview(_TRAILER)
+    if not len(rows):
+        return [memoryview(_SIGNATURE), memoryview(_TRAILER)]
+    flat = _encode_rows(columns, rows).view(np.uint8).ravel().data
+    starts = range(0, len(flat), _BLOCK_BYTES)
+    blocks = [flat[start : start + _BLOCK_BYTES] for start in starts]
+    return [memoryview(_SIGNATURE), *blocks, memoryview(_TRAILER)]
 
 
 def _encode_rows(columns: Sequence[Column], rows: Catalog) -> NDArray[Any]:
@@ -92,7 +92,7 @@ def _to_wire(
     column: Column, rows: Catalog
 ) -> tuple[NDArray[Any], int | NDArray[np.int32]]:
     """Return values and lengths on the wire; -1 is the length of NULL."""
-    values, mask = rows[column.name], rows.nulls.get(column.name)
+    values, mask = rows.columns[column.name], rows.nulls.get(column.name)
     mask = None if mask is None or not mask.any() else mask
     if values.dtype.hasobject:
         return _text_to_wire(values, mask)
@@ -101,7 +101,7 @@ def _to_wire(
     elif column.datatype is Datatype.MJD_TAI:
         wire = mjd_tai_from_utc(values).astype(">f8")
     else:
-        wire = values.astype(wire_dtype(column.datatype), copy=False)
+        wire = values.astype(_wire_of(column), copy=False)
     width = wire.dtype.itemsize
     return wire, width if mask is None else np.where(mask, -1, width).astype(np.int32)
 
@@ -159,7 +159,7 @@ def _decode_array(
 
     ``is_null`` is the mask, where the caller knows it.
     """
-    wire = wire_dtype(column.datatype)
+    wire = _wire_of(column)
     if raw is None:
         return np.empty(0, dtype=column.numpy_dtype), None
     n_dimensions, has_nulls, _, n_items, _ = _ARRAY_HEADER.unpack_from(raw)

@@ -6,37 +6,43 @@ to nothing; of the ways measured (psycopg's COPY and fetchall, ADBC, ``array_agg
 within 6 % of the best for twenty. Needs PostgreSQL 14 or later.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psycopg
+import sqlalchemy as sa
 from numpy.typing import NDArray
+from psycopg import errors as pg
 from psycopg import sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from sqlalchemy import make_url
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.elements import ColumnElement
 from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.schema.model import Column, Table
-from l1db_pipeline.store.backends.database import Condition, Database
+from l1db_pipeline.store.backends.database import Condition, KeyExistsError
+from l1db_pipeline.store.backends.dbapi import DbapiDatabase
 from l1db_pipeline.store.backends.ddl import Tables
-from l1db_pipeline.store.backends.pgbinary import copy_payload, decode_columns
-from l1db_pipeline.store.backends.pgerrors import translated
-from l1db_pipeline.store.backends.pgsql import (
-    Int8Array,
-    Int8ArrayDumper,
-    column_name,
-    columns_of,
-    from_clause,
-    name_list,
-    python_value,
-    where_clause,
+from l1db_pipeline.store.backends.pgbinary import (
+    copy_payload,
+    decode_columns,
+    encode_int8_array,
 )
-from l1db_pipeline.store.backends.tabular import from_tuples, to_python
-from l1db_pipeline.store.errors import StoreClosedError
-from l1db_pipeline.store.tables.layout import VISIT_TIME
+from l1db_pipeline.store.backends.tabular import to_python
+from l1db_pipeline.store.errors import (
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    StoreClosedError,
+)
 
 __all__ = ["PostgresDatabase"]
 
@@ -48,9 +54,35 @@ _SESSION = (
     "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
 )
 _STAGE = "l1_stage"
+_READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
+_FULL = (pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections)
 
 
-class PostgresDatabase(Database):
+class _Int8Array:
+    """An int64 array that goes to the server as a binary ``bigint[]``."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values = np.asarray(values, dtype=np.int64)
+
+
+class _Int8ArrayDumper(Dumper):
+    oid = 1016
+    format = Format.BINARY
+
+    @override
+    def dump(self, obj: _Int8Array) -> bytes:
+        return encode_int8_array(obj.values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """The kind of a select that gives each column as one array."""
+
+    masked: tuple[str, ...]
+    """Columns whose NULLs are asked for, each as one array more."""
+
+
+class PostgresDatabase(DbapiDatabase):
     """A PostgreSQL database through psycopg 3.
 
     Parameters
@@ -68,21 +100,23 @@ class PostgresDatabase(Database):
         If no connection can be made.
     """
 
+    _ranges_at_once = None
+
     def __init__(
         self, url: str, *, prefix: str, namespace: str, known: Sequence[Table]
     ) -> None:
-        self.place = safe_url(url)
-        self._known = known
+        tables = Tables("postgresql", prefix=prefix, namespace=namespace)
+        super().__init__(safe_url(url), tables, known)
         self._namespace = namespace
-        self._tables = Tables("postgresql", prefix=prefix, namespace=namespace)
         parts = make_url(url)
         options: dict[str, Any] = parts.translate_connect_args(
             username="user", database="dbname"
         )
         options |= {name: str(value) for name, value in parts.query.items()}
+        self._copies: dict[tuple[Hashable, ...], sql.Composed] = {}
         with self._translated():
             self._connection = psycopg.connect(**options, autocommit=True)
-            self._connection.adapters.register_dumper(Int8Array, Int8ArrayDumper)
+            self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
             self._connection.execute(_SESSION)
         self._cursor = self._connection.cursor(binary=True)
 
@@ -90,211 +124,96 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         self._connection.close()
 
-    def _translated(self, table: str = "") -> AbstractContextManager[None]:
-        return translated(f"{self.place} {table}".strip())
+    @override
+    @contextmanager
+    def _translated(self, table: str = "") -> Iterator[None]:
+        place = f"{self.place} {table}".strip()
+        try:
+            yield
+        except pg.UniqueViolation as error:
+            raise KeyExistsError(place, _detail(error)) from error
+        except _READ_ONLY as error:
+            raise DatabaseReadOnlyError(place, _detail(error)) from error
+        except _FULL as error:
+            raise DatabaseFullError(place, _detail(error)) from error
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(place, _detail(error)) from None
+        except psycopg.Error as error:
+            raise DatabaseError(place, _detail(error)) from error
 
-    def _run(
-        self,
-        query: sql.SQL | sql.Composed,
-        values: Sequence[Any] = (),
-        table: str = "",
-    ) -> psycopg.Cursor[Any]:
+    @override
+    def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
         if self._connection.closed and not self._connection.broken:
             raise StoreClosedError
         with self._translated(table):
-            cursor: psycopg.Cursor[Any] = self._cursor.execute(query, values)
-            return cursor
+            return self._cursor.execute(text.encode(), values)
 
     @override
-    @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[None]:
-        begin = "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        self._run(sql.SQL(begin))
-        try:
-            yield
-        except BaseException:
-            if not self._connection.closed:
-                self._run(sql.SQL("ROLLBACK"))
-            raise
-        self._run(sql.SQL("COMMIT"))
-
-    def _name(self, table: Table) -> sql.Identifier:
-        name = self._tables.sql_name(table)
-        return sql.Identifier(*filter(None, (self._namespace, name)))
-
-    @override
-    def table_names(self) -> frozenset[str]:
-        names = {self._tables.sql_name(table): table.name for table in self._known}
-        found = self._run(
-            sql.SQL(
-                "SELECT c.relname FROM pg_class c JOIN pg_namespace n "
-                "ON n.oid = c.relnamespace WHERE c.relname = ANY(%s) AND n.nspname = "
-                "coalesce(nullif(%s::text, ''), current_schema())"
-            ),
-            [list(names), self._namespace],
-        ).fetchall()
-        return frozenset(names[name] for (name,) in found)
-
-    @override
-    def create(self, table: Table) -> None:
-        if self._namespace:
-            self._run(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(
-                    sql.Identifier(self._namespace)
-                )
-            )
-        for statement in self._tables.create_statements(table):
-            self._run(sql.SQL(statement), table=table.name)
-        if table.name.startswith("L1Packed"):
-            # chunks are dense already, and read whole
-            self._run(
-                sql.SQL("ALTER TABLE {} ALTER COLUMN data SET STORAGE EXTERNAL").format(
-                    self._name(table)
-                )
-            )
-
-    @override
-    def drop(self, table: Table) -> None:
-        self._run(
-            sql.SQL("DROP TABLE IF EXISTS {}").format(self._name(table)),
-            table=table.name,
-        )
-
-    @override
-    def append(self, table: Table, rows: Catalog) -> None:
-        self._copy(self._name(table), columns_of(table, rows.names), rows, table.name)
-
-    def _copy(
-        self,
-        target: sql.Composable,
-        columns: Sequence[Column],
-        rows: Catalog,
-        table: str,
-    ) -> None:
-        query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-            target, name_list(columns)
-        )
-        with self._translated(table), self._cursor.copy(query) as copy:
-            for block in copy_payload(columns, rows):
-                copy.write(block)
-
-    def _stage(self, table: Table, rows: Catalog) -> sql.Identifier:
-        """Copy rows to a temporary table that ends with the transaction."""
-        stage = sql.Identifier("pg_temp", f"{_STAGE}_{table.name}")
-        columns = columns_of(table, rows.names)
-        self._run(sql.SQL("DROP TABLE IF EXISTS {}").format(stage))
-        self._run(
-            sql.SQL(
-                "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
-            ).format(
-                sql.Identifier(f"{_STAGE}_{table.name}"),
-                name_list(columns),
-                self._name(table),
-            )
-        )
-        self._copy(stage, columns, rows, table.name)
-        return stage
-
-    @override
-    def add_if_absent(self, table: Table, rows: Catalog) -> int:
-        columns = columns_of(table, rows.names)
-        added = 0
-        query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING")
-        query_text = query.format(
-            self._name(table),
-            name_list(columns),
-            sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
-        )
-        for row in to_python(columns, rows):
-            added += self._run(query_text, row, table.name).rowcount
-        return added
-
-    @override
-    def upsert(
-        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
-    ) -> None:
-        if not len(rows):
-            return
-        columns = columns_of(table, rows.names)
-        # staged, blobs would be stored twice
-        is_direct = any(column.numpy_dtype.hasobject for column in columns)
-        new_rows = (
-            sql.SQL("VALUES ({})").format(
-                sql.SQL(", ").join([sql.Placeholder()] * len(columns))
-            )
-            if is_direct
-            else sql.SQL("SELECT {} FROM {}").format(
-                name_list(columns), self._stage(table, rows)
-            )
-        )
-        changed = [c for c in columns if c.name not in table.primary_key]
-        assignments = [
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column.sql_name))
-            for column in (*changed, *columns_of(table, blank))
-        ]
-        newest = sql.Identifier(table.column(newest_by).sql_name)
-        query = sql.SQL(
-            "INSERT INTO {table} AS t ({names}) {new_rows} "
-            "ON CONFLICT ({key}) DO UPDATE SET {assignments} "
-            "WHERE t.{newest} <= EXCLUDED.{newest}"
-        ).format(
-            table=self._name(table),
-            names=name_list(columns),
-            new_rows=new_rows,
-            key=name_list(columns_of(table, table.primary_key)),
-            assignments=sql.SQL(", ").join(assignments),
-            newest=newest,
-        )
-        if not is_direct:
-            self._run(query, table=table.name)
-            return
-        with self._translated(table.name):
-            self._cursor.executemany(query, to_python(columns, rows))
-
-    @override
-    def update_from(
-        self,
-        table: Table,
-        source: Table,
-        columns: Sequence[str],
-        *,
-        time: np.datetime64,
-        ids: NDArray[np.int64],
+    def _execute_many(
+        self, text: str, rows: Iterable[Sequence[Any]], table: str
     ) -> int:
-        # all versions of the time are the visit's: their key finds them in order
-        changed = [c for c in columns if c not in table.primary_key]
-        query = sql.SQL(
-            "UPDATE {table} AS t SET {assignments}, {visit_time} = s.{start} "
-            "FROM {source} AS s WHERE s.{start} = %s AND t.{key} = s.{source_key} "
-            "AND t.{visit_time} <= s.{start}"
-        ).format(
-            table=self._name(table),
-            source=self._name(source),
-            assignments=sql.SQL(", ").join(
-                sql.SQL("{} = s.{}").format(
-                    sql.Identifier(table.column(name).sql_name),
-                    sql.Identifier(source.column(name).sql_name),
-                )
-                for name in changed
-            ),
-            visit_time=sql.Identifier(table.column(VISIT_TIME).sql_name),
-            start=sql.Identifier(source.column("validityStart").sql_name),
-            key=sql.Identifier(table.column("diaObjectId").sql_name),
-            source_key=sql.Identifier(source.column("diaObjectId").sql_name),
-        )
-        value = python_value(source.column("validityStart"), time)
-        return self._run(query, [value], table.name).rowcount
+        every = list(rows)
+        if len(every) == 1:  # without the pipeline that many rows are worth
+            return int(self._execute(text, every[0], table).rowcount)
+        with self._translated(table):
+            self._cursor.executemany(text.encode(), every)
+            return self._cursor.rowcount
 
     @override
-    def increment(self, table: Table, key: int) -> int:
-        query = sql.SQL(
-            "INSERT INTO {0} AS t VALUES (%s, 1) ON CONFLICT ({1}) DO UPDATE "
-            "SET {2} = t.{2} + 1 RETURNING {2}"
-        ).format(
-            self._name(table), *(sql.Identifier(c.sql_name) for c in table.columns)
-        )
-        row = self._run(query, [key], table.name).fetchone()
-        return int(row[0]) if row else 0
+    def _begin(self, *, write: bool) -> str:
+        return "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+    @override
+    def _roll_back(self) -> None:
+        if not self._connection.closed:
+            self._execute("ROLLBACK")
+
+    @override
+    def _to_rows(
+        self, columns: Sequence[Column], rows: Catalog
+    ) -> Iterable[tuple[Any, ...]]:
+        return to_python(columns, rows)
+
+    @override
+    def _id_list(self, ids: NDArray[np.int64]) -> Any:
+        return _Int8Array(ids)
+
+    @override
+    def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return column == sa.func.any(sa.bindparam(name))
+
+    @override
+    def _is_in_ranges(
+        self, element: ColumnElement[Any], name: str, n_ranges: int
+    ) -> ColumnElement[bool]:
+        # a table of ranges, joined, which is faster than OR
+        bound: list[sa.BindParameter[Any]] = [sa.bindparam(f"{name}{end}")
+                                              for end in "lh"]  # fmt: skip
+        ranges = sa.func.unnest(*bound).table_valued("low", "high").render_derived()
+        return sa.and_(element >= ranges.c.low, element < ranges.c.high)
+
+    @override
+    def _range_values(self, name: str, ranges: NDArray[np.int64]) -> dict[str, Any]:
+        lows, highs = _Int8Array(ranges[:, 0]), _Int8Array(ranges[:, 1])
+        return {f"{name}l": lows, f"{name}h": highs}
+
+    @override
+    def _insert_into(self, made: sa.Table) -> postgresql.Insert:
+        return postgresql.insert(made)
+
+    @override
+    def _statement(self, kind: Hashable, table: Table, columns: Sequence[str]) -> Any:
+        if not isinstance(kind, _Arrays):
+            return super()._statement(kind, table, columns)
+        made = self._tables[table]
+        elements: list[ColumnElement[Any]] = [
+            made.c[table.column(name).sql_name] for name in columns
+        ]
+        elements += [
+            made.c[table.column(name).sql_name].is_(None) for name in kind.masked
+        ]
+        arrays = (sa.func.array_send(sa.func.array_agg(e)) for e in elements)
+        return sa.select(*arrays).select_from(made)
 
     @override
     def select(
@@ -305,126 +224,122 @@ class PostgresDatabase(Database):
         *,
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
-        wanted = columns_of(table, columns)
-        source, values = from_clause(self._name(table), table, where)
+        wanted = [table.by_name[name] for name in columns]
         if any(column.numpy_dtype.hasobject for column in wanted):
-            query = sql.SQL("SELECT {} {}").format(name_list(wanted), source)
-            return from_tuples(wanted, self._run(query, values, table.name).fetchall())
-        masked = [c for c in wanted if c.nullable and c.name not in null_free]
-        aggregates = [
-            *(
-                sql.SQL("array_send(array_agg({}))").format(column_name(c))
-                for c in wanted
-            ),
-            *(
-                sql.SQL("array_send(array_agg({} IS NULL))").format(column_name(c))
-                for c in masked
-            ),
-        ]
-        if not aggregates:
+            return super().select(table, columns, where, null_free=null_free)
+        if not wanted:
             return Catalog({})
-        query = sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(aggregates), source)
-        row = self._run(query, values, table.name).fetchone() or ()
+        masked = [c for c in wanted if c.nullable and c.name not in null_free]
+        kind = _Arrays(tuple([column.name for column in masked]))
+        row = self._run(kind, table, columns, where).fetchone() or ()
         return decode_columns(wanted, masked, row)
 
     @override
-    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
-        condition, values = where_clause(table, where)
-        query = sql.SQL("SELECT FROM {} AS t {} ORDER BY {} FOR UPDATE").format(
-            self._name(table),
-            condition,
-            name_list(columns_of(table, table.primary_key)),
-        )
-        self._run(query, values, table.name)
+    def table_names(self) -> frozenset[str]:
+        names = {self._tables.sql_name(table): table.name for table in self._known}
+        found = self._execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n "
+            "ON n.oid = c.relnamespace WHERE c.relname = ANY(%s) AND n.nspname = "
+            "coalesce(nullif(%s::text, ''), current_schema())",
+            [list(names), self._namespace],
+        ).fetchall()
+        return frozenset(names[name] for (name,) in found)
 
     @override
-    def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        condition, values = where_clause(table, where)
-        query = sql.SQL("DELETE FROM {} AS t {}").format(self._name(table), condition)
-        return self._run(query, values, table.name).rowcount
+    def create(self, table: Table) -> None:
+        if self._namespace:
+            schema = sa.schema.CreateSchema(self._namespace, if_not_exists=True)
+            self._execute(self._tables.compile(schema))
+        super().create(table)
+        if table.name.startswith("L1Packed"):
+            # chunks are dense already, and read whole
+            storage = "ALTER TABLE {} ALTER COLUMN data SET STORAGE EXTERNAL"
+            self._execute(storage.format(self._quoted(table)), table=table.name)
+
+    def _quoted(self, table: Table) -> str:
+        return self._tables.dialect.identifier_preparer.format_table(
+            self._tables[table]
+        )
 
     @override
-    def set_value(
-        self, table: Table, column: str, value: Any, where: Sequence[Condition]
-    ) -> int:
-        condition, values = where_clause(table, where)
-        query = sql.SQL("UPDATE {} AS t SET {} = %s {}").format(
-            self._name(table), column_name(table.column(column), alias=False), condition
+    def append(self, table: Table, rows: Catalog) -> None:
+        self._copy(table, rows, None)
+
+    def _copy(self, table: Table, rows: Catalog, stage: sa.Table | None) -> None:
+        """Copy rows to a table, or to the stage that stands for it."""
+        key = table.name, stage is None, tuple(rows.columns)
+        columns = [table.by_name[name] for name in rows.columns]
+        query = self._copies.get(key)
+        if query is None:
+            target = self._tables[table] if stage is None else stage
+            query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+                sql.Identifier(*filter(None, (target.schema, target.name))),
+                sql.SQL(", ").join(sql.Identifier(c.sql_name) for c in columns),
+            )
+            self._copies[key] = query
+        with self._translated(table.name), self._cursor.copy(query) as copy:
+            for block in copy_payload(columns, rows):
+                copy.write(block)
+
+    def _stage(self, table: Table, rows: Catalog) -> sa.Table:
+        """Copy rows to a temporary table that ends with the transaction."""
+        made = self._tables[table]
+        names = [table.column(name).sql_name for name in rows.names]
+        columns = [sa.Column(name, made.c[name].type) for name in names]
+        stage = sa.Table(
+            f"{_STAGE}_{table.name}", sa.MetaData(schema="pg_temp"), *columns
         )
-        typed = python_value(table.column(column), value)
-        return self._run(query, [typed, *values], table.name).rowcount
+        drop = sa.schema.DropTable(stage, if_exists=True)
+        self._execute(self._tables.compile(drop), table=table.name)
+        create = self._tables.compile(sa.schema.CreateTable(stage))
+        self._execute(f"{create} ON COMMIT DROP", table=table.name)
+        self._copy(table, rows, stage)
+        return stage
+
+    @override
+    def upsert(
+        self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
+    ) -> None:
+        if not len(rows):
+            return
+        stage = self._stage(table, rows)
+        names = [column.name for column in stage.c]
+        insert = self._insert_into(self._tables[table])
+        insert = insert.from_select(names, sa.select(*stage.c))
+        changed = self._changes(insert, table, names, blank)
+        newest = table.column(newest_by).sql_name
+        statement = self._or_update(insert, table, changed, newest)
+        self._execute(self._tables.compile(statement), table=table.name)
 
     @override
     def move(self, source: Table, target: Table) -> int:
-        query = sql.SQL(
-            "WITH moved AS (DELETE FROM {0} RETURNING {2}) "
-            "INSERT INTO {1} ({2}) SELECT {2} FROM moved"
-        ).format(self._name(source), self._name(target), name_list(source.columns))
-        return self._run(query, table=target.name).rowcount
-
-    @override
-    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        source, values = from_clause(self._name(table), table, where)
-        query = sql.SQL("SELECT count(*) {}").format(source)
-        row = self._run(query, values, table.name).fetchone()
-        return int(row[0]) if row else 0
-
-    @override
-    def count_by(self, table: Table, column: str) -> Mapping[int, int]:
-        query = sql.SQL("SELECT {0}, count(*) FROM {1} AS t GROUP BY {0}").format(
-            column_name(table.column(column)), self._name(table)
-        )
-        return dict(self._run(query, table=table.name).fetchall())
-
-    @override
-    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
-        if not columns:
-            return []
-        counts = [
-            sql.SQL("count({})").format(column_name(column))
-            for column in columns_of(table, columns)
-        ]
-        query = sql.SQL("SELECT {} FROM {} AS t").format(
-            sql.SQL(", ").join(counts), self._name(table)
-        )
-        return list(self._run(query, table=table.name).fetchone() or ())
+        # one statement: a row that comes meanwhile is neither copied nor deleted
+        old, new = self._tables[source], self._tables[target]
+        names = [column.sql_name for column in source.columns]
+        moved = sa.delete(old).returning(*(old.c[n] for n in names)).cte("moved")
+        statement = sa.insert(new).from_select(names, sa.select(moved))
+        text = self._tables.compile(statement)
+        return int(self._execute(text, table=target.name).rowcount)
 
     @override
     def lock(self, table: Table) -> None:
-        query = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
-        self._run(query.format(self._name(table)), table=table.name)
+        text = f"LOCK TABLE {self._quoted(table)} IN SHARE ROW EXCLUSIVE MODE"
+        self._execute(text, table=table.name)
 
     @override
     def n_bytes(self, table: Table) -> int:
-        row = self._run(
-            sql.SQL("SELECT pg_total_relation_size({}::regclass)").format(
-                sql.Literal(self._name(table).as_string())
-            )
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    @override
-    def maximum(self, table: Table, column: str) -> Any:
-        wanted = table.column(column)
-        row = self._run(
-            sql.SQL("SELECT max({}) FROM {} AS t").format(
-                column_name(wanted), self._name(table)
-            ),
-            table=table.name,
-        ).fetchone()
-        return row[0] if row else None
+        query = "SELECT pg_total_relation_size(%s::regclass)"
+        row = self._execute(query, [self._quoted(table)], table.name).fetchone()
+        return int(row[0])
 
     @override
     def tidy(self) -> None:
-        names = sql.SQL(", ").join(self._name(table) for table in self._known)
-        self._run(sql.SQL("VACUUM (ANALYZE) {}").format(names))
+        names = ", ".join(map(self._quoted, self._known))
+        self._execute(f"VACUUM (ANALYZE) {names}")
 
-    @override
-    def explain(
-        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
-    ) -> list[str]:
-        source, values = from_clause(self._name(table), table, where)
-        query = sql.SQL("EXPLAIN SELECT {} {}").format(
-            name_list(columns_of(table, columns)), source
-        )
-        return [row[0] for row in self._run(query, values, table.name).fetchall()]
+
+def _detail(error: psycopg.Error) -> str:
+    """Return the server's words; libpq's own never hold a password."""
+    detail = error.diag.message_detail
+    primary = error.diag.message_primary or str(error).strip().split("\n", 1)[0]
+    return f"{primary} ({detail})" if detail else primary

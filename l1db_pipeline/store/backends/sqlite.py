@@ -6,7 +6,7 @@ Times are integers, microseconds since 1970 UTC.
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
@@ -112,13 +112,16 @@ class SqliteDatabase(DbapiDatabase):
             raise kind(place, str(error)) from error
 
     @override
-    def _execute(self, text: str, values: Sequence[Any] = ()) -> Any:
-        with self._translated():
+    def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
+        with self._translated(table):
             return self._connection.execute(text, values)
 
     @override
-    def _execute_many(self, text: str, rows: Iterable[Sequence[Any]]) -> int:
-        return self._connection.executemany(text, rows).rowcount
+    def _execute_many(
+        self, text: str, rows: Iterable[Sequence[Any]], table: str
+    ) -> int:
+        with self._translated(table):
+            return self._connection.executemany(text, rows).rowcount
 
     @override
     def _begin(self, *, write: bool) -> str:
@@ -144,7 +147,7 @@ class SqliteDatabase(DbapiDatabase):
         *,
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
-        wanted = [table.column(name) for name in columns]
+        wanted = [table.by_name[name] for name in columns]
         has_nulls = any(c.nullable and c.name not in null_free for c in wanted)
         if are_numbers(wanted) and not has_nulls:
             cursors = self._selected(table, columns, where)
@@ -164,29 +167,12 @@ class SqliteDatabase(DbapiDatabase):
         return sqlite.insert(made)
 
     @override
-    def _offered(self, insert: sqlite.Insert) -> Any:
-        return insert.excluded
+    def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
+        """Do nothing: a writing transaction is alone anyway."""
 
     @override
-    def _or_nothing(
-        self, insert: sqlite.Insert, made: sa.Table, key: Sequence[str]
-    ) -> sa.ClauseElement:
-        return insert.on_conflict_do_nothing()
-
-    @override
-    def _or_update(
-        self,
-        insert: sqlite.Insert,
-        made: sa.Table,
-        key: Sequence[str],
-        changed: Mapping[str, Any],
-        newest: str,
-    ) -> sa.ClauseElement:
-        return insert.on_conflict_do_update(
-            index_elements=[made.c[name] for name in key],
-            set_=changed,
-            where=made.c[newest] <= insert.excluded[newest],
-        )
+    def lock(self, table: Table) -> None:
+        """Do nothing, as above."""
 
     @override
     def table_names(self) -> frozenset[str]:

@@ -70,7 +70,7 @@ def _to_list(
     times: Callable[[NDArray[np.datetime64]], list[Any]],
     nan: str | None,
 ) -> list[Any]:
-    values = rows[column.name]
+    values = rows.columns[column.name]
     if column.datatype is Datatype.TIMESTAMP:
         items = times(values)
     elif column.datatype is Datatype.MJD_TAI:

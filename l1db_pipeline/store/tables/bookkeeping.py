@@ -51,10 +51,11 @@ class FilledColumns:
         """Register what rows about to be written hold."""
         if not len(rows):
             return
-        found = {(table.name, name, 0) for name in rows.names}
+        given = rows.columns
+        found = {(table.name, name, 0) for name in given}
         for column in table.columns:
             mask = rows.nulls.get(column.name)
-            if column.name not in rows or (mask is not None and mask.any()):
+            if column.name not in given or (mask is not None and mask.any()):
                 found.add((table.name, column.name, 1))
         self._add(found)
 
@@ -82,10 +83,11 @@ class FilledColumns:
     def filled(self, table: Table, columns: Sequence[str]) -> list[str]:
         """Return those of the columns that hold a value anywhere."""
         known = self._known | self._pending
+        of_table = table.by_name
         return [
             name
             for name in columns
-            if not table.column(name).nullable or (table.name, name, 0) in known
+            if not of_table[name].nullable or (table.name, name, 0) in known
         ]
 
     def null_free(self, table: Table) -> frozenset[str]:

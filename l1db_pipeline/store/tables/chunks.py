@@ -9,7 +9,7 @@ damage thanks to a checksum over everything.
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,8 +52,8 @@ class _Layout:
 
 def encode_chunks(
     table: str, rows: Catalog, pixels: NDArray[np.int32]
-) -> Iterator[tuple[int, int, bytes]]:
-    """Yield pixel, number of rows and bytes of a chunk for each run of pixels.
+) -> list[tuple[int, int, bytes]]:
+    """Return pixel, number of rows and bytes of a chunk for each run of pixels.
 
     Parameters
     ----------
@@ -64,8 +64,9 @@ def encode_chunks(
     pixels
         Pixel of each row, ascending.
     """
+    chunks: list[tuple[int, int, bytes]] = []
     if not len(rows):
-        return
+        return chunks
     section, constants, record, texts = _encode_rows(table, rows)
     starts = np.flatnonzero(np.diff(pixels, prepend=pixels[0] - 1))
     stops = [*starts[1:].tolist(), len(rows)]
@@ -83,7 +84,8 @@ def encode_chunks(
             )
         )  # fmt: skip
         head = _START.pack(_MAGIC, CHUNK_VERSION, 0, zlib.crc32(body))
-        yield pixel, stop - start, head + body
+        chunks.append((pixel, stop - start, head + body))
+    return chunks
 
 
 def _encode_rows(

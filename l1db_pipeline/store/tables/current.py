@@ -24,7 +24,7 @@ from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import read_rows
 from l1db_pipeline.store.timing import Timings
-from l1db_pipeline.store.validate import PreparedVisit
+from l1db_pipeline.store.validate import CheckedVisit
 
 __all__ = [
     "CurrentObjects",
@@ -55,7 +55,7 @@ class Homes:
 class NewVersions:
     """The versions that a visit has added, ordered by pixel and object."""
 
-    visit: PreparedVisit
+    visit: CheckedVisit
     rows: Catalog
     homes: NDArray[np.int32]
     is_known: NDArray[np.bool_]

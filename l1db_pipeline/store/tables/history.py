@@ -27,7 +27,7 @@ from l1db_pipeline.store.tables.rows import (
     with_constants,
 )
 from l1db_pipeline.store.timing import Timings
-from l1db_pipeline.store.validate import PreparedVisit
+from l1db_pipeline.store.validate import CheckedVisit
 
 __all__ = ["HistoryTable", "TimeWindow"]
 
@@ -74,7 +74,7 @@ class HistoryTable:
 
     def store(
         self,
-        visit: PreparedVisit,
+        visit: CheckedVisit,
         rows: Catalog,
         homes: NDArray[np.int32],
         timings: Timings,
@@ -116,7 +116,7 @@ class HistoryTable:
         """Pack rows that are ordered by pixel; return the bytes."""
         if self.packed is None or not len(rows):
             return 0
-        chunks = list(encode_chunks(self.table.name, rows, homes))
+        chunks = encode_chunks(self.table.name, rows, homes)
         n_chunks = len(chunks)
         times = rows[VISIT_TIME]
         stops = np.cumsum([n_rows for _, n_rows, _ in chunks])
@@ -198,10 +198,9 @@ class HistoryTable:
             table = self.table
             empty = {n: np.empty(0, table.column(n).numpy_dtype) for n in names}
             return Catalog(empty)
-        present = [
-            name for name in {"diaObjectId": None, **dict.fromkeys(names)}
-            if any(name in part for part in parts)
-        ]  # fmt: skip
+        held = {name for part in parts for name in part.columns}
+        present = [name for name in dict.fromkeys(["diaObjectId", *names])
+                   if name in held]  # fmt: skip
         full = [add_empty_columns(self.table, part, present) for part in parts]
         rows = Catalog.concat(full) if len(full) > 1 else full[0]
         return add_empty_columns(self.table, rows, names)
@@ -250,7 +249,8 @@ class HistoryTable:
         if window != TimeWindow():
             wanted &= window.holds(group.column(VISIT_TIME)[0])
         keep = np.flatnonzero(wanted)
-        others = [n for n in columns if n in group and n != "diaObjectId"]
+        held = set(group.names) - {"diaObjectId"}
+        others = [name for name in columns if name in held]
         rest = group.catalog(others, keep)
         columns_kept = {"diaObjectId": object_ids[keep], **rest.columns}
         return Catalog(columns_kept, rest.nulls)

@@ -139,7 +139,8 @@ class LastChunks(CurrentObjects):
     def _unpack(
         self, group: ChunkGroup, columns: Sequence[str], keep: NDArray[np.intp]
     ) -> Catalog:
-        present = [name for name in dict.fromkeys(columns) if name in group]
+        held = set(group.names)
+        present = [name for name in dict.fromkeys(columns) if name in held]
         if not present:
             return Catalog({"diaObjectId": group.column("diaObjectId", keep)[0]})
         return group.catalog(present, keep)
@@ -263,7 +264,7 @@ class LastChunks(CurrentObjects):
         return {*self._current.names} - {"validityEnd", HOME_PIXEL}
 
     def _write(self, rows: Catalog, homes: _Pixels) -> int:
-        chunks = list(encode_chunks(LAST_NAME, rows, homes))
+        chunks = encode_chunks(LAST_NAME, rows, homes)
         if not chunks:
             return 0
         pixels, counts, data = zip(*chunks, strict=True)

@@ -49,7 +49,7 @@ from l1db_pipeline.store.tables.rows import (
     with_constants,
 )
 from l1db_pipeline.store.timing import Timings
-from l1db_pipeline.store.validate import PreparedVisit
+from l1db_pipeline.store.validate import CheckedVisit
 
 __all__ = ["HomePixels", "ObjectTables", "latest_versions", "with_ends"]
 
@@ -192,7 +192,7 @@ class ObjectTables:
         return homes, known
 
     def resolve(
-        self, visit: PreparedVisit, *, trust_cache: bool
+        self, visit: CheckedVisit, *, trust_cache: bool
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """Return homes of a visit's objects, pixels of its sources and forced sources.
 
@@ -219,7 +219,7 @@ class ObjectTables:
         return homes, sources, forced
 
     def _of_sources(
-        self, name: str, visit: PreparedVisit, rows: Catalog, own: HomePixels
+        self, name: str, visit: CheckedVisit, rows: Catalog, own: HomePixels
     ) -> NDArray[np.int32]:
         if "diaObjectId" not in rows:
             lone = np.ones(len(rows), dtype=np.bool_)
@@ -244,13 +244,13 @@ class ObjectTables:
             pixels[lone] = home_pixel(rows["htmId20"][lone], level)
         return pixels
 
-    def remember(self, visit: PreparedVisit, homes: NDArray[np.int32]) -> None:
+    def remember(self, visit: CheckedVisit, homes: NDArray[np.int32]) -> None:
         """Remember the homes of a visit that was committed."""
         self.homes.add(visit.objects["diaObjectId"], homes)
 
     def store(
         self,
-        visit: PreparedVisit,
+        visit: CheckedVisit,
         homes: NDArray[np.int32],
         timings: Timings,
         *,
@@ -287,7 +287,7 @@ class ObjectTables:
         rows = with_constants(rows, {VISIT_TIME: visit.time})
         return NewVersions(visit=visit, rows=rows, homes=homes, is_known=is_known)
 
-    def _refuse_same_time(self, visit: PreparedVisit, rows: Catalog) -> None:
+    def _refuse_same_time(self, visit: CheckedVisit, rows: Catalog) -> None:
         """Look where no key does: nightly table, other places, late visits."""
         ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"])
         start = Condition("validityStart", Op.EQUAL, visit.time)
@@ -359,7 +359,7 @@ def with_ends(versions: Catalog) -> Catalog:
     )
 
 
-def _same_time_error(visit: PreparedVisit, problem: str) -> VersionExistsError:
+def _same_time_error(visit: CheckedVisit, problem: str) -> VersionExistsError:
     return VersionExistsError(
         f"visit {visit.key.visit_id} DiaObject",
         f"an object has a version that starts at {visit.time} already ({problem})",

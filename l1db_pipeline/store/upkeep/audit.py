@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
-from l1db_pipeline.store.tables.columns import public_columns
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, Layout
 from l1db_pipeline.store.tables.objects import ObjectTables, with_ends
+from l1db_pipeline.store.tables.rows import public_columns
 
 __all__ = ["SkyPart", "science_digest", "sky_parts"]
 

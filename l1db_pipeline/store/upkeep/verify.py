@@ -30,12 +30,11 @@ from l1db_pipeline.store.base import Finding
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.tables.columns import public_columns
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import LastChunks
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, OWN_COLUMNS, VISIT_ID, Layout
 from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
-from l1db_pipeline.store.tables.rows import add_empty_columns
+from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
 
 __all__ = ["Verifier"]

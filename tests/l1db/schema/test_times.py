@@ -1,10 +1,13 @@
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pytest
 from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
+from l1db_pipeline.errors import NaiveTimeError
+from l1db_pipeline.schema.times import mjd_tai_from_utc, utc64, utc_from_mjd_tai
 
 _FIRST = int(np.datetime64("1972-01-01", "us").astype(np.int64))
 _LAST = int(np.datetime64("2045-01-01", "us").astype(np.int64))
@@ -41,3 +44,16 @@ def test_missing_times_stay_missing() -> None:
 
     assert np.isnan(mjd).tolist() == [True, False]
     assert np.isnat(utc_from_mjd_tai(mjd)).tolist() == [True, False]
+
+
+def test_times_of_any_zone_become_utc() -> None:
+    zone = timezone(timedelta(hours=-3))
+    evening = datetime(2026, 1, 30, 21, 0, 0, 7, tzinfo=zone)
+
+    assert utc64(evening) == np.datetime64("2026-01-31T00:00:00.000007")
+    assert utc64(evening.astimezone(UTC)) == utc64(evening)
+
+
+def test_a_naive_time_is_refused_with_the_place_it_is_of() -> None:
+    with pytest.raises(NaiveTimeError, match=r"visit 7: 2026.* has no time"):
+        utc64(datetime(2026, 1, 1), "visit 7")  # noqa: DTZ001 - the error under test

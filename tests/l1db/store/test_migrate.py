@@ -18,9 +18,8 @@ from l1db_pipeline.schema.version import (
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
-from l1db_pipeline.store.tables.columns import public_columns
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
-from l1db_pipeline.store.tables.rows import with_constants
+from l1db_pipeline.store.tables.rows import public_columns, with_constants
 from l1db_pipeline.store.upkeep.migrate import (
     MigrationError,
     current_revision,

@@ -1,7 +1,7 @@
 """Matching, forced photometry and the records of a visit."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.visit.association import (
     Detections,
-    as_utc64,
     forced_photometry_rows,
     forced_source_records,
     ids_by_catalog,
@@ -174,18 +173,6 @@ def test_blobs_have_the_sizes_of_the_data_products_document() -> None:
 
     assert len(filled["uLcPeriodic"][0]) == 128
     assert len(filled["uLcNonPeriodic"][0]) == 80
-
-
-def test_times_of_any_zone_become_utc() -> None:
-    zone = timezone(timedelta(hours=-3))
-
-    assert as_utc64(datetime(2026, 1, 30, 21, tzinfo=zone)) == TIME
-    assert as_utc64(datetime(2026, 1, 31, tzinfo=UTC)) == TIME
-
-
-def test_a_naive_time_is_refused() -> None:
-    with pytest.raises(ValueError, match="is naive"):
-        as_utc64(datetime(2026, 1, 1))  # noqa: DTZ001 - the error under test
 
 
 def test_forced_fluxes_are_the_sources_or_noise_around_zero() -> None:
