@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import dagster as dg
@@ -203,7 +203,7 @@ def collect(
             orphan_days=config.orphan_days,
             apply=config.apply,
         )
-    before = date.today() - timedelta(days=config.simulation_days)  # noqa: DTZ011 - a day more or less does not matter
+    before = datetime.now(UTC) - timedelta(days=config.simulation_days)
     folders = remove_older(simulations.work, before, dry_run=not config.apply)
     context.add_output_metadata(
         {

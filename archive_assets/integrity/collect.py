@@ -1,16 +1,14 @@
 """Collect garbage: what has been in the trash for long, and objects of nobody."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 
 from lsst.resources import ResourcePath
 
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.inventory import registered_urls
 from archive_assets.metadata.trash import Trashed, children_of, purge, trashed
-from archive_assets.metadata.values import today_day_obs
 from archive_assets.objects.datastore import (
     DataStore,
     ObjectNotFoundError,
@@ -19,8 +17,6 @@ from archive_assets.objects.datastore import (
 )
 
 __all__ = ["Collected", "collect_garbage"]
-
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(slots=True)
@@ -72,8 +68,9 @@ def collect_garbage(
     trash_days
         Days in the trash after which a sequence goes.
     orphan_days
-        Days after the creation day in its place after which an object that no
-        sequence has goes; a younger one may be of an archiving that still runs.
+        Days after which an object that no sequence has goes, by the time when the
+        store says that it was written; a younger one may be of an archiving that
+        still runs. The date in its place is whatever the archiver chose.
     apply
         Do it; else only say what would be done.
 
@@ -85,12 +82,20 @@ def collect_garbage(
     done = Collected(is_done=apply)
     with vsarch.transaction() as connection:
         old = trashed(connection, timedelta(days=trash_days))
-    for sequence in old:
-        _remove_sequence(vsarch, store, sequence, done, apply=apply)
+    going = {
+        url
+        for sequence in old
+        for url in _remove_rows(vsarch, sequence, done, apply=apply)
+    }
     with vsarch.transaction() as connection:
         known = {ResourcePath(url).geturl() for url in registered_urls(connection)}
-    gone = set(done.foreign)
-    for thing in _orphans(store, known, today_day_obs() - timedelta(days=orphan_days)):
+    for url in sorted(going):
+        if apply and ResourcePath(url).geturl() in known:
+            continue  # another sequence has it, too
+        _remove_object(store, url, done, apply=apply)
+    gone = {ResourcePath(url).geturl() for url in going}
+    before = datetime.now(UTC) - timedelta(days=orphan_days)
+    for thing in _orphans(store, known, before):
         if thing.url.geturl() in gone:
             continue
         done.orphans.append(thing.url.geturl())
@@ -100,43 +105,46 @@ def collect_garbage(
     return done
 
 
-def _remove_sequence(
+def _remove_rows(
     vsarch: VisitSequenceArchiveMetadata,
-    store: DataStore,
     sequence: Trashed,
     done: Collected,
     *,
     apply: bool,
-) -> None:
+) -> tuple[str, ...]:
+    """Remove the rows of a sequence, and return the URLs of its objects."""
     with vsarch.transaction() as connection:
         if children := children_of(connection, sequence.uuid):
             done.kept[str(sequence.uuid)] = f"it is the parent of {children[0]}"
-            return
+            return ()
         if apply:
             purge(connection, sequence.uuid)
     done.sequences.append(str(sequence.uuid))
-    for url in sequence.urls:
-        try:
-            size = store.info(url).size
-            relative = ResourcePath(url).relative_to(store.base)
-            if relative is None:
-                done.foreign.append(url)
-                continue
-            done.n_bytes += size
-            if apply:
-                store.delete(url)
-        except ObjectNotFoundError:
-            continue  # gone already
-        except OutsideStoreError:
+    return sequence.urls
+
+
+def _remove_object(store: DataStore, url: str, done: Collected, *, apply: bool) -> None:
+    try:
+        size = store.info(url).size
+        relative = ResourcePath(url).relative_to(store.base)
+        if relative is None:
             done.foreign.append(url)
+            return
+        done.n_bytes += size
+        if apply:
+            store.delete(url)
+    except ObjectNotFoundError:
+        return  # gone already
+    except OutsideStoreError:
+        done.foreign.append(url)
 
 
-def _orphans(store: DataStore, known: set[str], before: date) -> Iterator[StoredObject]:
-    """Return objects of nobody whose creation day is before a day."""
+def _orphans(
+    store: DataStore, known: set[str], before: datetime
+) -> Iterator[StoredObject]:
+    """Return unreferenced objects that were stored before a time."""
     for listed in (store.list_objects(), store.list_staged()):
         for thing in listed:
-            parts = (thing.url.relative_to(store.base) or "").split("/")
-            day = next((part for part in parts if _DAY.fullmatch(part)), None)
-            is_old = day is not None and date.fromisoformat(day) < before
+            is_old = thing.stored is not None and thing.stored < before
             if is_old and thing.url.geturl() not in known:
                 yield thing

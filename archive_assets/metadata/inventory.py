@@ -12,6 +12,7 @@ __all__ = [
     "adopt_object_hash",
     "delete_orphan_rows",
     "inconsistencies",
+    "is_referenced",
     "registered_objects",
     "registered_urls",
 ]
@@ -91,6 +92,18 @@ def registered_urls(connection: Connection) -> set[str]:
         )
     )
     return {row[0] for row in rows}
+
+
+def is_referenced(connection: Connection, url: str) -> bool:
+    """Tell whether a sequence has a URL, in the trash or not."""
+    found = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM visitseq WHERE visitseq_url = :url) "
+            "OR EXISTS (SELECT FROM files WHERE file_url = :url)"
+        ),
+        {"url": url},
+    )
+    return bool(found.scalar_one())
 
 
 def adopt_object_hash(

@@ -24,12 +24,14 @@ __all__ = [
     "NewSequence",
     "check_sequences",
     "complete_sequence",
+    "content_hash",
     "content_of",
     "get_url",
     "insert_sequence",
     "kind_of",
     "own_columns",
     "sequence_with_key",
+    "set_content_hash",
     "set_url",
     "set_visits_object",
     "update_field",
@@ -268,6 +270,42 @@ def set_visits_object(
     )
 
 
+def content_hash(connection: Connection, uuid: UUID) -> bytes | None:
+    """Return the canonical hash of the visits; None if the original made it."""
+    found = connection.execute(
+        text(
+            "SELECT visitseq_sha256 FROM visitseq JOIN visitseq_registry "
+            "USING (visitseq_uuid) "
+            "WHERE visitseq_uuid = :uuid AND hash_algorithm <> :opaque"
+        ),
+        {"uuid": uuid, "opaque": OPAQUE_HASH},
+    ).scalar()
+    return None if found is None else bytes(found)
+
+
+def set_content_hash(
+    connection: Connection, uuid: UUID, sha256: bytes, algorithm: str
+) -> None:
+    """Set the hash of a sequence's visits, and how it was made."""
+    table = _TABLES[kind_of(connection, uuid)]
+    connection.execute(
+        sa.update(table)
+        .where(table.c.visitseq_uuid == uuid)
+        .values(visitseq_sha256=sha256)
+    )
+    _set_algorithm(connection, uuid, algorithm)
+
+
+def _set_algorithm(connection: Connection, uuid: UUID, algorithm: str) -> None:
+    connection.execute(
+        text(
+            "UPDATE visitseq_registry SET hash_algorithm = :algorithm "
+            "WHERE visitseq_uuid = :uuid"
+        ),
+        {"algorithm": algorithm, "uuid": uuid},
+    )
+
+
 def visits_object_sha256(connection: Connection, uuid: UUID) -> bytes | None:
     """Return the SHA-256 of the visits' object; None if it was never recorded."""
     found = connection.execute(
@@ -303,13 +341,7 @@ def update_field(connection: Connection, uuid: UUID, name: str, value: object) -
         sa.update(table).where(table.c.visitseq_uuid == uuid).values({name: bound})
     )
     if name == "visitseq_sha256":
-        connection.execute(
-            text(
-                "UPDATE visitseq_registry SET hash_algorithm = :opaque "
-                "WHERE visitseq_uuid = :uuid"
-            ),
-            {"opaque": OPAQUE_HASH, "uuid": uuid},
-        )
+        _set_algorithm(connection, uuid, OPAQUE_HASH)
 
 
 def complete_sequence(connection: Connection, uuid: UUID) -> None:

@@ -71,12 +71,14 @@ class StoredObject:
     """An object of the store; its size is in bytes.
 
     ``sha256`` is of its content as it was read back, or None where that was not
-    asked for.
+    asked for. ``stored`` is when the store itself says that it was written; None
+    where that was not asked for, or the store does not say.
     """
 
     url: ResourcePath
     size: int
     sha256: bytes | None
+    stored: datetime | None = None
 
 
 class DataStore:
@@ -348,7 +350,10 @@ class DataStore:
 
     def _sized(self, url: ResourcePath) -> StoredObject:
         with store_errors(url):
-            return StoredObject(url=url, size=int(url.size()), sha256=None)
+            info = url.get_info()
+        return StoredObject(
+            url=url, size=int(info.size), sha256=None, stored=info.last_modified
+        )
 
     def _walk(self, start: ResourcePath) -> Iterator[ResourcePath]:
         with store_errors(start):

@@ -7,7 +7,7 @@ one before in one rename. Its request's digest says whether it need be made at a
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +146,29 @@ def finished_simulation(
     return found
 
 
-def remove_older(outbox: Path, before: date, *, dry_run: bool) -> list[Path]:
-    """Remove (or with ``dry_run`` only list) the folders of nights before a date."""
+def remove_older(outbox: Path, before: datetime, *, dry_run: bool) -> list[Path]:
+    """Remove (or with ``dry_run`` only list) nights that were written long ago.
+
+    Parameters
+    ----------
+    outbox
+        Folder of finished simulations, ``telescope/night`` below it.
+    before
+        A night goes if all in it was written before this time, whatever its date: a
+        night of years ago may have been simulated today.
+    dry_run
+        Only list the folders.
+    """
     old = [
         folder
-        for folder in sorted(outbox.glob("*/*"))
-        if folder.is_dir() and folder.name < before.isoformat()
+        for folder in sorted(outbox.glob("*/????-??-??"))
+        if folder.is_dir() and _last_written(folder) < before.timestamp()
     ]
     if not dry_run:
         for folder in old:
             shutil.rmtree(folder)
     return old
+
+
+def _last_written(folder: Path) -> float:
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

@@ -1,25 +1,31 @@
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Connection
 
 from archive_assets.archiving.sequence import archive_visit_sequence
 from archive_assets.cli.vseqarchive import main
 from archive_assets.integrity.collect import collect_garbage
 from archive_assets.integrity.verify import Report, verify_archive
+from archive_assets.metadata import sequences
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.values import today_day_obs
 from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import prenight_index_path, write_prenight_index
+from archive_assets.simulation.outbox import remove_older
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 from visit_tables.hdf5.read import write_visits
 
@@ -190,6 +196,64 @@ def test_an_index_of_the_original_is_compared_by_its_simulations(
     assert "other simulations" in verify().problems[0].detail
 
 
+def age(*paths: Path, days: float) -> None:
+    """Let files have been written some days ago."""
+    written = time.time() - days * 86400
+    for path in paths:
+        os.utime(path, (written, written))
+
+
+def test_an_object_is_as_old_as_the_store_says_not_as_its_archiver_says(
+    vsarch: Archive, store: DataStore, tmp_path: Path
+) -> None:
+    claims_2020 = tmp_path / f"store/simonyi/2020-01-01/{uuid4()}/running.h5"
+    claims_2030 = tmp_path / f"store/simonyi/2030-01-01/{uuid4()}/old.h5"
+    for path in (claims_2020, claims_2030):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    age(claims_2030, days=8)
+
+    done = collect_garbage(vsarch, store, apply=True)
+
+    assert done.orphans == [claims_2030.as_uri()]
+    assert claims_2020.exists()
+
+
+def test_gc_beside_an_archiving_of_the_past_leaves_its_objects(
+    vsarch: Archive, store: DataStore, uuid: UUID, tmp_path: Path, monkeypatch: Any
+) -> None:
+    del uuid
+    record = sequences.complete_sequence
+
+    def collect_first(connection: Connection, new: UUID) -> None:
+        done = collect_garbage(vsarch, store, apply=True)
+        assert done.orphans == []
+        record(connection, new)
+
+    monkeypatch.setattr(sequences, "complete_sequence", collect_first)
+    done = archive_visit_sequence(
+        vsarch=vsarch, store=store, visits=tmp_path / "visits.h5", label="past",
+        creation_time=datetime(2020, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+
+    assert store.exists(done.url)
+
+
+def test_a_folder_of_simulations_is_as_old_as_what_was_written_last(
+    tmp_path: Path,
+) -> None:
+    for night in ("2020-01-01", "2020-01-02"):
+        (tmp_path / "simonyi" / night / "nominal").mkdir(parents=True)
+        (tmp_path / "simonyi" / night / "nominal" / "opsim.db").write_bytes(b"")
+    old = tmp_path / "simonyi" / "2020-01-02"
+    age(*old.rglob("*"), old, days=15)
+    before = datetime.now(UTC) - timedelta(days=14)
+
+    assert remove_older(tmp_path, before, dry_run=True) == [old]
+    assert remove_older(tmp_path, before, dry_run=False) == [old]
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["2020-01-01"]
+
+
 def test_garbage_is_shown_before_it_goes(
     vsarch: Archive, store: DataStore, uuid: UUID, tmp_path: Path
 ) -> None:
@@ -198,6 +262,7 @@ def test_garbage_is_shown_before_it_goes(
     for path in (young, old):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"lost")
+    age(old, days=8)
     vsarch.trash(uuid)
 
     shown = collect_garbage(vsarch, store, trash_days=0)
@@ -249,7 +314,7 @@ def test_a_process_that_is_killed_leaves_only_an_orphan(
     assert list(vsarch.search(SearchCriteria())["visitseq_uuid"]) == [uuid]
     report = verify_archive(vsarch, store, index_base=str(tmp_path / "index"))
     assert [p.kind for p in report.problems if p.kind != "stale index"] == ["orphan"]
-    collect_garbage(vsarch, store, apply=True)
+    collect_garbage(vsarch, store, orphan_days=0, apply=True)
     assert len(list(store.list_objects())) == 2
 
 
