@@ -75,7 +75,7 @@ class MissingColumnsError(L1dbError, ValueError):
         return f"{self.table} catalog lacks {', '.join(sorted(self.missing))}"
 
 
-class VisitConflictError(L1dbError):
+class VisitConflictError(L1dbError, ValueError):
     """Other content is already stored under this visit id (and tile)."""
 
     def __init__(self, visit_id: int, tile: str, stored: str, offered: str) -> None:
@@ -90,7 +90,7 @@ class VisitConflictError(L1dbError):
         where = f"visit {self.visit_id}" + (f" tile {self.tile}" if self.tile else "")
         return (
             f"{where} is already stored with other content "
-            f"(digest {self.stored}, offered {self.offered}); "
+            f"(stored {self.stored}; offered {self.offered}); "
             "nothing was changed: use another visit id or another database"
         )
 

@@ -107,7 +107,10 @@ class Runner:
 
 def night_of(opsim: str) -> str:
     """Return the first night of an opsim file, YYYY-MM-DD."""
-    first = int(read_visits_table(opsim).visit_ids[0]) // 100_000
+    visits = read_visits_table(opsim)
+    if not len(visits):
+        sys.exit(f"Error: {opsim} has no visits: give a file with some, or --day-obs")
+    first = int(visits.visit_ids[0]) // 100_000
     return date.fromisoformat(str(first)).isoformat()
 
 
@@ -120,8 +123,8 @@ def run_jobs(runner: Runner, night: str, opsim: str, wanted: str) -> tuple[int, 
     runner.job("l1db_pipeline", "night_visits", partition)
     with DagsterInstance.get() as instance:
         prefix = night.replace("-", "") + "-"
-        keys = [key for key in instance.get_dynamic_partitions("visits")
-                if key.startswith(prefix)]  # fmt: skip
+        keys = sorted(key for key in instance.get_dynamic_partitions("visits")
+                      if key.startswith(prefix))  # fmt: skip
     chosen = keys if wanted == "all" else keys[: int(wanted)]
     if chosen:
         visits = {

@@ -19,6 +19,7 @@ from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
 
 __all__ = ["schedules", "sensors"]
 
+_IN_VAIN = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _INDEX_KEY = dg.AssetKey(["archive", "prenight_index"])
 
 
@@ -37,11 +38,19 @@ def _tonight(now: datetime) -> str:
 def nightly(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for tonight's simulations, once: a run that failed is retried by Dagster."""
+    """Ask for tonight's simulations unless they are made or being made.
+
+    A run that failed or was canceled days before, when the night lay ahead, does not
+    count; one that fails now is retried by Dagster.
+    """
     night = _tonight(context.scheduled_execution_time)
-    asked = dg.RunsFilter(job_name=simulate_job.name, tags={"dagster/partition": night})
-    if context.instance.get_runs_count(asked):
-        return dg.SkipReason(f"the simulations of {night} were asked for before")
+    done = dg.RunsFilter(
+        job_name=simulate_job.name,
+        tags={"dagster/partition": night},
+        statuses=[status for status in dg.DagsterRunStatus if status not in _IN_VAIN],
+    )
+    if context.instance.get_runs_count(done):
+        return dg.SkipReason(f"the simulations of {night} are made, or being made")
     return dg.RunRequest(run_key=f"simulate:{night}", partition_key=night)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -74,15 +75,34 @@ class ArchiveMetadataResource(dg.ConfigurableResource["VisitSequenceArchiveMetad
         *,
         tags: Sequence[str],
         telescope: str,
+        preferred: UUID | None = None,
     ) -> "Iterator[ArchivedVisits]":
-        """Give the visits file of the newest sequence of a night."""
+        """Give the visits file of a night's preferred sequence, else of the newest."""
         from archive_assets.reading.newest_visits import newest_visits_file
 
         with (
             self.open() as archive,
             newest_visits_file(
-                archive, data_store.open(), day_obs, tags=tags, telescope=telescope
+                archive,
+                data_store.open(),
+                day_obs,
+                tags=tags,
+                telescope=telescope,
+                preferred=preferred,
             ) as found,
+        ):
+            yield found
+
+    @contextmanager
+    def visits_of(
+        self, data_store: "DataStoreResource", visitseq_uuid: UUID
+    ) -> "Iterator[ArchivedVisits]":
+        """Give the visits file of a sequence."""
+        from archive_assets.reading.newest_visits import visits_file_of
+
+        with (
+            self.open() as archive,
+            visits_file_of(archive, data_store.open(), visitseq_uuid) as found,
         ):
             yield found
 

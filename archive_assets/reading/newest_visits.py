@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.metadata.errors import MissingFileError
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import visits_object_sha256
 from archive_assets.objects.datastore import DataStore
@@ -20,6 +21,7 @@ __all__ = [
     "NoArchivedVisitsError",
     "newest_sequence",
     "newest_visits_file",
+    "visits_file_of",
 ]
 
 _ANY_AGE_DAYS = 36_500
@@ -68,6 +70,7 @@ def newest_visits_file(
     *,
     tags: Sequence[str],
     telescope: str,
+    preferred: UUID | None = None,
 ) -> Iterator[ArchivedVisits]:
     """Give the visits file of the newest sequence of a night as a local file.
 
@@ -79,6 +82,8 @@ def newest_visits_file(
         A night that the sequence covers.
     tags, telescope
         What the sequence must have.
+    preferred
+        Taken in place of the newest if it is one of these sequences.
 
     Raises
     ------
@@ -91,9 +96,30 @@ def newest_visits_file(
     archived = [row for row in found.to_dict("records") if row["visitseq_url"]]
     if not archived:
         raise NoArchivedVisitsError(day_obs, telescope, tags)
-    newest = max(archived, key=lambda row: row["creation_time"])
-    uuid = newest["visitseq_uuid"]
+    chosen = max(
+        archived,
+        key=lambda row: (row["visitseq_uuid"] == preferred, row["creation_time"]),
+    )
+    with visits_file_of(archive, store, chosen["visitseq_uuid"]) as given:
+        yield given
+
+
+@contextmanager
+def visits_file_of(
+    archive: VisitSequenceArchiveMetadata, store: DataStore, visitseq_uuid: UUID
+) -> Iterator[ArchivedVisits]:
+    """Give the visits file of a sequence as a local file.
+
+    Raises
+    ------
+    ArchiveError
+        If there is no such sequence, it has no visits, or the object is missing or
+        not what was archived.
+    """
+    url = archive.get_visitseq_url(visitseq_uuid)
+    if not url:
+        raise MissingFileError(visitseq_uuid, "visits")
     with archive.transaction() as connection:
-        sha256 = visits_object_sha256(connection, uuid)
-    path = store.get(newest["visitseq_url"], sha256)
-    yield ArchivedVisits(visitseq_uuid=uuid, path=path)
+        sha256 = visits_object_sha256(connection, visitseq_uuid)
+    path = store.get(url, sha256)
+    yield ArchivedVisits(visitseq_uuid=visitseq_uuid, path=path)

@@ -5,6 +5,7 @@ No other module of this package imports from ``archive_assets``.
 
 from datetime import date
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -16,12 +17,15 @@ from archive_assets.defs.resources import (
     DataStoreResource,
     environment_resources,
 )
+from pipeline_runtime.dagster.materializations import latest_text
 
 if TYPE_CHECKING:
     from l1db_pipeline.survey.visits_table import VisitsTable
 
 __all__ = [
     "ARCHIVED_KEY",
+    "NIGHT_VISITS_KEY",
+    "SEQUENCE",
     "ArchiveMetadataResource",
     "ArchivedVisitsResource",
     "DataStoreResource",
@@ -31,6 +35,10 @@ __all__ = [
 
 ARCHIVED_KEY = archived_key(NOMINAL)
 """The archived sequence whose visits drive the AP prototype."""
+
+NIGHT_VISITS_KEY = dg.AssetKey(["l1db", "night_visits"])
+SEQUENCE = "visitseq_uuid"
+"""Name under which events tell the sequence that visits are from."""
 
 
 def archive_resources() -> dict[str, object]:
@@ -44,22 +52,47 @@ class ArchivedVisitsResource(dg.ConfigurableResource["VisitsTable"]):
 
     tags: list[str] = Field(
         default_factory=lambda: list(NOMINAL.variant.tags),
-        description="Tags of the sequence: the newest that has them all is taken.",
+        description=(
+            "Tags of the sequence: of those that have them all, the one that the "
+            "night's own partition archived is taken, else the newest."
+        ),
     )
     telescope: str = Field(
         default=NOMINAL.telescope.value, description="Telescope of the sequence."
     )
 
-    def read(
+    def choose(
         self,
+        instance: dg.DagsterInstance,
         archive_metadata: ArchiveMetadataResource,
         data_store: DataStoreResource,
         day_obs: date,
     ) -> "tuple[VisitsTable, str]":
-        """Return the visits of the newest sequence of a night, and its UUID."""
+        """Return the visits of the sequence that a night is to use, and its UUID."""
         from l1db_pipeline.survey.visits_table import read_visits_table
 
+        own = latest_text(instance, ARCHIVED_KEY, day_obs, SEQUENCE)
         with archive_metadata.newest_visits(
-            data_store, day_obs, tags=self.tags, telescope=self.telescope
+            data_store,
+            day_obs,
+            tags=self.tags,
+            telescope=self.telescope,
+            preferred=UUID(own) if own else None,
         ) as found:
             return read_visits_table(found.path), str(found.visitseq_uuid)
+
+    def read(
+        self,
+        instance: dg.DagsterInstance,
+        archive_metadata: ArchiveMetadataResource,
+        data_store: DataStoreResource,
+        day_obs: date,
+    ) -> "tuple[VisitsTable, str]":
+        """Return the visits with which a night was registered, and their UUID."""
+        from l1db_pipeline.survey.visits_table import read_visits_table
+
+        registered = latest_text(instance, NIGHT_VISITS_KEY, day_obs, SEQUENCE)
+        if not registered:
+            return self.choose(instance, archive_metadata, data_store, day_obs)
+        with archive_metadata.visits_of(data_store, UUID(registered)) as found:
+            return read_visits_table(found.path), registered

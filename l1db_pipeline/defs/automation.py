@@ -13,7 +13,12 @@ from l1db_pipeline.defs.jobs import (
     timing_report_job,
 )
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
-from pipeline_runtime.dagster.materializations import materialized_since, run_key
+from l1db_pipeline.defs.partitions import NIGHT_TAG, VISITS_NAME, arrange
+from pipeline_runtime.dagster.materializations import (
+    Materialized,
+    materialized_since,
+    run_key,
+)
 from pipeline_runtime.dagster.resubmit import again_sensor
 from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
 
@@ -40,21 +45,27 @@ def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         context.instance, [NIGHT_VISITS_KEY], context.cursor
     )
     requests = [
-        dg.RunRequest(
-            run_key=run_key("ap_prototype", [event]),
-            tags={
-                "dagster/asset_partition_range_start": event.text("first_visit"),
-                "dagster/asset_partition_range_end": event.text("last_visit"),
-                "l1db/night": event.partition,
-                "dagster/priority": str(
-                    -date.fromisoformat(event.partition).toordinal()
-                ),
-            },
-        )
+        _night_request(context.instance, event)
         for event in events
         if event.number("visits")
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+
+def _night_request(instance: dg.DagsterInstance, event: Materialized) -> dg.RunRequest:
+    """Return the request for a night's visits, which are a range from now on."""
+    first, last = event.text("first_visit"), event.text("last_visit")
+    present = instance.get_dynamic_partitions(VISITS_NAME)
+    arrange(instance, sorted(key for key in present if first <= key <= last))
+    return dg.RunRequest(
+        run_key=run_key("ap_prototype", [event]),
+        tags={
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last,
+            NIGHT_TAG: event.partition,
+            "dagster/priority": str(-date.fromisoformat(event.partition).toordinal()),
+        },
+    )
 
 
 @dg.run_status_sensor(
@@ -68,7 +79,7 @@ def visits_registered(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def night_processed(context: dg.RunStatusSensorContext) -> dg.SensorResult:
     """Ask for the nightly merge and the report after a whole night."""
     run = context.dagster_run
-    night = run.tags.get("l1db/night")
+    night = run.tags.get(NIGHT_TAG)
     if night is None:
         return dg.SensorResult(skip_reason="single visits are not merged by themselves")
     return dg.SensorResult(

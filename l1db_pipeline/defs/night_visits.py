@@ -8,6 +8,8 @@ from pydantic import Field
 
 from l1db_pipeline.defs.archive import (
     ARCHIVED_KEY,
+    NIGHT_VISITS_KEY,
+    SEQUENCE,
     ArchivedVisitsResource,
     ArchiveMetadataResource,
     DataStoreResource,
@@ -17,6 +19,7 @@ from l1db_pipeline.defs.partitions import (
     VISITS_NAME,
     key_night,
     keys_before,
+    register,
     visit_key,
 )
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
@@ -24,8 +27,6 @@ from pipeline_runtime.dagster.pools import VISITS
 from pipeline_runtime.dagster.retries import patiently
 
 __all__ = ["NIGHT_VISITS_KEY", "NightVisitsConfig", "night_visits"]
-
-NIGHT_VISITS_KEY = dg.AssetKey(["l1db", "night_visits"])
 
 
 class NightVisitsConfig(dg.Config):
@@ -54,8 +55,8 @@ class NightVisitsConfig(dg.Config):
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
     description=(
-        "The night's visits of the newest nominal sequence, as partitions of "
-        "l1db_write_batches."
+        "The visits of the sequence that the night's own partition archived (else of "
+        "the newest nominal one), as partitions of l1db_write_batches."
     ),
 )
 def night_visits(
@@ -70,19 +71,21 @@ def night_visits(
 
     night = date.fromisoformat(context.partition_key)
     keep_nights = config.keep_nights
-    visits, uuid = archived_visits.read(archive_metadata, data_store, night)
+    visits, uuid = archived_visits.choose(
+        context.instance, archive_metadata, data_store, night
+    )
     keys = [visit_key(visit_id) for visit_id in night_visit_ids(visits, night).tolist()]
+    register(context.instance, night, sorted(keys))
     present = context.instance.get_dynamic_partitions(VISITS_NAME)
-    context.instance.add_dynamic_partitions(VISITS_NAME, keys)
     old = _stored(context.instance, keys_before(present, night, keep_nights))
     for key in old:
         context.instance.delete_dynamic_partition(VISITS_NAME, key)
     return dg.MaterializeResult(
         metadata={
             "visits": len(keys),
-            "first_visit": keys[0] if keys else "",
-            "last_visit": keys[-1] if keys else "",
-            "visitseq_uuid": uuid,
+            "first_visit": min(keys, default=""),
+            "last_visit": max(keys, default=""),
+            SEQUENCE: uuid,
             "pruned": len(old),
         }
     )

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from l1db_pipeline.defs.archive import (
     ARCHIVED_KEY,
+    SEQUENCE,
     ArchivedVisitsResource,
     ArchiveMetadataResource,
     DataStoreResource,
 )
-from l1db_pipeline.defs.partitions import by_night, visit_key, visits
+from l1db_pipeline.defs.partitions import by_night, keys_of_run, visit_key, visits
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
 from pipeline_runtime.dagster.pools import L1DB
@@ -84,7 +85,7 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     data_store: DataStoreResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Run the AP prototype over visits; each is an event once it is stored."""
-    from l1db_pipeline.runs.archived_night import NightRun
+    from l1db_pipeline.runs.archived_night import NightRun, NightSequence
     from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 
     run = NightRun(
@@ -95,9 +96,12 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
         fill=config.fill,
     )
     with l1db.open() as store:
-        for night, visit_ids in by_night(context.partition_keys).items():
-            table, uuid = archived_visits.read(archive_metadata, data_store, night)
-            summaries = run.run(store, table, visit_ids)
+        for night, visit_ids in by_night(keys_of_run(context)).items():
+            table, uuid = archived_visits.read(
+                context.instance, archive_metadata, data_store, night
+            )
+            sequence = NightSequence(night=night, visitseq_uuid=uuid)
+            summaries = run.run(store, table, visit_ids, sequence=sequence)
             for n_done, summary in enumerate(summaries, start=1):
                 columns = _columns(run.config) if n_done == len(visit_ids) else {}
                 yield _event(summary, uuid, columns)
@@ -130,7 +134,7 @@ def _event(
         partition=visit_key(summary.visit_id),
         metadata={
             "outcome": outcome,
-            "visitseq_uuid": visitseq_uuid,
+            SEQUENCE: visitseq_uuid,
             **_numbers(summary),
             **columns,
         },

@@ -22,7 +22,15 @@ from l1db_pipeline.survey.pointings import table_pointings
 from l1db_pipeline.survey.visits_table import VisitsTable
 from l1db_pipeline.visit.process import VisitSummary
 
-__all__ = ["NightRun", "UnknownVisitsError", "night_visit_ids"]
+__all__ = [
+    "NightRun",
+    "NightSequence",
+    "SequenceConflictError",
+    "UnknownVisitsError",
+    "night_visit_ids",
+]
+
+_SEQUENCE = "run.sequence.{night}"
 
 
 class UnknownVisitsError(L1dbError, ValueError):
@@ -38,8 +46,45 @@ class UnknownVisitsError(L1dbError, ValueError):
         first = ", ".join(str(visit_id) for visit_id in sorted(self.unknown)[:5])
         return (
             f"{len(self.unknown)} visits are not among the {self.n_visits} of the "
-            f"archived sequence, such as {first}: register the night's visits anew"
+            f"archived sequence, such as {first}: register the night's visits again"
         )
+
+
+class SequenceConflictError(L1dbError, ValueError):
+    """The stored visits of a night are those of another sequence."""
+
+    def __init__(self, night: date, stored: str, offered: str) -> None:
+        super().__init__(night, stored, offered)
+        self.night = night
+        self.stored = stored
+        self.offered = offered
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"visits of {self.night} are stored from sequence {self.stored}, not from "
+            f"{self.offered}; nothing was stored: use another database for "
+            f"{self.offered}, or archive and register {self.stored} for the night again"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NightSequence:
+    """The sequence that the visits of a night are from; the database keeps it."""
+
+    night: date
+    visitseq_uuid: str
+
+    def check(self, kept: str | None) -> None:
+        """Refuse a night whose visits are stored from another sequence.
+
+        Raises
+        ------
+        SequenceConflictError
+            If they are.
+        """
+        if kept not in {None, self.visitseq_uuid}:
+            raise SequenceConflictError(self.night, str(kept), self.visitseq_uuid)
 
 
 def night_visit_ids(visits: VisitsTable, day_obs: date) -> NDArray[np.int64]:
@@ -66,7 +111,12 @@ class NightRun:
     """Fill every column with plausible values."""
 
     def run(
-        self, store: L1Store, visits: VisitsTable, visit_ids: Collection[int]
+        self,
+        store: L1Store,
+        visits: VisitsTable,
+        visit_ids: Collection[int],
+        *,
+        sequence: NightSequence,
     ) -> Iterator[VisitSummary]:
         """Process the chosen visits in time order; yield each one's summary.
 
@@ -74,14 +124,17 @@ class NightRun:
 
         Raises
         ------
-        UnknownVisitsError
-            If the table lacks a visit; nothing was stored then.
+        UnknownVisitsError, SequenceConflictError
+            If the table lacks a visit, or visits of the night are stored from
+            another sequence; nothing was stored then.
         SettingsConflictError
             If the database was begun with other settings.
         """
         chosen = frozenset(visit_ids)
         if unknown := chosen.difference(visits.visit_ids.tolist()):
             raise UnknownVisitsError(unknown, len(visits))
+        name = _SEQUENCE.format(night=sequence.night.isoformat())
+        sequence.check(store.get_setting(name))
         catalog = load_sources(self.sources_file)
         settings = settle(
             store,
@@ -97,7 +150,7 @@ class NightRun:
             for pointing in table_pointings(visits)
             if pointing.visit_id in chosen
         )
-        yield from run_visits(
+        summaries = run_visits(
             store,
             visits_of(pointings, settings.open_angle_deg),
             simulator(catalog, settings),
@@ -106,3 +159,7 @@ class NightRun:
                 self.config.schema_file, column_map=self.config.column_map
             ),
         )
+        for n_done, summary in enumerate(summaries):
+            if not n_done:  # a night of which nothing is stored may change its mind
+                sequence.check(store.put_setting(name, sequence.visitseq_uuid))
+            yield summary

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.errors import L1dbError, VisitConflictError
 from l1db_pipeline.runs.tiles.division import make_tiles
 from l1db_pipeline.runs.tiles.workers import TileWorkers
 from l1db_pipeline.schema.model import Schema
@@ -116,7 +116,8 @@ def run_visits(
     Raises
     ------
     VisitConflictError
-        If other content is stored under a visit's id.
+        If other content, or a visit of another time or place, is stored under a
+        visit's id.
     TileError, DivisionError
         If tiles fail, or belong to another division.
     """
@@ -124,6 +125,8 @@ def run_visits(
     last_time = last.time if last else None
     for visit in visits:
         stored = store.stored_tiles(visit.visit_id)
+        if stored:
+            _check_same(store, visit)
         names = _area_names(visit, division)
         if stored - names and not _is_whole(visit, stored):
             raise DivisionError(visit.visit_id, sorted(stored))
@@ -154,6 +157,30 @@ def pointings_of(store: L1Store, visit_ids: Sequence[int]) -> NDArray[np.float64
     texts = (store.get_setting(_POINTING.format(visit_id=v)) for v in visit_ids)
     angles = [[float(word) for word in text.split()] for text in texts if text]
     return np.array(angles, dtype=np.float64).reshape(-1, 2)
+
+
+def _check_same(store: L1Store, visit: Visit) -> None:
+    """Refuse a visit whose id is that of a stored visit of another time or place.
+
+    Counted ids are the same in every visits file of a night.
+    """
+    time = store.visit_time(visit.visit_id)
+    place = store.get_setting(_POINTING.format(visit_id=visit.visit_id))
+    offered = _place(visit)
+    if time is None or (time == visit.time and place in {None, offered}):
+        return
+    raise VisitConflictError(
+        visit.visit_id,
+        "",
+        f"{time:%Y-%m-%d %H:%M:%S.%f} UTC at {place}",
+        f"{visit.time:%Y-%m-%d %H:%M:%S.%f} UTC at {offered}",
+    )
+
+
+def _place(visit: Visit) -> str:
+    """Return RA and Dec, degrees, as the database keeps them."""
+    ra_deg, dec_deg = (float(angle) for angle in xyz_to_radec(visit.centre))
+    return f"{ra_deg:.6f} {dec_deg:.6f}"
 
 
 def _area_names(visit: Visit, division: Division | None) -> frozenset[str]:
@@ -289,7 +316,8 @@ def _note_pointing(store: L1Store, visit: Visit, *, keep: bool) -> None:
     _log.info("Pointing ra, decl = %s, %s; xyz = %s", ra_deg, dec_deg, visit.centre)
     if keep:  # before the visit is stored, so that a crash does not lose it
         name = _POINTING.format(visit_id=visit.visit_id)
-        store.put_setting(name, f"{ra_deg:.6f} {dec_deg:.6f}")
+        # that of an attempt that stored nothing does not count
+        store.put_setting(name, _place(visit), replace=True)
 
 
 def _count_rows(store: L1Store) -> list[StepTiming]:

@@ -165,6 +165,9 @@ class L1Store(Protocol):
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
         """Return the tiles of a visit that are stored; empty if none is."""
 
+    def visit_time(self, visit_id: int) -> datetime | None:
+        """Return the time of a visit that is stored, if in part; `None` if none is."""
+
     def last_visit(self) -> LastVisit | None:
         """Return the complete visit with the latest time, `None` if none."""
 
@@ -212,8 +215,11 @@ class L1Store(Protocol):
     def get_setting(self, name: str) -> str | None:
         """Return a setting of the run that the database keeps (the seed, ...)."""
 
-    def put_setting(self, name: str, value: str) -> str:
-        """Keep a setting unless there is one; return the value that holds."""
+    def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
+        """Keep a setting unless there is one; return the value that holds.
+
+        With ``replace`` that is always the given one.
+        """
 
     def record_timings(
         self, visit_id: int, tile: str, steps: Sequence[StepTiming]

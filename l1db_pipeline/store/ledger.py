@@ -105,6 +105,11 @@ class Ledger:
         """Return the stored tiles of a visit."""
         return frozenset(str(tile) for tile in self.entries(visit_id)["tile"])
 
+    def time(self, visit_id: int) -> datetime | None:
+        """Return the time of a visit of which tiles are stored."""
+        times: list[datetime] = self.entries(visit_id)["visitTime"].tolist()
+        return times[0].replace(tzinfo=UTC) if times else None
+
     def last(self) -> tuple[int, datetime] | None:
         """Return id and time of the complete visit with the latest time."""
         table = self._layout.visits

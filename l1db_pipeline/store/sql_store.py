@@ -277,6 +277,11 @@ class SqlL1Store(L1Store):
             return self._ledger.tiles(visit_id)
 
     @override
+    def visit_time(self, visit_id: int) -> datetime | None:
+        with self._reading():
+            return self._ledger.time(visit_id)
+
+    @override
     def last_visit(self) -> LastVisit | None:
         with self._reading():
             last = self._ledger.last()
@@ -423,9 +428,9 @@ class SqlL1Store(L1Store):
             return self._settings.get(name)
 
     @override
-    def put_setting(self, name: str, value: str) -> str:
+    def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
         self._check()
-        return self._settings.put(name, value)
+        return self._settings.put(name, value, replace=replace)
 
     @override
     def record_timings(

@@ -79,7 +79,7 @@ def read_visits_table(
     ------
     VisitsFileError
         If the file is missing, empty, cut short or of another kind, has no such
-        table, no visits or not the columns needed, or a value that is none.
+        table or not the columns needed, or a value that cannot be used.
     """
     path = Path(path)
     groups = {**_NAMES, **_OPTIONAL_NAMES}
@@ -98,8 +98,6 @@ def read_visits_table(
         for what, names in groups.items()
         if chosen[what] is not None and what != "band"
     }
-    if not len(values["start"]):
-        raise VisitsFileError(path, f"table {table!r} has no visits")
     for what, (low, high) in _LIMITS.items():
         _check(path, _found(_NAMES[what], columns), values[what], low, high)
     return _ordered(path, values, chosen["band"])
@@ -158,7 +156,7 @@ def _visit_ids(path: Path, start_mjd: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return ids that count the visits of each night; ``start_mjd`` is sorted."""
     nights = np.floor(start_mjd - 0.5).astype(np.int64)
     _, firsts, counts = np.unique(nights, return_index=True, return_counts=True)
-    if counts.max() > _MAX_PER_NIGHT:
+    if counts.max(initial=0) > _MAX_PER_NIGHT:
         raise VisitsFileError(
             path, f"a night has {counts.max()} visits, at most {_MAX_PER_NIGHT} fit"
         )

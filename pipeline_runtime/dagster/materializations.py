@@ -9,12 +9,14 @@ idempotent anyway.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import dagster as dg
 
 __all__ = [
     "Materialized",
     "by_partition",
+    "latest_text",
     "materialized_since",
     "run_key",
     "unfollowed",
@@ -46,6 +48,28 @@ class Materialized:
             if isinstance(value, dg.TextMetadataValue | dg.UrlMetadataValue)
             else default
         )
+
+
+def latest_text(
+    instance: dg.DagsterInstance, key: dg.AssetKey, night: date, name: str
+) -> str:
+    """Return a text that the latest event of a night's partition tells, or none."""
+    partition = night.isoformat()
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
+    )
+    return next(
+        (
+            Materialized(
+                asset_key=key,
+                partition=partition,
+                storage_id=record.storage_id,
+                event=record.asset_materialization,
+            ).text(name)
+            for record in found.records
+        ),
+        "",
+    )
 
 
 def run_key(job: str, events: Sequence[Materialized]) -> str:

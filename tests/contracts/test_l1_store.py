@@ -211,3 +211,19 @@ def test_a_setting_is_kept_once(store: L1Store) -> None:
     assert store.put_setting("seed", "6") == "5"
 
     assert store.get_setting("seed") == "5"
+
+
+def test_a_setting_is_replaced_where_that_is_asked_for(store: L1Store) -> None:
+    store.put_setting("place", "1 2")
+
+    assert store.put_setting("place", "3 4", replace=True) == "3 4"
+
+    assert store.get_setting("place") == "3 4"
+
+
+def test_the_time_of_a_visit_is_known_once_a_part_is_stored(store: L1Store) -> None:
+    before = store.visit_time(1)
+    store.store_visit(key(1), records(1, IDS))
+
+    assert before is None
+    assert store.visit_time(1) == key(1).time

@@ -113,10 +113,12 @@ class Site:
             self, archive=archive.build_definitions(resources), resources=resources
         )
 
-    def from_file(self) -> dict[str, Any]:
-        """Return the configuration of a nominal simulation from the opsim file."""
+    def from_file(
+        self, opsim: Path | None = None, *, n_nights: int = 1
+    ) -> dict[str, Any]:
+        """Return the configuration of a nominal simulation from an opsim file."""
         op = "__".join(simulation_key(NOMINAL).path)
-        config = {"n_nights": 1, "opsim_file": str(self.opsim)}
+        config = {"n_nights": n_nights, "opsim_file": str(opsim or self.opsim)}
         return {"ops": {op: {"config": config}}}
 
     def visit_tags(self, *, first: int = 1, last: int = N_VISITS) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from l1db_pipeline import definitions as l1db
+from l1db_pipeline.defs.partitions import VISITS_NAME, register, visits
 
 NIGHT = "2026-10-10"
 INDEX = dg.AssetKey(["archive", "prenight_index"])
@@ -147,6 +149,55 @@ def test_of_nights_that_wait_the_oldest_is_first(instance: dg.DagsterInstance) -
     assert places[NIGHT] > places["2026-10-11"]
 
 
+def _keys(night: str, *numbers: int) -> list[str]:
+    return [f"{night.replace('-', '')}-{number:05d}" for number in numbers]
+
+
+def _asked(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
+    """Report a night with these visits; return what the run it asks for holds."""
+    metadata = {"visits": len(keys), "first_visit": keys[0], "last_visit": keys[-1]}
+    _report(instance, NIGHT_VISITS, **metadata)
+    requests, _ = _tick("visits_registered", instance, None)
+    with partition_loading_context(dynamic_partitions_store=instance):
+        asked = requests[-1].partition_key_range
+        assert asked is not None
+        return list(visits.get_partition_keys_in_range(asked))
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        [(NIGHT, 1, 2, 3), ("2026-10-11", 1, 2), (NIGHT, 4, 5)],
+        [(NIGHT, 5), ("2026-10-11", 1), (NIGHT, 1, 2, 3, 4)],
+        [(NIGHT, 5, 4, 3, 2, 1)],
+        [(NIGHT, 1, 2, 3, 4, 5), ("2026-10-11", 1)],
+    ],
+    ids=["more of it later", "its last first", "backwards", "at once"],
+)
+def test_a_night_asks_for_its_visits_in_whatever_order_they_were_added(
+    added: list[tuple[str, int]], instance: dg.DagsterInstance
+) -> None:
+    for night, *numbers in added:
+        instance.add_dynamic_partitions(VISITS_NAME, _keys(night, *numbers))
+
+    asked = _asked(instance, _keys(NIGHT, 1, 2, 3, 4, 5))
+
+    assert asked == _keys(NIGHT, 1, 2, 3, 4, 5)
+
+
+def test_registering_makes_the_night_exactly_its_visits(
+    instance: dg.DagsterInstance,
+) -> None:
+    other = _keys("2026-10-11", 1, 2)
+    instance.add_dynamic_partitions(VISITS_NAME, [*_keys(NIGHT, 9, 1), *other])
+
+    register(instance, date.fromisoformat(NIGHT), _keys(NIGHT, 1, 2, 3))
+
+    kept = instance.get_dynamic_partitions(VISITS_NAME)
+    assert sorted(kept) == [*_keys(NIGHT, 1, 2, 3), *other]
+    assert [key for key in kept if key not in other] == _keys(NIGHT, 1, 2, 3)
+
+
 def test_a_night_without_visits_starts_no_prototype(
     instance: dg.DagsterInstance,
 ) -> None:
@@ -182,14 +233,23 @@ def test_the_schedule_asks_once_for_the_night_of_the_site(
     assert [r.run_key for r in repeated] == [first[0].run_key]
 
 
-def test_the_schedule_leaves_a_night_alone_that_was_asked_for(
-    stored_instance: dg.DagsterInstance,
+# a run that is queued has a code location, which this one lacks
+@pytest.mark.parametrize(
+    "status",
+    [found for found in dg.DagsterRunStatus if found != dg.DagsterRunStatus.QUEUED],
+)
+def test_the_schedule_counts_what_succeeded_or_is_under_way(
+    status: dg.DagsterRunStatus, stored_instance: dg.DagsterInstance
 ) -> None:
+    tags = {"dagster/partition": NIGHT}
     stored_instance.add_run(
-        dg.DagsterRun(job_name="simulate", tags={"dagster/partition": NIGHT})
+        dg.DagsterRun(job_name="simulate", tags=tags, status=status)
     )
 
-    assert not _schedule_tick(stored_instance)
+    is_asked_for = bool(_schedule_tick(stored_instance))
+
+    in_vain = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    assert is_asked_for == (status in in_vain)
 
 
 def test_variants_that_end_together_are_archived_by_one_run(

@@ -1,11 +1,19 @@
 """A night through both locations on real resources, and again: the same rows."""
 
+import sqlite3
+from contextlib import closing
+from typing import Any
+
 import dagster as dg
 import psycopg
 import psycopg.sql
+import pytest
 from dagster_layer.real_site import FEW_SOURCES, N_VISITS, NIGHT, Site, write_opsim
 
-from archive_assets.defs.names import NOMINAL, simulation_key
+from archive_assets.archiving.sequence import archive_visit_sequence
+from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
+from l1db_pipeline.defs.archive import NIGHT_VISITS_KEY
+from l1db_pipeline.defs.write_batches import BATCHES_KEY
 
 
 def _archived(site: Site) -> list[tuple[object, ...]]:
@@ -78,6 +86,88 @@ def test_visits_outside_the_night_are_not_archived(site: Site) -> None:
     assert not result.success
     assert _checks(result)["visits_are_sane"] is False
     assert not site.instance.get_latest_materialization_event(simulation_key(NOMINAL))
+
+
+def _event(site: Site, key: dg.AssetKey, partition: str) -> Any:
+    event = site.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
+    )
+    found = event.records[0].asset_materialization
+    assert found is not None
+    return {name: value.value for name, value in found.metadata.items()}
+
+
+def _two_sequences(site: Site) -> str:
+    """Archive the night, then the night before whose second night it is, too."""
+    site.run("nominal_night", NIGHT, site.from_file())
+    longer = write_opsim(site.folder / "longer.db", 4, night="2026-10-09")
+    site.run("nominal_night", "2026-10-09", site.from_file(longer, n_nights=2))
+    return str(_event(site, archived_key(NOMINAL), NIGHT)["visitseq_uuid"])
+
+
+def test_a_night_takes_the_sequence_that_its_own_partition_archived(
+    site: Site,
+) -> None:
+    own = _two_sequences(site)
+
+    site.run("night_visits", NIGHT, FEW_SOURCES)
+
+    event = _event(site, NIGHT_VISITS_KEY, NIGHT)
+    assert (event["visitseq_uuid"], event["visits"]) == (own, N_VISITS)
+
+
+def test_write_batches_keep_to_the_sequence_that_the_night_was_registered_with(
+    site: Site,
+) -> None:
+    site.prepare_visits()
+    registered = str(_event(site, NIGHT_VISITS_KEY, NIGHT)["visitseq_uuid"])
+    other = write_opsim(site.folder / "other.db", N_VISITS + 3)
+    site.run("nominal_night", NIGHT, site.from_file(other))
+
+    site.ap()
+    site.ap()  # already stored
+
+    visit = f"{NIGHT.replace('-', '')}-00001"
+    event = _event(site, BATCHES_KEY, visit)
+    assert event["outcome"] == "already stored"
+    assert event["visitseq_uuid"] == registered
+    assert _event(site, archived_key(NOMINAL), NIGHT)["visitseq_uuid"] != registered
+
+
+def test_the_visits_stored_under_a_night_are_of_one_sequence(site: Site) -> None:
+    site.prepare_visits()
+    site.ap(site.visit_tags(last=2))
+    other = write_opsim(site.folder / "other.db", N_VISITS + 3)
+    site.run("nominal_night", NIGHT, site.from_file(other))
+    site.run("night_visits", NIGHT, FEW_SOURCES)
+    rows = _l1db(site)
+
+    with pytest.raises(dg.Failure, match=r"are stored from sequence .* not from"):
+        site.ap(site.visit_tags(first=3, last=5))
+
+    assert _l1db(site) == rows
+
+
+def test_a_night_in_which_nothing_was_observed_is_registered(site: Site) -> None:
+    night = write_opsim(site.folder / "empty.db")
+    with closing(sqlite3.connect(night)) as connection:
+        connection.execute("DELETE FROM observations")
+        connection.commit()
+    with site.resources["archive_metadata"].open() as archive:
+        archive_visit_sequence(
+            vsarch=archive,
+            store=site.resources["data_store"].open(),
+            visits=night,
+            label="closed",
+            tags=NOMINAL.variant.tags,
+            first_day_obs=NIGHT,
+            last_day_obs=NIGHT,
+            stats_columns=(),
+        )
+
+    site.run("night_visits", NIGHT, FEW_SOURCES)
+
+    assert _event(site, NIGHT_VISITS_KEY, NIGHT)["visits"] == 0
 
 
 def test_a_changed_object_fails_the_verification(site: Site) -> None:

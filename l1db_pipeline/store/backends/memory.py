@@ -228,6 +228,15 @@ class MemoryL1Store(L1Store):
         return frozenset(tile for visit, tile in self._ledger if visit == visit_id)
 
     @override
+    def visit_time(self, visit_id: int) -> datetime | None:
+        times = (
+            datetime.fromisoformat(entry[0]).replace(tzinfo=UTC)
+            for (visit, _), entry in self._ledger.items()
+            if visit == visit_id
+        )
+        return next(times, None)
+
+    @override
     def last_visit(self) -> LastVisit | None:
         if not self._visits:
             return None
@@ -329,7 +338,9 @@ class MemoryL1Store(L1Store):
         return self._settings.get(name)
 
     @override
-    def put_setting(self, name: str, value: str) -> str:
+    def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
+        if replace:
+            self._settings[name] = value
         return self._settings.setdefault(name, value)
 
     @override

@@ -113,12 +113,16 @@ class Settings:
         rows = self._database.select(self._table, ["value"], where)
         return str(rows["value"][0]) if len(rows) else None
 
-    def put(self, name: str, value: str) -> str:
-        """Keep a setting unless there is one; return the value that holds."""
+    def put(self, name: str, value: str, *, replace: bool = False) -> str:
+        """Keep a setting; return the value that holds, another's unless replaced."""
         row = catalog_of(self._table, [(name, value)])
         with self._database.transaction(write=True):
             self._database.add_if_absent(self._table, row)
             kept = self.get(name)
+            if replace and kept not in {None, value}:
+                self._database.delete(self._table, [Condition("name", Op.EQUAL, name)])
+                self._database.append(self._table, row)
+                return value
         return value if kept is None else kept
 
 

@@ -317,3 +317,33 @@ def test_the_load_model_predicts_a_runs_rows_within_1_percent(
     assert counts["DiaForcedSource"] == pytest.approx(
         predicted.dia_forced_source, rel=0.01
     )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"time": START + timedelta(hours=3)}, {"centre": FIELDS[0]}],
+    ids=["another time", "another place"],
+)
+def test_another_visit_never_passes_for_the_stored_one_of_its_id(
+    store: L1Store, change: dict[str, object]
+) -> None:
+    process(store, visits(4))
+    before = content(store)
+    other = replace(visits(1, first=4)[0], **change)
+
+    with pytest.raises(VisitConflictError, match=r"visit 4 is already stored with"):
+        process(store, [other])
+
+    assert content(store) == before
+
+
+def test_an_attempt_that_stored_nothing_does_not_fix_the_place_of_a_visit(
+    store: L1Store,
+) -> None:
+    (visit,) = visits(1)
+    store.put_setting("pointing.1", "0.000000 0.000000")
+
+    process(store, [visit])
+    (summary,) = process(store, [visit])
+
+    assert summary.outcome is StoreOutcome.ALREADY_STORED

@@ -250,8 +250,13 @@ def test_missing_columns_are_named(
     assert problem in refusal(writer(frame, tmp_path / "visits"))
 
 
-def test_table_without_visits_is_refused(tmp_path: Path) -> None:
-    assert "has no visits" in refusal(write_sqlite(opsim_frame([]), tmp_path / "x.db"))
+@pytest.mark.parametrize("writer", [write_sqlite, write_archive_hdf5])
+def test_a_table_without_visits_says_that_nothing_was_observed(
+    tmp_path: Path, writer: Writer
+) -> None:
+    visits = read_visits_table(writer(opsim_frame([]), tmp_path / "x"))
+
+    assert len(visits) == len(visits.times) == len(visits.bands) == 0
 
 
 def test_tables_are_listed_if_the_one_asked_for_is_missing(tmp_path: Path) -> None:
