@@ -9,7 +9,10 @@ READY := .venv/.ready
 # what a step of the recipes below reads; variables set beforehand win
 ENV = eval "$$($(BIN)/l1db-services env)"
 
-.PHONY: help browser demo test ui check lint types bench peers clean distclean services stop lock
+# without byte code a process that loads the scheduler costs twice its time
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help browser demo live test ui check lint types bench peers clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,7 +26,8 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-bootstrap.lock
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements.lock \
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes \
+		-r requirements.lock \
 		|| $(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e .
 	@touch $@
@@ -41,8 +45,12 @@ demo: $(READY) ## one night, end to end (DAY_OBS=, VISITS=n|all, OPSIM=some.db)
 ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 	@$(ENV) && $(BIN)/dagster dev -w workspace.yaml -p $(or $(PORT),3000)
 
-test: $(READY) ## all tests, against a real embedded PostgreSQL
-	@$(BIN)/python -m pytest -m "not browser" -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+test: $(READY) ## all tests but the two below, against a real embedded PostgreSQL
+	@$(BIN)/python -m pytest -m "not live and not browser" -n auto --maxprocesses 4 \
+		--dist loadscope $(PYTEST_ARGS)
+
+live: $(READY) ## stories of running daemons, code servers and dask, killed and cancelled
+	@$(BIN)/python -m pytest -m live tests $(PYTEST_ARGS)
 
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
 	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
@@ -53,7 +61,7 @@ lint: $(READY) ## format and lint
 types: $(READY) ## mypy --strict
 	@$(BIN)/mypy
 
-check: lint types test ## lint, types, tests
+check: lint types test live ## lint, types, tests
 
 peers: .venv-swift/.ready .venv-rubin-sim/.ready ## an S3 server and the original archive, for tests
 
@@ -64,7 +72,7 @@ peers: .venv-swift/.ready .venv-rubin-sim/.ready ## an S3 server and the origina
 .venv-%/.ready: | $(READY)
 	@echo "Setting up .venv-$* ..."
 	@$(PYTHON) -m venv .venv-$*
-	@VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install --quiet -r $(REQUIREMENTS) \
+	@VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install --quiet --compile-bytecode -r $(REQUIREMENTS) \
 		|| .venv-$*/bin/python -m pip install --quiet -r $(REQUIREMENTS)
 	@touch $@
 

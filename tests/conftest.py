@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
+import session as shared
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
 
@@ -22,6 +24,31 @@ hypothesis.settings.load_profile("no-deadline")
 
 # a shell's background job ignores Ctrl-C, and so would the programs that a test stops
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# without byte code each process that loads the scheduler costs twice its time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+UNSAFE_BUT_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
+"""What a server does for the sake of a machine that loses its power."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    shared.begin(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    shared.tell(node)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shared.end(config)
+
+
+@pytest.fixture(scope="session")
+def session(pytestconfig: pytest.Config) -> shared.Session:
+    """What all workers of this session share."""
+    return shared.of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +64,10 @@ def postgres_dsn() -> Iterator[str]:
     with TemporaryDirectory(prefix="l1db-test-") as folder:
         server = EmbeddedPostgres(Path(folder) / "data")
         server.start()
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            for name in UNSAFE_BUT_QUICK:
+                connection.execute(f"ALTER SYSTEM SET {name} = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.dsn()
         server.stop()
 

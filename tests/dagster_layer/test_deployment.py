@@ -92,6 +92,7 @@ def test_an_unknown_executor_is_refused_with_the_choices() -> None:
         executor({"DAGSTER_EXECUTOR": "celery"})
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_dask_runs_two_steps_on_two_worker_processes_at_once(tmp_path: Path) -> None:
     pytest.importorskip("dagster_dask")

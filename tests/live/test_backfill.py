@@ -14,7 +14,7 @@ from live.graph import Graph
 from live.instance import Instance, end, live_instance, wait_for
 from live.night import simulate_quietly, stored_nights, undisturbed_nights
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _TODAY = datetime.now(UTC).date()
 NIGHTS = tuple(_TODAY - timedelta(days=days) for days in (5, 4))

@@ -24,7 +24,7 @@ from live.night import (
 )
 from live.workers import n_stored_visits, running_worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _TODAY = datetime.now(UTC).date()
 NIGHT = _TODAY - timedelta(days=3)

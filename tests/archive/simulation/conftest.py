@@ -1,11 +1,14 @@
 """Synthetic site data of a night, shared by the tests of simulations."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from session import Session
 
 from archive_assets.simulation import (
     Limits,
@@ -18,6 +21,7 @@ from archive_assets.simulation import (
 from archive_assets.simulation.site_data.synthesize import synthesize_site_data
 
 NIGHT = date(2026, 1, 1)
+_PATHS = ("folder", "opsim_path", "log_path")
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +31,12 @@ def night() -> date:
 
 
 @pytest.fixture(scope="session")
-def site_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site_data(session: Session) -> Path:
     """Coarse synthetic site data of one night and the next; not to be written to."""
-    folder = tmp_path_factory.mktemp("site") / "rubin_sim_data"
-    synthesize_site_data(folder, NIGHT, step_minutes=30)
-    return folder
+    return session.made_once(
+        "rubin_sim_data",
+        lambda folder: synthesize_site_data(folder, NIGHT, step_minutes=30),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +60,15 @@ def request_of(site_data: Path) -> Callable[..., SimulationRequest]:
 
 @pytest.fixture(scope="session")
 def nominal(
-    request_of: Callable[..., SimulationRequest],
-    tmp_path_factory: pytest.TempPathFactory,
+    request_of: Callable[..., SimulationRequest], session: Session
 ) -> SimulationResult:
-    """The nominal night, simulated once; not to be written to."""
-    return simulate(request_of(tmp_path_factory.mktemp("nominal")))
+    """The nominal night, simulated once a session; not to be written to."""
+
+    def make(folder: Path) -> None:
+        result = asdict(simulate(request_of(folder / "work")))
+        (folder / "result.json").write_text(json.dumps(result, default=str))
+
+    folder = session.made_once("nominal", make)
+    values = json.loads((folder / "result.json").read_text())
+    paths = {name: Path(values.pop(name)) for name in _PATHS}
+    return SimulationResult(**paths, **values)
