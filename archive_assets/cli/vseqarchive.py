@@ -21,7 +21,7 @@ _MODULES = {
         "import-proto", "export-proto", "make-prenight-index", "add",
     ),
     "find": ("search", "show", "nightly", "find", "compare"),
-    "integrity": ("verify", "delete", "restore", "gc", "doctor"),
+    "integrity": ("verify", "delete", "restore", "gc", "move", "doctor"),
     "admin": ("schema", "roles"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -1,6 +1,7 @@
 """The commands of ``vseqarchive`` that look after the archive."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from archive_assets.cli.vseqarchive_connection import (
     with_archive,
 )
 
-__all__ = ["delete", "doctor", "gc", "restore", "verify"]
+__all__ = ["delete", "doctor", "gc", "move", "restore", "verify"]
 
 # Any: the archive's class is imported only when a command runs
 
@@ -155,6 +156,71 @@ def gc(
         f"{len(done.sequences)} sequences and {len(done.orphans)} orphans, "
         f"{done.n_bytes} bytes {verb}"
     )
+
+
+@click.command()
+@click.argument("source")
+@click.argument("destination")
+@click.option("--uuid", "uuids", multiple=True, type=click.UUID, help="Only this one.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@_JSON_OPTION
+@with_archive
+def move(
+    vsarch: Any,
+    *,
+    source: str,
+    destination: str,
+    uuids: tuple[UUID, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Move the archive from the store SOURCE to the store DESTINATION.
+
+    Each object is copied, read back and compared; then its row names the copy. An
+    interrupted move is completed by running it again. The old objects stay until gc
+    of SOURCE removes them. Exit code 3 if an object could not be moved.
+    """
+    from archive_assets.integrity.move import move_archive
+    from archive_assets.objects.datastore import DataStore
+
+    moved = move_archive(
+        vsarch,
+        DataStore(source),
+        DataStore(destination),
+        uuids=uuids,
+        dry_run=dry_run,
+        progress=_progress("objects"),
+    )
+    if as_json:
+        click.echo(json.dumps(moved.as_json(), indent=2))
+    else:
+        for subject, reason in moved.problems.items():
+            click.echo(f"not moved: {subject}: {reason}")
+        verb = "would be moved" if dry_run else f"({moved.n_bytes} bytes) moved"
+        click.echo(
+            f"{moved.n_objects} objects {verb}, {moved.n_elsewhere} are in other "
+            f"stores, {len(moved.problems)} problems"
+        )
+        if moved.n_objects and not dry_run:
+            click.echo(
+                "published indexes name the old places: `vseqarchive verify --repair` "
+                "publishes them again",
+                err=True,
+            )
+    if moved.problems:
+        click.get_current_context().exit(EXIT_PROBLEMS)
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """Return a function that says on a terminal how far a command is."""
+    is_terminal = sys.stderr.isatty()
+
+    def say(done: int, total: int) -> None:
+        if is_terminal:
+            end = "\n" if done == total else ""
+            click.echo(f"\r{done} of {total} {what}{end}", err=True, nl=False)
+
+    return say
 
 
 @click.command()

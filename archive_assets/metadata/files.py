@@ -11,10 +11,10 @@ from archive_assets.metadata.errors import (
     MissingFileError,
     UnknownSequenceError,
 )
-from archive_assets.metadata.sequences import check_sequences
+from archive_assets.metadata.sequences import check_sequences, set_visits_object
 
 __all__ = ["RegisteredFile", "insert_file", "registered_file",
-           "registered_objects", "visits_object"]  # fmt: skip
+           "registered_objects", "set_object_url", "visits_object"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,32 @@ def registered_objects(connection: Connection, uuid: UUID) -> dict[str, Register
     ).all()
     found = {row[0]: RegisteredFile(row[1], bytes(row[2]), row[3]) for row in rows}
     return found if visits.url is None else {**found, "visits": visits}
+
+
+def set_object_url(
+    connection: Connection,
+    uuid: UUID,
+    file_type: str,
+    old_url: str,
+    url: str,
+    *,
+    sha256: bytes,
+    size: int,
+) -> bool:
+    """Let a row name another copy of its object; False if it names a third one."""
+    if file_type == "visits":
+        if visits_object(connection, uuid).url != old_url:
+            return False
+        set_visits_object(connection, uuid, url, sha256, size)
+        return True
+    changed = connection.execute(
+        text(
+            "UPDATE files SET file_url = :url, file_size = :size "
+            "WHERE visitseq_uuid = :uuid AND file_type = :type AND file_url = :old_url"
+        ),
+        {"uuid": uuid, "type": file_type, "old_url": old_url, "url": url, "size": size},
+    )
+    return changed.rowcount == 1
 
 
 _INSERT = (

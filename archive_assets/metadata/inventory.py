@@ -62,9 +62,13 @@ class Inconsistency:
 
 
 def registered_objects(
-    connection: Connection, algorithm: str, uuids: Sequence[UUID] = ()
+    connection: Connection,
+    algorithm: str,
+    uuids: Sequence[UUID] = (),
+    *,
+    with_trash: bool = False,
 ) -> Iterator[RegisteredObject]:
-    """Return every object of every sequence that is not in the trash.
+    """Return every object of every sequence.
 
     Parameters
     ----------
@@ -74,10 +78,17 @@ def registered_objects(
         Algorithm of the content hashes to return.
     uuids
         Only of these sequences; of all if empty.
+    with_trash
+        Also of sequences in the trash.
     """
     rows = connection.execute(
         text(_OBJECTS),
-        {"algorithm": algorithm, "uuids": list(uuids), "n_uuids": len(uuids)},
+        {
+            "algorithm": algorithm,
+            "uuids": list(uuids),
+            "n_uuids": len(uuids),
+            "with_trash": with_trash,
+        },
     )
     for uuid, file_type, url, sha256, size, content in rows.all():
         yield RegisteredObject(uuid, file_type, url, sha256, size, content)
@@ -167,12 +178,12 @@ _OBJECTS = """
            visits_size,
            CASE WHEN hash_algorithm = :algorithm THEN visitseq_sha256 END
     FROM visitseq JOIN visitseq_registry USING (visitseq_uuid)
-    WHERE visitseq_url IS NOT NULL AND state <> 'trashed'
+    WHERE visitseq_url IS NOT NULL AND (:with_trash OR state <> 'trashed')
       AND (:n_uuids = 0 OR visitseq_uuid = ANY(CAST(:uuids AS UUID[])))
     UNION ALL
     SELECT visitseq_uuid, file_type, file_url, file_sha256, file_size, NULL
     FROM files JOIN visitseq_registry USING (visitseq_uuid)
-    WHERE file_url IS NOT NULL AND state <> 'trashed'
+    WHERE file_url IS NOT NULL AND (:with_trash OR state <> 'trashed')
       AND (:n_uuids = 0 OR visitseq_uuid = ANY(CAST(:uuids AS UUID[])))
     ORDER BY 1, 2
 """

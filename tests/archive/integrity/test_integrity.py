@@ -432,3 +432,51 @@ def test_the_schema_is_made_and_shown_by_commands(
         vsarch.query(
             "DROP SCHEMA IF EXISTS made CASCADE", commit=True, return_result=False
         )
+
+
+def test_an_archive_moves_to_another_store_and_a_second_move_changes_nothing(
+    run: Callable[..., Result], vsarch: Archive, uuid: UUID, tmp_path: Path
+) -> None:
+    old, new = (tmp_path / "store").as_uri(), (tmp_path / "new").as_uri()
+    trashed_uuid = vsarch.record_visitseq_metadata(
+        pd.DataFrame({"observationStartMJD": [1.0]}), "x", url="file:///elsewhere.h5"
+    )
+    before = {kind: local(vsarch, uuid, kind) for kind in ("visits", "rewards")}
+    vsarch.trash(trashed_uuid)
+
+    assert "2 objects would be moved, 1 " in run("move", old, new, "--dry-run").stdout
+    assert {kind: local(vsarch, uuid, kind) for kind in before} == before
+    assert not (tmp_path / "new").exists()
+    assert run("move", old, new).stdout.startswith("2 objects (")
+    assert run("move", old, new).stdout.startswith("0 objects (0 bytes) moved, 3 ")
+
+    for kind, path in before.items():
+        moved = local(vsarch, uuid, kind)
+        assert moved.relative_to(tmp_path / "new") == path.relative_to(
+            tmp_path / "store"
+        )
+        assert moved.read_bytes() == path.read_bytes()
+    report = verify_archive(
+        vsarch, DataStore(new), uuids=[uuid], index_base=str(tmp_path / "index")
+    )
+    assert report.problems == []
+    assert "lies within" in run("move", new, new + "/sub", code=1).stderr
+
+
+def test_a_move_leaves_what_is_damaged_and_completes_what_was_cut_short(
+    run: Callable[..., Result], vsarch: Archive, uuid: UUID, tmp_path: Path
+) -> None:
+    old, new = (tmp_path / "store").as_uri(), (tmp_path / "new").as_uri()
+    path = local(vsarch, uuid, "rewards")
+    content = path.read_bytes()
+    path.write_bytes(b"damaged")
+
+    assert f"not moved: {uuid} rewards" in run("move", old, new, code=3).stdout
+    assert local(vsarch, uuid, "rewards") == path
+    assert local(vsarch, uuid).is_relative_to(tmp_path / "new")
+    path.write_bytes(content)
+    copied = tmp_path / "new" / path.relative_to(tmp_path / "store")
+    copied.write_bytes(content)  # a move was killed before it set the URL
+
+    assert run("move", old, new).stdout.startswith("1 objects")
+    assert local(vsarch, uuid, "rewards") == copied
