@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from visit_tables.rows import UnsupportedColumnError, VisitsFileError
+from visit_tables.columns import UnsupportedColumnError, VisitsFileError
 
 from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
 from visit_tables.digest import ChangedColumnsError, VisitsDigest
