@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from visit_tables.columns import UnsupportedColumnError, VisitsFileError
 
+from visit_tables.columns import UnsupportedColumnError, VisitsFileError
 from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
 from visit_tables.digest import ChangedColumnsError, VisitsDigest
 from visit_tables.hdf5.read import write_visits

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from visit_tables.columns import Batch
 
+from visit_tables.columns import Batch
 from visit_tables.opsim import batches as opsim_batches
 from visit_tables.opsim.batches import iterate_opsim, plan_table
 from visit_tables.opsim.file import OpsimFileError, open_opsim

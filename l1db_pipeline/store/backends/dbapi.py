@@ -326,23 +326,16 @@ class DbapiDatabase(Database, ABC):
         time: np.datetime64,
         ids: NDArray[np.int64],
     ) -> int:
-        mine = self._tables[table]
-
-        def cell(of: Table, name: str) -> ColumnElement[Any]:
-            return self._tables[of].c[of.column(name).sql_name]
-
-        start, when = cell(source, "validityStart"), cell(table, VISIT_TIME)
+        start = self._cell(source, "validityStart")
+        when = self._cell(table, VISIT_TIME)
         key = ("update from", table.name, source.name, tuple(columns))
         names = [name for name in columns if name not in table.primary_key]
+        changed = {self._cell(table, n): self._cell(source, n) for n in names}
         statement = (
-            sa.update(mine)
-            .values({cell(table, n): cell(source, n) for n in names} | {when: start})
+            sa.update(self._tables[table])
+            .values(changed | {when: start})
             .where(
-                self._is_one_of(cell(table, "diaObjectId"), "ids"),
-                *(
-                    cell(table, n) == cell(source, n)
-                    for n in ("diaObjectId", HOME_PIXEL)
-                ),
+                *self._is_version_of(table, source),
                 start == sa.bindparam("time", type_=start.type),
                 when <= start,
             )
@@ -354,6 +347,21 @@ class DbapiDatabase(Database, ABC):
         }
         cursor = self._execute(text, [values[name] for name in bound], table.name)
         return int(cursor.rowcount)
+
+    def _cell(self, table: Table, name: str) -> ColumnElement[Any]:
+        return self._tables[table].c[table.column(name).sql_name]
+
+    def _is_version_of(
+        self, table: Table, versions: Table
+    ) -> Sequence[ColumnElement[bool]]:
+        """Return what joins current objects, bound as ``ids``, and their versions."""
+        return (
+            self._is_one_of(self._cell(table, "diaObjectId"), "ids"),
+            *(
+                self._cell(table, name) == self._cell(versions, name)
+                for name in ("diaObjectId", HOME_PIXEL)
+            ),
+        )
 
     @override
     def increment(self, table: Table, key: int) -> int:

@@ -312,6 +312,15 @@ class PostgresDatabase(DbapiDatabase):
         self._execute(self._tables.compile(statement), table=table.name)
 
     @override
+    def _is_version_of(
+        self, table: Table, versions: Table
+    ) -> Sequence[ColumnElement[bool]]:
+        # all versions of the time are the visit's: their key finds them in order; with
+        # the ids, too, the planner looks each up among all versions of the time
+        name = "diaObjectId"
+        return (self._cell(table, name) == self._cell(versions, name),)
+
+    @override
     def move(self, source: Table, target: Table) -> int:
         # one statement: a row that comes meanwhile is neither copied nor deleted
         old, new = self._tables[source], self._tables[target]
