@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline_runtime import postgres as embedded_postgres
 from pipeline_runtime.postgres import EmbeddedPostgres, ServicesError
+from pipeline_runtime.private_places import PlaceError
 
 
 @pytest.fixture
@@ -121,3 +123,108 @@ def test_a_full_disk_is_refused_before_anything_is_made(small_disk: Path) -> Non
         EmbeddedPostgres(small_disk / "postgres").start()
 
     assert [path.name for path in small_disk.iterdir()] == [".postgres.lock"]
+
+
+def _access(server: EmbeddedPostgres) -> list[tuple[object, ...]]:
+    """Return who the running server lets in, and how they prove who they are."""
+    with psycopg.connect(server.dsn()) as connection:
+        return connection.execute(
+            "SELECT type, auth_method, options FROM pg_hba_file_rules"
+        ).fetchall()
+
+
+def test_only_this_user_is_let_in_even_by_a_server_that_trusted_all(
+    tmp_path: Path,
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    (server.data / "pg_hba.conf").write_text("local all all trust\n")
+
+    server.start()
+
+    assert _access(server) == [("local", "peer", ["map=l1db"])]
+    assert server.data.stat().st_mode & 0o777 == 0o700
+    assert (server.data / ".s.PGSQL.5432").stat().st_mode & 0o777 == 0o700
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "name", ["o'brien's \"$HOME\" folder", "д" * 45, "long" * 30, "a,b"]
+)
+def test_a_server_starts_wherever_people_have_their_home(
+    tmp_path: Path, name: str
+) -> None:
+    server = EmbeddedPostgres(tmp_path / name / "data")
+
+    server.start()
+
+    assert server.is_running()
+    server.stop()
+    assert not server.is_running()
+
+
+def test_a_server_is_found_and_stopped_whatever_became_of_its_short_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedPostgres(tmp_path / ("long" * 30) / "data")
+    server.start()
+    pid = (server.data / "postmaster.pid").read_text()
+    server.socket_folder.unlink()  # by a cleaner of /tmp
+    assert server.is_running()
+    (other := tmp_path / "other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(other))
+
+    server.start()
+
+    assert server.socket_folder.parent == other
+    assert (server.data / "postmaster.pid").read_text() == pid
+    server.stop()
+    assert not (server.data / "postmaster.pid").exists()
+
+
+def test_a_second_server_over_the_same_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    pid = (server.data / "postmaster.pid").read_text()
+    with monkeypatch.context() as other_container:
+        # as another container sees it: no answer, and nobody's process number
+        other_container.setattr(EmbeddedPostgres, "is_running", lambda _: False)
+        other_container.setattr(EmbeddedPostgres, "_postmaster", lambda _: None)
+        other_container.setattr(embedded_postgres, "_CRASH_PATIENCE_S", 0)
+
+        with pytest.raises(ServicesError, match=r"another server runs over .*data"):
+            server.start()
+
+    assert (server.data / "postmaster.pid").read_text() == pid
+    assert server.is_running()
+    server.stop()
+
+
+def test_a_pid_that_is_another_servers_now_is_survived(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
+    with psycopg.connect(postgres_dsn) as connection:
+        backend = connection.info.backend_pid
+        server = EmbeddedPostgres(tmp_path / "data")
+        server.start()
+        server.stop()
+        (server.data / "postmaster.pid").write_text(f"{backend}\n{server.data}\n")
+
+        server.start()
+
+        assert server.is_running()
+        server.stop()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_a_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    server.stop()
+    os.chown(server.data, 65534, 65534)
+
+    with pytest.raises(PlaceError, match=r"data belongs to .*set L1DB_HOME"):
+        server.start()
