@@ -63,6 +63,8 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         "L1DB_HOME": str(home),
         "DAGSTER_HOME": str(home / "dagster"),
         "DAGSTER_COMPUTE_LOGS": str(home / "dagster" / "compute_logs"),
+        # a slow answer of a code server is not a failure
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
         "DAGSTER_POSTGRES_URL": server.url("dagster", "psycopg2"),
         "L1DB_URL": server.url("l1db", "psycopg"),
         "VSARCHIVE_PGHOST": str(server.socket_folder),

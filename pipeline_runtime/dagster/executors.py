@@ -5,10 +5,12 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from pipeline_runtime.dagster.workarounds.executors import in_process, multiprocess
+
 __all__ = ["EXECUTORS", "ONE_PROCESS", "ExecutorError", "executor"]
 
 EXECUTORS = ("multiprocess", "in_process", "dask")
-ONE_PROCESS = dg.in_process_executor
+ONE_PROCESS = in_process
 """For jobs whose steps are short: a process of its own takes seconds to start."""
 
 
@@ -27,9 +29,9 @@ def executor(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
     name = environ.get("DAGSTER_EXECUTOR", "multiprocess")
     match name:
         case "multiprocess":
-            return dg.multiprocess_executor.configured({"max_concurrent": 2})
+            return multiprocess.configured({"max_concurrent": 2})
         case "in_process":
-            return dg.in_process_executor
+            return in_process
         case "dask":
             return _dask_executor()
         case _:

@@ -1,16 +1,21 @@
-"""Dagster's own database, written through a connection that is held open.
+"""Dagster's own database: a connection that is held open, pools that are given back.
 
 Dagster's storage connects anew for each statement of its event log. A visit has two
 events, so a night of 1,000 visits would connect 4,000 times, which costs more than the
 statements.
+
+A run that was killed holds its pools until a daemon frees them; without a daemon, as
+after ``dagster job execute``, for ever. Who waits for a pool looks who holds it.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
 import sqlalchemy
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -19,8 +24,11 @@ from dagster_postgres.utils import (
 )
 from typing_extensions import override
 
+from pipeline_runtime.dagster.workarounds.run_process import process_of
+
 __all__ = ["HeldEventLogStorage", "HeldPostgresStorage"]
 
+_LOG = logging.getLogger("dagster")  # shown by every command of Dagster
 _MOST_AT_ONCE = 20  # threads of one process; all but one connection close after use
 
 
@@ -30,6 +38,7 @@ class HeldEventLogStorage(PostgresEventLogStorage):
     @override
     def __init__(self, *args: Any, **options: Any) -> None:  # as Dagster's has them
         super().__init__(*args, **options)
+        self._said: set[tuple[str, str]] = set()
         self._engine: sqlalchemy.Engine = create_pg_engine(
             self.postgres_url,
             self._token_provider,
@@ -38,6 +47,48 @@ class HeldEventLogStorage(PostgresEventLogStorage):
             max_overflow=_MOST_AT_ONCE - 1,
             pool_pre_ping=True,  # the database may have been restarted
         )
+
+    @override
+    def claim_concurrency_slot(
+        self,
+        concurrency_key: str,
+        run_id: str,
+        step_key: str,
+        priority: int | None = None,
+    ) -> ConcurrencyClaimStatus:
+        """Claim a pool; free it first of runs whose process is gone."""
+        claim = concurrency_key, run_id, step_key, priority
+        status = super().claim_concurrency_slot(*claim)
+        if status.is_claimed:
+            return status
+        info = self.get_concurrency_info(concurrency_key)
+        holders = (info.active_run_ids | info.assigned_run_ids) - {run_id}
+        for holder in sorted(holders):
+            self._free_or_name(holder, concurrency_key, run_id)
+        return super().claim_concurrency_slot(*claim)
+
+    def _free_or_name(self, holder: str, pool: str, waiting: str) -> None:
+        """Free what a run holds if its process is gone; else say once that it holds it.
+
+        The run itself is left to run monitoring, which sees to its retry.
+        """
+        run = self._instance.get_run_by_id(holder)
+        process = process_of(self._instance, run) if run else None
+        if run is None or (process and process.is_gone()):
+            self.free_concurrency_slots_for_run(holder)
+            said = f"Freed pool {pool}: {process or 'the run'} is gone (run {holder})"
+        else:
+            said = (
+                f"Waiting for pool {pool}: {process or 'a process'} of run {holder} "
+                f"({run.job_name}, {run.status.value}) holds it. If that process is "
+                "gone, free the pool under Deployment > Concurrency."
+            )
+        if (waiting, said) not in self._said:
+            self._said.add((waiting, said))
+            self._instance.report_engine_event(
+                said, self._instance.get_run_by_id(waiting)
+            )
+            _LOG.warning(said)
 
     @override
     def dispose(self) -> None:

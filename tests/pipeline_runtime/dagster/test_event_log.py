@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import dagster as dg
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
 
 from pipeline_runtime.dagster.workarounds.event_log import HeldPostgresStorage
 
@@ -15,20 +13,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 @pytest.fixture
-def storage(database_dsn: str) -> Iterator[HeldPostgresStorage]:
+def storage(dagster_url: str) -> Iterator[HeldPostgresStorage]:
     """Dagster's storage in an empty database."""
-    parts = conninfo_to_dict(database_dsn)
-    query = {"host": str(parts["host"])} | (
-        {"port": str(parts["port"])} if "port" in parts else {}
-    )
-    url = URL.create(
-        "postgresql+psycopg2",
-        username=str(parts["user"]),
-        password=str(parts["password"]) if "password" in parts else None,
-        database=str(parts["dbname"]),
-        query=query,
-    )
-    config = {"postgres_url": url.render_as_string(hide_password=False)}
+    config = {"postgres_url": dagster_url}
     made = HeldPostgresStorage.from_config_value(None, config)
     yield made
     made.event_log_storage.dispose()
