@@ -14,13 +14,13 @@ from typing import Any
 
 import dagster as dg
 import psutil
-from dagster._core.storage.tags import GRPC_INFO_TAG
 from typing_extensions import override
 
 __all__ = ["EXECUTES", "RunProcess", "place_metadata", "process_of"]
 
 EXECUTES = "Executing steps"
 """Begins what the worker says that executes a run; one that was ignored never does."""
+_CODE_SERVER_TAG = ".dagster/grpc_info"
 _STARTED = "Started process for run"
 _CLOCK_STEP_S = 60.0  # a clock that was set meanwhile makes no other process of it
 
@@ -138,4 +138,4 @@ def _said(entry: dg.EventLogEntry) -> tuple[dg.EventLogEntry, dict[str, Any]] | 
 
 
 def _has_socket(run: dg.DagsterRun) -> bool:
-    return "socket" in json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+    return "socket" in json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
