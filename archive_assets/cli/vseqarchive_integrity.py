@@ -42,9 +42,11 @@ _DATE = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 @click.argument("uuids", nargs=-1, type=click.UUID)
 @archive_url_option
 @_INDEX_OPTION
+@click.option("--day-obs", type=_DATE, help="Only sequences that cover this night.")
+@click.option("--since", type=_DATE, help="Only sequences recorded since this day.")
 @click.option("--index-from", type=_DATE, help="First night; yesterday by default.")
 @click.option("--index-to", type=_DATE, help="Last night; in 3 days by default.")
-@click.option("--repair", is_flag=True, help="Mend what loses nothing.")
+@click.option("--repair", is_flag=True, help="Repair what loses nothing.")
 @_JSON_OPTION
 @with_archive
 def verify(
@@ -53,6 +55,8 @@ def verify(
     uuids: tuple[UUID, ...],
     archive_base: str,
     index_base: str | None,
+    day_obs: datetime | None,
+    since: datetime | None,
     index_from: datetime | None,
     index_to: datetime | None,
     repair: bool,
@@ -60,9 +64,10 @@ def verify(
 ) -> None:
     """Read every object again and compare hashes; check rows and indexes.
 
-    With UUIDS only the objects of these sequences. Exit code 3 if problems are left.
-    --repair records the hash of objects that have none, publishes stale indexes anew
-    and deletes rows that belong to no sequence.
+    With UUIDS, --day-obs or --since only the objects of these sequences. Says which
+    invariants hold, and of how much. Exit code 3 if problems are left. --repair
+    records the hash of objects that have none, publishes stale indexes again and
+    deletes rows that belong to no sequence.
     """
     from archive_assets.integrity.verify import verify_archive
     from archive_assets.objects.datastore import DataStore
@@ -73,6 +78,19 @@ def verify(
         nights = (first.date(), last.date()) if first and last else None
     for uuid in uuids:
         vsarch.describe(uuid)
+    if day_obs is not None or since is not None:
+        from archive_assets.metadata.inventory import sequences_to_verify
+
+        with vsarch.transaction() as connection:
+            found = sequences_to_verify(
+                connection, day_obs and day_obs.date(), since and since.date()
+            )
+        uuids = tuple(u for u in found if not uuids or u in uuids)
+        if not uuids:
+            raise click.ClickException(
+                "no sequence covers this night or was recorded since this day; leave "
+                "the option out to verify the whole archive"
+            )
     report = verify_archive(
         vsarch,
         DataStore(archive_base),
@@ -80,6 +98,7 @@ def verify(
         index_base=index_base,
         nights=nights,
         repair=repair,
+        progress=_progress("objects"),
     )
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -87,6 +106,8 @@ def verify(
         for problem in report.problems:
             mended = " (repaired)" if problem.is_repaired else ""
             click.echo(f"{problem.kind}: {problem.subject}: {problem.detail}{mended}")
+        for invariant, number in report.proved.items():
+            click.echo(f"proved {number} times: {invariant}")
         click.echo(
             f"{report.n_objects} objects ({report.n_bytes} bytes) and "
             f"{report.n_indexes} indexes checked, {len(report.problems)} problems"

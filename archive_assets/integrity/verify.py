@@ -1,13 +1,16 @@
 """Verify an archive: objects against their hashes, rows and indexes against rows."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from lsst.resources import ResourcePath
+from sqlalchemy import Connection
 
 from archive_assets.errors import EXPECTED_ERRORS
+from archive_assets.integrity.problems import Problem, Report
+from archive_assets.integrity.verify_visits import visits_problems
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.inventory import (
     RegisteredObject,
@@ -38,53 +41,12 @@ from archive_assets.objects.datastore import (
     StoreError,
 )
 from archive_assets.objects.transfer import store_errors
-from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
+from visit_tables.digest import HASH_ALGORITHM
+from visit_tables.files import file_sha256
 
 __all__ = ["Problem", "Report", "verify_archive"]
 
 _INDEX_NIGHTS = (-1, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is not as it should be.
-
-    Attributes
-    ----------
-    kind
-        ``missing``, ``truncated``, ``changed``, ``unreadable``, ``unverified``,
-        ``orphan``, ``staged``, ``stale index``, ``dangling parent``...
-    subject
-        UUID and file type, URL, or table.
-    detail
-        What was found.
-    is_repaired
-        Whether `verify_archive` mended it.
-    """
-
-    kind: str
-    subject: str
-    detail: str
-    is_repaired: bool = False
-
-
-@dataclass(slots=True)
-class Report:
-    """What was checked, and what was found."""
-
-    n_objects: int = 0
-    n_bytes: int = 0
-    n_indexes: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether nothing is left to mend."""
-        return all(problem.is_repaired for problem in self.problems)
-
-    def as_json(self) -> dict[str, object]:
-        """Return the report as values that JSON can hold."""
-        return {**asdict(self), "sound": self.is_sound}
 
 
 def verify_archive(
@@ -95,6 +57,7 @@ def verify_archive(
     index_base: str | None = None,
     nights: tuple[date, date] | None = None,
     repair: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Report:
     """Compare all that the archive knows with what is there.
 
@@ -110,8 +73,10 @@ def verify_archive(
         First and last night whose indexes are checked; from yesterday to three days
         ahead by default.
     repair
-        Mend what loses nothing: record the hash of an object that has none, publish
-        a stale index anew, delete rows that belong to no sequence.
+        Repair what loses nothing: record the hash of an object that has none, publish
+        a stale index again, delete rows that belong to no sequence.
+    progress
+        Called after each object with the objects done so far and their number.
 
     Returns
     -------
@@ -121,23 +86,27 @@ def verify_archive(
     report = Report()
     with vsarch.transaction() as connection:
         known = list(registered_objects(connection, HASH_ALGORITHM, uuids))
-    for thing in known:
+    for number, thing in enumerate(known, 1):
         report.n_objects += 1
-        problem = _check_object(vsarch, store, thing, report, repair=repair)
-        if problem is not None:
-            report.problems.append(problem)
+        for invariant, problem in _check_object(
+            vsarch, store, thing, report, repair=repair
+        ):
+            report.take(invariant, problem)
+        progress(number, len(known))
     if uuids:
         return report
     report.problems += _store_problems(vsarch, store)
-    report.problems += _row_problems(vsarch, repair=repair)
+    broken = _row_problems(vsarch, repair=repair)
+    report.problems += broken
+    if not broken:
+        report.take("rows hold together", None)
     first, last = nights or _default_nights()
     for telescope in TELESCOPES:
         night = first
         while night <= last:
             report.n_indexes += 1
-            report.problems += _index_problems(
-                vsarch, night, telescope, index_base, repair=repair
-            )
+            found = _index_problem(vsarch, night, telescope, index_base, repair=repair)
+            report.take("indexes equal their rows", found)
             night += timedelta(days=1)
     return report
 
@@ -155,31 +124,72 @@ def _check_object(
     report: Report,
     *,
     repair: bool,
-) -> Problem | None:
+) -> Iterator[tuple[str, Problem | None]]:
+    """Yield what was compared of an object, and the problem if it does not hold."""
     subject = f"{thing.uuid} {thing.file_type}"
+    yield "objects lie in their store", _way_out(store, thing.url, subject)
     try:
         found = store.info(thing.url)
     except ObjectNotFoundError:
-        return Problem("missing", subject, f"nothing at {thing.url}")
+        detail = f"nothing at {thing.url}"
+        yield "", Problem("missing", subject, detail)
+        return
     except (*EXPECTED_ERRORS, OSError) as error:
-        return Problem("unreadable", subject, str(error))
+        yield "", Problem("unreadable", subject, str(error))
+        return
     report.n_bytes += found.size
-    if thing.sha256 is not None and thing.sha256 != found.sha256:
-        return _difference(subject, thing, found)
-    if thing.content_sha256 is not None:
-        problem = _check_content(store, thing, subject)
-        if problem is not None:
-            return problem
     if thing.sha256 is not None:
-        return None
+        problem = _difference(subject, thing, found)
+        yield "objects have their recorded SHA-256 and size", problem
+        if problem is not None:
+            return
+    if thing.file_type == "visits":
+        path = store.get(thing.url)
+        if thing.content_sha256 is not None:
+            problem = _check_content(path, thing, subject)
+            yield "visits have their recorded hash", problem
+            if problem is not None:
+                return
+        with vsarch.transaction() as connection:
+            yield from _checked_visits(connection, thing, path, subject)
+    if thing.sha256 is not None:
+        return
     if repair and found.sha256 is not None:
         with vsarch.transaction() as connection:
             adopt_object_hash(connection, thing, found.sha256, found.size)
     detail = f"no hash of {thing.url} was recorded"
-    return Problem("unverified", subject, detail, is_repaired=repair)
+    yield "", Problem("unverified", subject, detail, is_repaired=repair)
 
 
-def _difference(subject: str, thing: RegisteredObject, found: StoredObject) -> Problem:
+def _checked_visits(
+    connection: Connection, thing: RegisteredObject, path: Path, subject: str
+) -> Iterator[tuple[str, Problem | None]]:
+    try:
+        yield from visits_problems(connection, thing.uuid, path)
+    except (*EXPECTED_ERRORS, OSError) as error:
+        yield "", Problem("unreadable", subject, str(error))
+
+
+def _way_out(store: DataStore, url: str, subject: str) -> Problem | None:
+    """Tell whether an object of this store on a disk is really somewhere else."""
+    place = ResourcePath(url, forceDirectory=False)
+    if place.scheme != "file" or place.relative_to(store.base) is None:
+        return None
+    named, base = Path(place.ospath), Path(store.base.ospath)
+    if named.resolve() == base.resolve() / named.relative_to(base):
+        return None
+    detail = f"{named} is a symbolic link to {named.resolve()}"
+    return Problem("symlink", subject, detail)
+
+
+def _difference(
+    subject: str, thing: RegisteredObject, found: StoredObject
+) -> Problem | None:
+    if thing.sha256 == found.sha256:
+        if thing.size in {None, found.size}:
+            return None
+        detail = f"{thing.url} has {found.size} bytes, recorded {thing.size}"
+        return Problem("changed size", subject, detail)
     if thing.size is not None and found.size < thing.size:
         detail = f"{thing.url} has {found.size} bytes of {thing.size}"
         return Problem("truncated", subject, detail)
@@ -189,12 +199,10 @@ def _difference(subject: str, thing: RegisteredObject, found: StoredObject) -> P
     return Problem("changed", subject, detail)
 
 
-def _check_content(
-    store: DataStore, thing: RegisteredObject, subject: str
-) -> Problem | None:
+def _check_content(path: Path, thing: RegisteredObject, subject: str) -> Problem | None:
     """Compare the visits with the hash of the sequence."""
     try:
-        content = visits_sha256(store.get(thing.url))
+        content = file_sha256(path)
     except (*EXPECTED_ERRORS, OSError) as error:
         return Problem("unreadable", subject, str(error))
     if content == thing.content_sha256:
@@ -208,9 +216,9 @@ def _store_problems(
 ) -> Iterator[Problem]:
     with vsarch.transaction() as connection:
         known = {ResourcePath(url).geturl() for url in registered_urls(connection)}
-    for thing in store.list_objects():
+    for thing in store.list_objects(hidden=True):
         if thing.url.geturl() not in known:
-            yield Problem("orphan", thing.url.geturl(), f"{thing.size} bytes of nobody")
+            yield Problem("orphan", thing.url.geturl(), "no sequence refers to it")
     for thing in store.list_staged():
         yield Problem("staged", thing.url.geturl(), "left by an interrupted writer")
 
@@ -233,14 +241,14 @@ def _row_problems(
     ]
 
 
-def _index_problems(
+def _index_problem(
     vsarch: VisitSequenceArchiveMetadata,
     night: date,
     telescope: str,
     base: str | None,
     *,
     repair: bool,
-) -> list[Problem]:
+) -> Problem | None:
     """Compare the index of a night with the rows that it was made of."""
     location = prenight_index_path(night, telescope, base)
     with vsarch.transaction() as connection:
@@ -265,13 +273,15 @@ def _index_problems(
                 detail = "it lists other simulations than the database"
         elif index.source_sha256 != source_sha256(rows):
             detail = "its rows have changed since it was made"
+        elif index.source_sha256 != source_sha256(index.frame):
+            detail = "it was edited: it does not hold the rows that it was made of"
     except FileNotFoundError:
         if not rows.empty:
             detail = f"it is missing, {len(rows)} simulations cover the night"
     except (IndexFileError, StoreError) as error:
         detail = str(error)
     if not detail:
-        return []
+        return None
     if repair:
         write_prenight_index(vsarch, night, telescope, base)
-    return [Problem("stale index", location.geturl(), detail, is_repaired=repair)]
+    return Problem("stale index", location.geturl(), detail, is_repaired=repair)

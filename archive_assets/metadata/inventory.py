@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+
+from visit_tables.digest import HASH_ALGORITHM
 
 __all__ = [
     "Inconsistency",
@@ -15,6 +18,7 @@ __all__ = [
     "is_referenced",
     "registered_objects",
     "registered_urls",
+    "sequences_to_verify",
 ]
 
 _ANNOTATIONS = (
@@ -94,6 +98,27 @@ def registered_objects(
         yield RegisteredObject(uuid, file_type, url, sha256, size, content)
 
 
+def sequences_to_verify(
+    connection: Connection, day_obs: date | None, since: date | None
+) -> list[UUID]:
+    """Return the sequences of a night, or recorded or changed since a day (UTC).
+
+    The day is that of the database's own clock, whatever creation time was given.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT visitseq_uuid FROM visitseq JOIN visitseq_registry "
+            "USING (visitseq_uuid) WHERE state <> 'trashed' "
+            "AND (CAST(:day AS DATE) IS NULL "
+            "     OR :day BETWEEN first_day_obs AND last_day_obs) "
+            "AND (CAST(:since AS DATE) IS NULL OR state_time >= :since) "
+            "ORDER BY visitseq_uuid"
+        ),
+        {"day": day_obs, "since": since},
+    )
+    return [row[0] for row in rows]
+
+
 def registered_urls(connection: Connection) -> set[str]:
     """Return every URL that a sequence has, in the trash or not."""
     rows = connection.execute(
@@ -142,7 +167,10 @@ def adopt_object_hash(
 def inconsistencies(connection: Connection) -> list[Inconsistency]:
     """Return rows that break what the schema asks of new ones."""
     found = [
-        Inconsistency(*map(str, row)) for row in connection.execute(text(_BROKEN)).all()
+        Inconsistency(*map(str, row))
+        for row in connection.execute(
+            text(_BROKEN), {"algorithm": HASH_ALGORITHM}
+        ).all()
     ]
     for table in _ANNOTATIONS:
         rows = connection.execute(
@@ -216,5 +244,37 @@ _BROKEN = """
            'conda_env_sha256 ' || encode(conda_env_sha256, 'hex') || ' is not stored'
     FROM simulations LEFT JOIN conda_env ON conda_env_hash = conda_env_sha256
     WHERE conda_env_sha256 IS NOT NULL AND conda_env_hash IS NULL
+    UNION ALL
+    SELECT 'wrong kind', visitseq_uuid,
+           'registered as ' || kind || ', its row is in ' || relname
+    FROM visitseq JOIN visitseq_registry USING (visitseq_uuid)
+    JOIN pg_class ON pg_class.oid = visitseq.tableoid WHERE kind <> relname
+    UNION ALL
+    SELECT 'creation day', visitseq_uuid,
+           'registered as simulation '
+           || coalesce(CAST(daily_id AS TEXT), 'without number')
+           || ' of ' || coalesce(CAST(sim_creation_day_obs AS TEXT), 'no day')
+           || ', created at '
+           || coalesce(CAST(creation_time AS TEXT), 'an unknown time')
+    FROM simulations JOIN visitseq_registry USING (visitseq_uuid)
+    WHERE daily_id IS NULL OR sim_creation_day_obs IS NULL
+       OR sim_creation_day_obs
+          <> CAST(creation_time AT TIME ZONE 'UTC' - INTERVAL '12 hours' AS DATE)
+    UNION ALL
+    SELECT 'daily counter', visitseq_uuid,
+           'number ' || daily_id || ' of ' || sim_creation_day_obs
+           || ' is beyond the last that was given, '
+           || coalesce(CAST(last_daily_id AS TEXT), 'none')
+    FROM visitseq_registry LEFT JOIN daily_counters USING (sim_creation_day_obs)
+    WHERE daily_id > coalesce(last_daily_id, 0)
+    UNION ALL
+    SELECT 'unknown hash', visitseq_uuid,
+           'its visits were hashed by ' || quote_literal(hash_algorithm)
+    FROM visitseq_registry
+    WHERE hash_algorithm NOT IN (:algorithm, 'rubin_sim-records')
+    UNION ALL
+    SELECT 'unknown hash', visitseq_uuid,
+           file_type || ' was hashed by ' || quote_literal(hash_algorithm)
+    FROM files WHERE hash_algorithm <> 'sha256'
     ORDER BY 1, 2
 """

@@ -311,7 +311,7 @@ class DataStore:
         return StoredObject(url=source, size=size, sha256=sha256)
 
     def list_objects(
-        self, prefix: str = "", *, with_hash: bool = False
+        self, prefix: str = "", *, with_hash: bool = False, hidden: bool = False
     ) -> Iterator[StoredObject]:
         """List objects, without those in the trash or being staged.
 
@@ -322,6 +322,9 @@ class DataStore:
             ``"simonyi/2026-01-01"`` and so on.
         with_hash
             Whether to read every object for its SHA-256.
+        hidden
+            Whether to list names that begin with a dot, too, which nobody but the
+            store itself has a use for.
 
         Raises
         ------
@@ -333,7 +336,8 @@ class DataStore:
             start = start.join(check_name(part, "folder"), forceDirectory=True)
         for url in self._walk(start):
             parts = (url.relative_to(self.base) or "").split("/")
-            if not any(part.startswith(".") for part in parts):
+            own = parts[0] == TRASH or parts[-1].startswith(STAGED_PREFIX)
+            if not own and (hidden or not any(p.startswith(".") for p in parts)):
                 yield self.info(url) if with_hash else self._sized(url)
 
     def list_trash(self) -> Iterator[StoredObject]:

@@ -480,3 +480,100 @@ def test_a_move_leaves_what_is_damaged_and_completes_what_was_cut_short(
 
     assert run("move", old, new).stdout.startswith("1 objects")
     assert local(vsarch, uuid, "rewards") == copied
+
+
+def test_verify_says_what_it_proved_and_of_how_much(
+    run: Callable[..., Result], uuid: UUID
+) -> None:
+    report = json.loads(run("verify", "--json").stdout)
+
+    assert report["proved"] == {
+        "objects lie in their store": 2,
+        "objects have their recorded SHA-256 and size": 2,
+        "visits have their recorded hash": 1,
+        "visits lie in their window of nights": 1,
+        "statistics equal those of the visits": 2,
+        "rows hold together": 1,
+        "indexes equal their rows": 10,
+    }
+    for words in (
+        ("--day-obs", TODAY),
+        ("--since", TODAY - timedelta(days=1)),
+        (uuid,),
+    ):
+        assert "2 objects" in run("verify", *words).stdout
+    assert "no sequence" in run("verify", "--day-obs", "2020-01-01", code=1).stderr
+
+
+_DAMAGES = {
+    "mean": ("UPDATE nightly_stats SET mean = mean + 1", "changed statistic"),
+    "count": ("UPDATE nightly_stats SET count = 4", "changed statistic"),
+    "p95": ("UPDATE nightly_stats SET p95 = NULL", "changed statistic"),
+    "night": ("UPDATE nightly_stats SET day_obs = day_obs + 1", "changed statistic"),
+    "window": (("UPDATE simulations SET first_day_obs = first_day_obs + 1, "
+               "last_day_obs = last_day_obs + 1"), "nights"),
+    "hash": ("UPDATE simulations SET visitseq_sha256 = sha256('x')", "changed"),
+    "bytes": ("UPDATE visitseq_registry SET visits_sha256 = sha256('x')", "changed"),
+    "size": ("UPDATE visitseq_registry SET visits_size = 1", "changed size"),
+    "file size": ("UPDATE files SET file_size = 1", "changed size"),
+    "file hash": ("UPDATE files SET file_sha256 = sha256('x')", "changed"),
+    "kind": ("UPDATE visitseq_registry SET kind = 'completed'", "wrong kind"),
+    "day": (("UPDATE visitseq_registry SET sim_creation_day_obs = '2020-01-01'; "
+            "INSERT INTO daily_counters VALUES ('2020-01-01', 1)"), "creation day"),
+    "number": ("UPDATE visitseq_registry SET daily_id = NULL", "creation day"),
+    "counter": ("UPDATE daily_counters SET last_daily_id = 0", "daily counter"),
+    "algorithm": ("UPDATE visitseq_registry SET hash_algorithm = 'x'", "unknown hash"),
+    "file algorithm": ("UPDATE files SET hash_algorithm = 'md5'", "unknown hash"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_a_changed_column_that_steers_reads_is_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report], damage: str
+) -> None:
+    del uuid
+    statement, kind = _DAMAGES[damage]
+    assert verify().problems == []
+    vsarch.query(statement, commit=True, return_result=False)
+
+    assert kind in kinds(verify())
+
+
+def test_a_symbolic_link_out_of_the_store_is_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report], tmp_path: Path
+) -> None:
+    path = local(vsarch, uuid)
+    path.rename(tmp_path / "outside.h5")
+    path.symlink_to(tmp_path / "outside.h5")
+    assert kinds(verify()) == ["symlink"]
+    path.unlink()
+    (tmp_path / "outside.h5").rename(path)
+    assert verify().problems == []
+
+    folder = path.parent
+    folder.rename(tmp_path / "folder")
+    folder.symlink_to(tmp_path / "folder")
+    assert "symlink" in kinds(verify())
+
+
+def test_a_hidden_extra_file_is_named(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    extra = local(vsarch, uuid).with_name(".extra.h5")
+    extra.write_bytes(b"x")
+
+    (problem,) = verify().problems
+
+    assert (problem.kind, problem.subject) == ("orphan", extra.as_uri())
+
+
+@pytest.mark.usefixtures("uuid")
+def test_an_edited_index_is_named(
+    verify: Callable[..., Report], index_base: str
+) -> None:
+    location = prenight_index_path(TODAY, "simonyi", index_base)
+    location.write(location.read().replace(b"a night", b"a day"))
+
+    assert "it was edited" in verify().problems[0].detail
+    assert verify(repair=True).is_sound
+    assert verify().problems == []
