@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from visit_tables.columns import Batch, UnsupportedColumnError
+from visit_tables.time_scales import mjd_utc
 
 __all__ = [
     "TIME_COLUMNS",
@@ -70,7 +71,7 @@ def night_mjds(batch: Batch) -> NDArray[np.int64]:
     ----------
     batch
         Visits with one of `TIME_COLUMNS`. A ``day_obs`` is a date, an ISO text, or
-        an integer YYYYMMDD; the others are MJD, UTC, days.
+        an integer YYYYMMDD; the others are MJD, days, each in its time scale.
 
     Raises
     ------
@@ -82,9 +83,10 @@ def night_mjds(batch: Batch) -> NDArray[np.int64]:
     if name != "day_obs":
         if not np.all(np.isfinite(values.astype(np.float64))):
             raise UnsupportedColumnError(name, "holds times that are not finite")
-        return np.floor(values.astype(np.float64) - 0.5).astype(np.int64)
-    days, inverse = np.unique(values, return_inverse=True)
-    known = [_night_of_day_obs(day) for day in days]
+        days = mjd_utc(name, values.astype(np.float64))
+        return np.floor(days - 0.5).astype(np.int64)
+    found, inverse = np.unique(values, return_inverse=True)
+    known = [_night_of_day_obs(day) for day in found]
     return np.array(known, dtype=np.int64)[inverse.reshape(-1)]
 
 

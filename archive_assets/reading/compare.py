@@ -10,6 +10,7 @@ import pandas as pd
 from archive_assets.metadata.errors import InvalidValueError
 from visit_tables.frames import batch_of_frame
 from visit_tables.nights import date_of_mjd, night_mjds
+from visit_tables.time_scales import UTC_COLUMNS, mjd_utc
 
 __all__ = ["Comparison", "compare_visits", "plot_comparison"]
 
@@ -108,7 +109,9 @@ def _visits(visits: pd.DataFrame) -> pd.DataFrame:
                 f"cannot compare: no column {' or '.join(spellings)} in the visits"
             )
         found[name] = visits[present[0]].to_numpy()
-    batch = batch_of_frame(pd.DataFrame({"obs_start_mjd": found["mjd"]}))
+        if name == "mjd":
+            found[name] = mjd_utc(present[0], found[name].to_numpy(dtype=np.float64))
+    batch = batch_of_frame(pd.DataFrame({UTC_COLUMNS[0]: found["mjd"]}))
     found["night"] = [date_of_mjd(int(mjd)) for mjd in night_mjds(batch)]
     found["ra"] = found["ra"].round(_POSITION_DECIMALS) % 360.0
     found["dec"] = found["dec"].round(_POSITION_DECIMALS)

@@ -15,6 +15,7 @@ from visit_tables.columns import VisitsFileError
 from visit_tables.files import is_sqlite
 from visit_tables.hdf5.read import read_visits
 from visit_tables.opsim.frame import read_opsim
+from visit_tables.time_scales import TAI_COLUMNS, mjd_utc
 
 __all__ = [
     "preloaded_observations",
@@ -48,7 +49,10 @@ def read_completed_visits(path: Path) -> pd.DataFrame:
     ParentVisitsError
         If the file cannot be read, or lacks a column.
     """
-    visits = _read(path).rename(columns=CONSDB_TO_OPSIM)
+    visits = _read(path)
+    for name in {*TAI_COLUMNS}.intersection(visits.columns):
+        visits[name] = mjd_utc(name, visits[name].to_numpy(dtype=np.float64))
+    visits = visits.rename(columns=CONSDB_TO_OPSIM)
     if missing := [name for name in _REQUIRED if name not in visits.columns]:
         raise ParentVisitsError(f"{path} lacks the columns {', '.join(missing)}")
     return visits

@@ -34,10 +34,10 @@ from l1db_pipeline.catalog.records import (
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex, SourceSelect
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.schema.times import utc_from_mjd_tai
 from l1db_pipeline.store.backends.explain import Plans
 from l1db_pipeline.store.base import L1Store, VisitKey, VisitRecords
 from l1db_pipeline.store.open import open_store
+from visit_tables.time_scales import utc_from_mjd_tai
 
 __all__ = [
     "DiaForcedSource",

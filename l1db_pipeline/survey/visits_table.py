@@ -2,10 +2,15 @@
 
 Times
 -----
-``observationStartMJD`` is taken as TAI: rubin_scheduler computes the sky of its
-``mjd`` with ``Time(mjd, format="mjd", scale="tai")`` (``utils/rotskypos.py``), and
-consdb documents ``obs_start_mjd`` as TAI too. A visit's time here is UTC and the
-middle of the visit where the file gives its duration, else its start.
+A visit's time here is UTC and the middle of the visit where the file gives its
+duration, else its start. `visit_tables.time_scales` knows the scale of each column.
+
+Ids
+---
+An id comes from the visit's own row, so that it is the same whatever other visits a
+file has: ``day_obs * 100000 + n``, day_obs as YYYYMMDD (UTC-12). Consdb's ``visit_id``
+is of that form already; else n is the file's own number (``observationId``) modulo
+99,999, plus 1; of a file without numbers n is the second of the night, from 1.
 """
 
 import os
@@ -17,8 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.schema.times import utc_from_mjd_tai
 from l1db_pipeline.survey.visits_files import VisitsFileError, read_columns
+from visit_tables.time_scales import (
+    SiderealTimeError,
+    check_sidereal_time,
+    utc_from_mjd,
+)
 
 __all__ = ["VisitsFileError", "VisitsTable", "read_visits_table"]
 
@@ -33,8 +42,9 @@ _OPTIONAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "band": ("band", "filter"),
 }
 _LIMITS = {"start": (41317.0, 100_000.0), "ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
-_MAX_PER_NIGHT = 99_999
-_SECONDS_PER_DAY = 86400.0
+_LST = "observationStartLST"
+_IDS_PER_NIGHT = 99_999
+_US_PER_S = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +52,7 @@ class VisitsTable:
     """Visits in time order; all arrays have one length."""
 
     visit_ids: NDArray[np.int64]
-    """``day_obs * 100000 + n``, day_obs as YYYYMMDD (UTC-12), n from 1 each night."""
+    """``day_obs * 100000 + n``, n from 1 to 99,999."""
     times: NDArray[np.datetime64]
     """UTC, ``datetime64[us]``."""
     ra_deg: NDArray[np.float64]
@@ -72,18 +82,18 @@ def read_visits_table(
     -------
     visits
         In order of start, those that start together in order of their ids in the
-        file. An id depends on all visits of its night in the file: read the same
-        file to get the same ids.
+        file.
 
     Raises
     ------
     VisitsFileError
         If the file is missing, empty, cut short or of another kind, has no such
-        table or not the columns needed, or a value that cannot be used.
+        table or not the columns needed, a value that cannot be used, a visit twice,
+        or times that contradict its own sidereal times.
     """
     path = Path(path)
     groups = {**_NAMES, **_OPTIONAL_NAMES}
-    wanted = [name for names in groups.values() for name in names]
+    wanted = [name for names in groups.values() for name in names] + [_LST]
     columns = read_columns(path, table, wanted)
     chosen = {
         what: next((columns[name] for name in names if name in columns), None)
@@ -98,9 +108,11 @@ def read_visits_table(
         for what, names in groups.items()
         if chosen[what] is not None and what != "band"
     }
+    names = {what: _found(_NAMES[what], columns) for what in _NAMES}
     for what, (low, high) in _LIMITS.items():
-        _check(path, _found(_NAMES[what], columns), values[what], low, high)
-    return _ordered(path, values, chosen["band"])
+        _check(path, names[what], values[what], low, high)
+    _check_sidereal_time(path, names["start"], values["start"], columns)
+    return _ordered(path, names["start"], values, chosen["band"])
 
 
 def _found(names: tuple[str, ...], columns: Mapping[str, Any]) -> str:
@@ -129,21 +141,64 @@ def _check(
         )
 
 
+def _check_sidereal_time(
+    path: Path,
+    name: str,
+    start: NDArray[np.float64],
+    columns: Mapping[str, NDArray[Any]],
+) -> None:
+    if _LST not in columns or not len(start):
+        return
+    try:
+        check_sidereal_time(
+            name, float(start[0]), float(_numbers(path, _LST, columns)[0]), 0
+        )
+    except SiderealTimeError as error:
+        raise VisitsFileError(path, str(error)) from error
+
+
 def _ordered(
-    path: Path, values: Mapping[str, NDArray[np.float64]], bands: NDArray[Any] | None
+    path: Path,
+    start_name: str,
+    values: Mapping[str, NDArray[np.float64]],
+    bands: NDArray[Any] | None,
 ) -> VisitsTable:
     n = len(values["start"])
-    order = np.lexsort((values.get("order", np.zeros(n)), values["start"]))
-    start = values["start"][order]
-    middle = start + values.get("duration", np.zeros(n))[order] / 2 / _SECONDS_PER_DAY
+    rows = np.lexsort((values.get("order", np.zeros(n)), values["start"]))
+    start = utc_from_mjd(start_name, values["start"][rows])
+    seconds = np.nan_to_num(values.get("duration", np.zeros(n))[rows], posinf=0)
+    half = np.rint(seconds / 2 * _US_PER_S).astype("timedelta64[us]")
     names = np.full(n, "") if bands is None else np.array([_text(b) for b in bands])
-    return VisitsTable(
-        visit_ids=_visit_ids(path, start),
-        times=utc_from_mjd_tai(np.where(np.isfinite(middle), middle, start)),
-        ra_deg=values["ra"][order] % 360.0,
-        dec_deg=values["dec"][order],
-        bands=names[order],
+    numbers = values["order"][rows] if "order" in values else None
+    ids = _visit_ids(path, rows, start, numbers)
+    _refuse_twins(path, rows, ids, "have one number in one night")
+    places = np.column_stack(
+        (values["start"][rows], values["ra"][rows], values["dec"][rows])
     )
+    _refuse_twins(path, rows, places, "start at the same time at the same place")
+    return VisitsTable(
+        visit_ids=ids,
+        times=start + half,
+        ra_deg=values["ra"][rows] % 360.0,
+        dec_deg=values["dec"][rows],
+        bands=names[rows],
+    )
+
+
+def _refuse_twins(
+    path: Path, rows: NDArray[np.int64], keys: NDArray[Any], why: str
+) -> None:
+    """Refuse a visit that a file has twice, with its rows."""
+    _, group, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    twice = counts[group.reshape(-1)] > 1
+    if twice.any():
+        first = group.reshape(-1)[np.argmax(twice)]
+        same = np.sort(rows[group.reshape(-1) == first])[:3].tolist()
+        raise VisitsFileError(
+            path,
+            f"rows {' and '.join(map(str, same))} are a visit twice: they {why} "
+            f"(of {int(twice.sum())} such rows): keep one row of each visit",
+        )
 
 
 def _text(value: object) -> str:
@@ -152,22 +207,38 @@ def _text(value: object) -> str:
     return str(text).partition("_")[0] if text is not None else ""
 
 
-def _visit_ids(path: Path, start_mjd: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return ids that count the visits of each night; ``start_mjd`` is sorted."""
-    nights = np.floor(start_mjd - 0.5).astype(np.int64)
-    _, firsts, counts = np.unique(nights, return_index=True, return_counts=True)
-    if counts.max(initial=0) > _MAX_PER_NIGHT:
+def _visit_ids(
+    path: Path,
+    rows: NDArray[np.int64],
+    start: NDArray[np.datetime64],
+    numbers: NDArray[np.float64] | None,
+) -> NDArray[np.int64]:
+    """Return the id of each visit, from its start (UTC) and its own number alone."""
+    noons = (start - np.timedelta64(12, "h")).astype("datetime64[D]")
+    days = np.asarray(_day_obs(noons), dtype=np.int64)
+    if numbers is None:
+        since_noon = start - (noons + np.timedelta64(12, "h"))
+        return days * 100_000 + since_noon.astype(np.int64) // _US_PER_S + 1
+    bad = ~(np.abs(numbers) < 2**53) | (numbers % 1 != 0)  # true for NaN
+    if bad.any():
+        place = int(np.argmax(bad))
         raise VisitsFileError(
-            path, f"a night has {counts.max()} visits, at most {_MAX_PER_NIGHT} fit"
+            path,
+            f"row {rows[place]}: the number of the visit (observationId or visit_id) "
+            f"is {numbers[place]}, not a whole number: correct or drop the column",
         )
-    days = np.datetime64("1858-11-17") + nights.astype("timedelta64[D]")
+    own = numbers.astype(np.int64)
+    counted = days * 100_000 + own % _IDS_PER_NIGHT + 1
+    return np.where(own // 100_000 == days, own, counted)
+
+
+def _day_obs(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Return dates as whole numbers, YYYYMMDD."""
     months = days.astype("datetime64[M]")
     years = days.astype("datetime64[Y]")
-    day_obs = (
+    return np.asarray(
         (years.astype(np.int64) + 1970) * 10_000
-        + ((months - years).astype(np.int64) + 1) * 100
-        + (days - months).astype(np.int64)
+        + ((months - years.astype("datetime64[M]")).astype(np.int64) + 1) * 100
+        + (days - months.astype("datetime64[D]")).astype(np.int64)
         + 1
     )
-    sequence = np.arange(len(nights)) - np.repeat(firsts, counts) + 1
-    return np.asarray(day_obs * 100_000 + sequence, dtype=np.int64)

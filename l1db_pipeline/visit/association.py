@@ -15,10 +15,10 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import IdSet
 from l1db_pipeline.catalog.ids import new_object_ids, source_ids
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.schema.times import mjd_tai_from_utc
 from l1db_pipeline.sky.htm import htm_index, xyz_to_radec
 from l1db_pipeline.sources.dia import SimulatedSources
 from l1db_pipeline.visit.filling import hashed_uniform, row_keys
+from visit_tables.time_scales import mjd_tai_from_utc
 
 __all__ = [
     "FORCED_PHOTOMETRY_CUTOFF",

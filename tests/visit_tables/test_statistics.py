@@ -91,7 +91,9 @@ def test_one_visit_has_no_standard_deviation(is_accumulated: bool) -> None:
 
 
 def test_the_night_changes_at_noon_utc_minus_12() -> None:
-    visits = pd.DataFrame({"obs_start_mjd": [61000.4999, 61000.5], "altitude": 1.0})
+    visits = pd.DataFrame(
+        {"observationStartMJD": [61000.4999, 61000.5], "altitude": 1.0}
+    )
 
     found = nightly_stats(visits, ["altitude"])
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.schema.times import mjd_tai_from_utc, utc_from_mjd_tai
+from visit_tables.time_scales import mjd_tai_from_utc, utc_from_mjd_tai
 
 __all__ = [
     "are_numbers",

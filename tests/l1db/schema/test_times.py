@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l1db_pipeline.errors import NaiveTimeError
-from l1db_pipeline.schema.times import mjd_tai_from_utc, utc64, utc_from_mjd_tai
+from l1db_pipeline.schema.times import utc64
+from visit_tables.nights import night_mjds
+from visit_tables.time_scales import (
+    mjd_tai_from_utc,
+    mjd_utc,
+    utc_from_mjd,
+    utc_from_mjd_tai,
+)
 
 _FIRST = int(np.datetime64("1972-01-01", "us").astype(np.int64))
 _LAST = int(np.datetime64("2045-01-01", "us").astype(np.int64))
@@ -57,3 +64,38 @@ def test_times_of_any_zone_become_utc() -> None:
 def test_a_naive_time_is_refused_with_the_place_it_is_of() -> None:
     with pytest.raises(NaiveTimeError, match=r"visit 7: 2026.* has no time"):
         utc64(datetime(2026, 1, 1), "visit 7")  # noqa: DTZ001 - the error under test
+
+
+@pytest.mark.parametrize("scale", ["utc", "tai"])
+@pytest.mark.parametrize(
+    "utc",
+    [
+        "1998-12-31T12:00:00",
+        "2016-12-31T06:00:00",
+        "2016-12-31T23:59:58",
+        "2017-01-01T00:00:01",
+        "2026-11-22T07:00:00.123",
+    ],
+)
+def test_a_column_is_read_in_its_own_time_scale(utc: str, scale: str) -> None:
+    column = {"utc": "observationStartMJD", "tai": "obs_start_mjd"}[scale]
+    time = Time(utc, scale="utc")
+    mjd = np.array([getattr(time, scale).mjd])
+
+    found = utc_from_mjd(column, mjd)
+
+    assert abs(found[0] - np.datetime64(utc, "us")) <= np.timedelta64(1, "us")
+    ordinary_day = utc[:10] not in {"1998-12-31", "2016-12-31"}
+    if ordinary_day:
+        assert mjd_utc(column, mjd)[0] == pytest.approx(time.utc.mjd, abs=1e-10)
+
+
+def test_the_night_of_a_visit_is_that_of_its_time_in_utc() -> None:
+    just_after_noon_tai = np.array([60000.5 + 20 / 86400])
+
+    nights = [
+        int(night_mjds({name: just_after_noon_tai})[0])
+        for name in ("observationStartMJD", "obs_start_mjd")
+    ]
+
+    assert nights == [60000, 59999]

@@ -1,14 +1,17 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.time import Time
+from astropy.utils import iers
 
 from l1db_pipeline.survey.visits_table import VisitsFileError, read_visits_table
 from visit_tables.hdf5.read import write_visits
@@ -42,7 +45,6 @@ NUMBERS = [
     "moonAlt",
     "sunAlt",
     "target_id",
-    "observationStartLST",
     "rotTelPos",
     "rotTelPos_backup",
     "moonAz",
@@ -81,6 +83,16 @@ def opsim_frame(starts: Sequence[float]) -> pd.DataFrame:
     for name in TEXT:
         frame[name] = "r"
     return frame
+
+
+def consdb_frame(starts: Sequence[float]) -> pd.DataFrame:
+    """Return visits of these starts, TAI, with consdb's names."""
+    n = len(starts)
+    return pd.DataFrame(
+        {"visit_id": np.arange(n), "obs_start_mjd": starts,
+         "s_ra": np.arange(n) * 10.0, "s_dec": np.zeros(n),
+         "exp_time": np.full(n, 30.0)}
+    )  # fmt: skip
 
 
 def write_sqlite(frame: pd.DataFrame, path: Path, table: str = "observations") -> Path:
@@ -143,8 +155,8 @@ def test_table_that_pandas_wrote_is_read(tmp_path: Path) -> None:
 def test_time_is_the_middle_of_the_visit_in_utc(tmp_path: Path, writer: Writer) -> None:
     visits = read_visits_table(writer(opsim_frame([MJD + 0.25]), tmp_path / "visits"))
 
-    # 06:00 TAI is 05:59:23 UTC; the visit takes 34 s
-    expected = datetime(2026, 11, 22, 5, 59, 40, tzinfo=UTC)
+    # observationStartMJD is UTC; the visit takes 34 s
+    expected = datetime(2026, 11, 22, 6, 0, 17, tzinfo=UTC)
     found = visits.times[0].astype(datetime).replace(tzinfo=UTC)
     assert abs((found - expected).total_seconds()) < 1e-4
 
@@ -156,7 +168,7 @@ def test_visits_come_in_time_order(tmp_path: Path, writer: Writer) -> None:
 
     assert visits.ra_deg.tolist() == [10, 20, 0]
     assert (np.diff(visits.times) > np.timedelta64(0)).all()
-    assert visits.visit_ids.tolist() == [2026112100000 + n for n in (1, 2, 3)]
+    assert visits.visit_ids.tolist() == [2026112100000 + n for n in (2, 3, 1)]
 
 
 def test_visits_that_start_together_come_in_order_of_their_ids(tmp_path: Path) -> None:
@@ -168,15 +180,142 @@ def test_visits_that_start_together_come_in_order_of_their_ids(tmp_path: Path) -
     assert visits.ra_deg.tolist() == [10, 20, 0]
 
 
-def test_visits_are_numbered_anew_each_night(tmp_path: Path, writer: Writer) -> None:
+def test_an_id_has_the_night_and_the_number_in_the_file(
+    tmp_path: Path, writer: Writer
+) -> None:
     # a night ends at 12:00 UTC
     frame = opsim_frame([MJD + 0.49, MJD + 0.5, MJD + 0.51, MJD + 1.49])
 
     visits = read_visits_table(writer(frame, tmp_path / "visits"))
 
     assert visits.visit_ids.tolist() == [
-        2026112100001, 2026112200001, 2026112200002, 2026112200003,
+        2026112100001, 2026112200002, 2026112200003, 2026112200004,
     ]  # fmt: skip
+
+
+def test_an_id_of_consdb_is_kept(tmp_path: Path, writer: Writer) -> None:
+    frame = consdb_frame([MJD + 0.1, MJD + 0.2]).assign(
+        visit_id=[2026112100407, 2026112100409]
+    )
+
+    visits = read_visits_table(writer(frame, tmp_path / "visits"))
+
+    assert visits.visit_ids.tolist() == [2026112100407, 2026112100409]
+
+
+def test_an_id_without_numbers_is_the_second_of_the_night(
+    tmp_path: Path, writer: Writer
+) -> None:
+    frame = opsim_frame([MJD + 0.25, MJD - 0.5]).drop(columns="observationId")
+
+    visits = read_visits_table(writer(frame, tmp_path / "visits"))
+
+    assert visits.visit_ids.tolist() == [2026112100001, 2026112164801]
+
+
+@pytest.mark.parametrize("has_numbers", [True, False])
+def test_a_late_row_does_not_shift_the_ids_of_others(
+    tmp_path: Path, has_numbers: bool
+) -> None:
+    frame = opsim_frame([MJD + 0.1, MJD + 0.3, MJD + 0.2])
+    if not has_numbers:
+        frame = frame.drop(columns="observationId")
+
+    before = read_visits_table(write_sqlite(frame.iloc[:2], tmp_path / "before.db"))
+    after = read_visits_table(write_sqlite(frame, tmp_path / "after.db"))
+
+    ids = dict(zip(after.times.tolist(), after.visit_ids.tolist(), strict=True))
+    assert [ids[t] for t in before.times.tolist()] == before.visit_ids.tolist()
+    assert len(set(ids.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, "rows 1 and 3 are a visit twice: they have one number in one night"),
+        (
+            {"fieldRA": 200.0, "observationStartMJD": MJD + 0.4},
+            "rows 1 and 3 are a visit twice: they have one number in one night",
+        ),
+        (
+            {"observationId": 9},
+            "rows 1 and 3 are a visit twice: they start at the same time at the same",
+        ),
+    ],
+    ids=["whole row", "number", "time and place"],
+)
+def test_a_visit_twice_in_a_file_is_said_with_its_rows(
+    tmp_path: Path, writer: Writer, changes: dict[str, float], problem: str
+) -> None:
+    frame = opsim_frame([MJD + 0.1, MJD + 0.2, MJD + 0.3])
+    copy = frame.iloc[[1]].assign(**changes)
+
+    found = refusal(
+        writer(pd.concat([frame, copy], ignore_index=True), tmp_path / "visits")
+    )
+
+    assert problem in found
+
+
+def test_a_number_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    frame = opsim_frame([MJD, MJD + 0.1]).assign(observationId=[1.0, 1.5])
+
+    found = refusal(write_sqlite(frame, tmp_path / "x.db"))
+
+    assert "row 1: the number of the visit" in found
+    assert "is 1.5, not a whole number" in found
+
+
+def _sidereal_deg(time: Time) -> float:
+    return float(time.sidereal_time("mean", longitude=-70.7494 * u.deg).deg)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take UT1 from the tables that astropy has."""
+    monkeypatch.setattr(iers.conf, "auto_download", False)
+    monkeypatch.setattr(iers.conf, "iers_degraded_accuracy", "ignore")
+    monkeypatch.setattr(iers.conf, "auto_max_age", None)
+
+
+@pytest.mark.usefixtures("offline")
+def test_times_that_contradict_the_sidereal_time_of_the_file_are_refused(
+    tmp_path: Path, writer: Writer
+) -> None:
+    starts = [60000.2, 60000.3]
+    utc, tai = (
+        opsim_frame(starts).assign(
+            observationStartLST=_sidereal_deg(Time(60000.2, format="mjd", scale=scale))
+        )
+        for scale in ("utc", "tai")
+    )
+
+    assert len(read_visits_table(writer(utc, tmp_path / "utc"))) == 2
+    found = refusal(writer(tai, tmp_path / "tai"))
+
+    assert "row 0: observationStartMJD 60000.200000 (UTC) has the sidereal" in found
+    assert "observationStartLST says" in found
+    assert "-37 s: give observationStartMJD in UTC" in found
+
+
+@pytest.mark.usefixtures("offline")
+def test_times_of_consdb_are_tai(tmp_path: Path, writer: Writer) -> None:
+    time = Time(60000.2, format="mjd", scale="tai")
+    frame = consdb_frame([60000.2]).assign(observationStartLST=_sidereal_deg(time))
+
+    visits = read_visits_table(writer(frame, tmp_path / "visits"))
+
+    middle = (time + 15 * u.s).utc.to_datetime()
+    assert abs(visits.times[0].astype(datetime) - middle) < timedelta(milliseconds=1)
+
+
+def test_a_night_of_consdb_ends_at_noon_utc_not_tai(tmp_path: Path) -> None:
+    noon_tai = MJD + 0.5
+    starts = [noon_tai + 36 / 86400, noon_tai + 38 / 86400]
+
+    visits = read_visits_table(write_sqlite(consdb_frame(starts), tmp_path / "x.db"))
+
+    assert (visits.visit_ids // 100_000).tolist() == [20261121, 20261122]
 
 
 @pytest.mark.parametrize(
@@ -197,10 +336,9 @@ def test_ids_begin_with_the_date_of_the_evening(
 
 
 def test_names_of_consdb_are_understood(tmp_path: Path, writer: Writer) -> None:
-    frame = pd.DataFrame(
-        {"visit_id": [2, 1], "obs_start_mjd": [MJD, MJD], "s_ra": [350.0, 360.0],
-         "s_dec": [1.0, 2.0], "exp_time": [30.0, 30.0]}
-    )  # fmt: skip
+    frame = consdb_frame([MJD, MJD]).assign(
+        visit_id=[2, 1], s_ra=[350.0, 360.0], s_dec=[1.0, 2.0]
+    )
 
     visits = read_visits_table(writer(frame, tmp_path / "visits"))
 
