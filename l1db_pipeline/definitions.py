@@ -1,5 +1,7 @@
 """The code location of the L1 database and the AP prototype."""
 
+import os
+
 import dagster as dg
 
 from l1db_pipeline.defs.archive import ArchivedVisitsResource, archive_resources
@@ -19,12 +21,14 @@ from l1db_pipeline.defs.schema import l1db_schema
 from l1db_pipeline.defs.sources import variable_sources
 from l1db_pipeline.defs.write_batches import l1db_write_batches
 from pipeline_runtime.dagster.executors import executor
+from pipeline_runtime.environment import forget_empty
 
 __all__ = ["build_definitions", "defs", "environment_resources"]
 
 
 def environment_resources() -> dict[str, object]:
     """Return the resources as the environment describes them."""
+    forget_empty(os.environ)  # Dagster reads those of EnvVar by itself
     return {
         "l1db": L1dbResource(url=dg.EnvVar("L1DB_URL")),
         "sources": SourcesResource(folder=dg.EnvVar("L1DB_SOURCES")),

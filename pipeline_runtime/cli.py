@@ -53,6 +53,7 @@ def status(context: click.Context) -> None:
 
 
 @main.command()
+@plain_errors
 def env() -> None:
     """Print the environment to `eval` in a shell: eval "$(l1db-services env)"."""
     from pipeline_runtime.services import environment

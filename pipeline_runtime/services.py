@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from pipeline_runtime.environment import check_environment, text_of
 from pipeline_runtime.postgres import EmbeddedPostgres, ServicesError
 from pipeline_runtime.private_places import make_private
 from pipeline_runtime.shipped import shipped_file
@@ -44,7 +45,7 @@ def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
     ``$L1DB_HOME`` if set; else ``.l1db`` in the checkout, or in the user's home
     folder for a package that was installed as a wheel.
     """
-    if chosen := environ.get("L1DB_HOME"):
+    if chosen := text_of("L1DB_HOME", environ):
         return Path(chosen).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
     root = checkout if (checkout / "pyproject.toml").is_file() else Path.home()
@@ -56,7 +57,13 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     A variable that is set already is kept: it replaces the embedded default with
     the user's own server or store.
+
+    Raises
+    ------
+    EnvironmentValueError
+        If any variable of the product has a value that cannot be used.
     """
+    check_environment(environ)
     home = home_folder(environ)
     server = embedded_server(environ)
     defaults = {
@@ -79,7 +86,9 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         "L1DB_SOURCES": str(home / "sources"),
         "L1DB_REPORTS": str(home / "reports"),
     }
-    return {name: environ.get(name, value) for name, value in defaults.items()}
+    return {
+        name: environ.get(name, "").strip() or value for name, value in defaults.items()
+    }
 
 
 def embedded_server(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:
@@ -94,13 +103,15 @@ def start_services(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:
     ------
     ServicesError
         As `EmbeddedPostgres.start`.
+    EnvironmentValueError
+        As `environment`.
     """
+    known = environment(environ)
     server = embedded_server(environ)
     _close_default_home(server.data.parent)
     server.start()
     server.create_databases(DATABASES)
     _set_up_databases(server)
-    known = environment(environ)
     _make_dagster_home(Path(known["DAGSTER_HOME"]))
     make_private(Path(known["DAGSTER_COMPUTE_LOGS"]))
     return server

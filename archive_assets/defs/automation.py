@@ -1,6 +1,5 @@
 """What runs by itself: the nightly schedule, and the sensors that follow it."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +14,8 @@ from archive_assets.defs.jobs import (
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from pipeline_runtime.dagster.materializations import materialized_since
 from pipeline_runtime.dagster.resubmit import again_sensor
-from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
+from pipeline_runtime.dagster.sensors import follow, sensor
+from pipeline_runtime.environment import count_of, text_of
 
 __all__ = ["schedules", "sensors"]
 
@@ -31,8 +31,8 @@ def _tonight(now: datetime) -> str:
 @dg.schedule(
     job=simulate_job,
     # the original's hour at the site's batch machine
-    cron_schedule=os.environ.get("NIGHTLY_CRON", "55 6 * * *"),
-    execution_timezone=os.environ.get("NIGHTLY_TIMEZONE", "America/Los_Angeles"),
+    cron_schedule=text_of("NIGHTLY_CRON"),
+    execution_timezone=text_of("NIGHTLY_TIMEZONE"),
     description="Simulate every variant of tonight; its toggle is the gate.",
 )
 def nightly(
@@ -90,13 +90,13 @@ def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             visitseq_uuid=event.text("visitseq_uuid"),
             visitseq_url=event.text("visitseq_url"),
         )
-        publish_status(status, datetime.now(UTC), os.environ.get("STATUS_URL", ""))
+        publish_status(status, datetime.now(UTC), text_of("STATUS_URL"))
     return dg.SensorResult(cursor=cursor)
 
 
 @dg.run_failure_sensor(
     monitored_jobs=[simulate_job, archive_job],
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Report a night whose simulation or archiving failed.",
 )
@@ -115,7 +115,7 @@ def night_failed(context: dg.RunFailureSensorContext) -> None:
             visitseq_url="",
             detail=f"run {run.run_id} of {run.job_name}",
         )
-        publish_status(status, datetime.now(UTC), os.environ.get("STATUS_URL", ""))
+        publish_status(status, datetime.now(UTC), text_of("STATUS_URL"))
 
 
 def _nights_of(run: dg.DagsterRun) -> Iterator[date]:

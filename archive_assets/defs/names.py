@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from archive_assets.simulation import Telescope, Variant
-from archive_assets.simulation.variants import load_variants
+from archive_assets.simulation.errors import VariantError
+from archive_assets.simulation.variants import (
+    load_variants,
+    variants_file,
+)
 
 __all__ = [
     "NOMINAL",
@@ -63,5 +67,15 @@ def archived_key(plan: Plan) -> dg.AssetKey:
     return dg.AssetKey(["archived_visit_sequences", plan.name])
 
 
-NOMINAL = next(plan for plan in plans() if plan.telescope is Telescope.SIMONYI)
+def _nominal() -> Plan:
+    for plan in plans():
+        if plan.telescope is Telescope.SIMONYI:
+            return plan
+    raise VariantError(
+        f"{variants_file()} has no telescope simonyi, whose first variant drives the "
+        "AP prototype: add it, or unset PRENIGHT_VARIANTS"
+    )
+
+
+NOMINAL = _nominal()
 """The variant whose visits drive the AP prototype."""

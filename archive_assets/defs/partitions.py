@@ -1,14 +1,15 @@
 """The nights: one partition a ``day_obs``."""
 
-import os
 from datetime import date
 
 import dagster as dg
 
+from pipeline_runtime.environment import text_of
+
 __all__ = ["night_of", "nights"]
 
 nights = dg.DailyPartitionsDefinition(
-    start_date=os.environ.get("NIGHTS_START", "2025-06-20"),
+    start_date=text_of("NIGHTS_START"),
     timezone="Etc/GMT+12",  # POSIX sign: UTC-12, whose calendar date is day_obs
     end_offset=8,  # tonight and the coming week can be simulated and indexed
 )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archive_assets.objects.datastore import DataStore
     from archive_assets.reading.newest_visits import ArchivedVisits
 
+from pipeline_runtime.environment import forget_empty, text_of
+
 __all__ = [
     "ArchiveMetadataResource",
     "DataStoreResource",
@@ -194,6 +196,7 @@ class SimulationsResource(dg.ConfigurableResource[Path]):
 
 def environment_resources() -> dict[str, object]:
     """Return the resources as the environment describes them."""
+    forget_empty(os.environ)  # Dagster reads those of EnvVar by itself
     return {
         "archive_metadata": ArchiveMetadataResource(
             host=dg.EnvVar("VSARCHIVE_PGHOST"),
@@ -209,11 +212,11 @@ def environment_resources() -> dict[str, object]:
         "simulations": SimulationsResource(
             work_folder=dg.EnvVar("SIMULATIONS_DIR"),
             site_data_folder=dg.EnvVar("RUBIN_SIM_DATA_DIR"),
-            command=os.environ.get("SIMULATION_COMMAND", ""),
+            command=text_of("SIMULATION_COMMAND"),
             completed_visits={
                 telescope.value: path
                 for telescope in Telescope
-                if (path := os.environ.get(f"COMPLETED_VISITS_{telescope.name}"))
+                if (path := text_of(f"COMPLETED_VISITS_{telescope.name}"))
             },
         ),
     }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archive_assets.errors import InvalidValueError
-from pipeline_runtime.environment import seconds
+from pipeline_runtime.environment import seconds_of, text_of
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",
@@ -23,9 +23,6 @@ VSARCHIVE_PGUSER = "reader"
 VSARCHIVE_PGSCHEMA = "vsmd"
 VSARCHIVE_PGPORT: int | None = None
 """None leaves the port to libpq: ``PGPORT``, else 5432."""
-
-_CONNECT_TIMEOUT_S = 10
-_STATEMENT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,22 +84,20 @@ def connection_settings(
         ("user", "VSARCHIVE_PGUSER", VSARCHIVE_PGUSER),
         ("port", "VSARCHIVE_PGPORT", VSARCHIVE_PGPORT),
     ):
-        value = connect.get(name) or environ.get(variable) or default
+        value = connect.get(name) or environ.get(variable, "").strip() or default
         if value is not None:
             connect[name] = value
     connect.setdefault(
         "connect_timeout",
-        int(seconds(environ, "VSARCHIVE_CONNECT_TIMEOUT_S", _CONNECT_TIMEOUT_S)),
+        int(seconds_of("VSARCHIVE_CONNECT_TIMEOUT_S", environ)),
     )
     statement_timeout_s = connect.pop("statement_timeout_s", None)
     if statement_timeout_s is None:
-        statement_timeout_s = seconds(
-            environ, "VSARCHIVE_STATEMENT_TIMEOUT_S", _STATEMENT_TIMEOUT_S
-        )
+        statement_timeout_s = seconds_of("VSARCHIVE_STATEMENT_TIMEOUT_S", environ)
     if "port" in connect and not str(connect["port"]).isdigit():
         raise InvalidValueError(f"the port must be a number, not {connect['port']!r}")
     if schema is None:
-        schema = environ.get("VSARCHIVE_PGSCHEMA") or VSARCHIVE_PGSCHEMA
+        schema = text_of("VSARCHIVE_PGSCHEMA", environ)
     if not schema or "\0" in schema:
         raise InvalidValueError(f"unusable schema name {schema!r}")
     return ConnectionSettings(

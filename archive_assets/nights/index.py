@@ -33,6 +33,7 @@ from archive_assets.nights.index_json import (
     load_index,
 )
 from archive_assets.objects.transfer import store_errors
+from pipeline_runtime.environment import is_set, text_of
 from visit_tables.day_obs import DayObs, dayobs_to_date
 
 __all__ = [
@@ -55,10 +56,8 @@ _LOG = logging.getLogger(__name__)
 MAX_AGE = 365
 """Longest age, in days, of a simulation that a reader is told of."""
 TELESCOPES = ("simonyi", "auxtel")
-PRENIGHT_INDEX_URL = os.environ.get(
-    "PRENIGHT_INDEX_URL", "s3://rubin:rubin-scheduler-prenight/opsim/prenight_index/"
-)
-"""Where indexes are when nobody says otherwise; the environment is asked again."""
+PRENIGHT_INDEX_URL = "s3://rubin:rubin-scheduler-prenight/opsim/prenight_index/"
+"""Where indexes are when neither a caller nor the environment says otherwise."""
 
 PUBLISHED_AGE = 4000
 """Longest age, in days, of a simulation in a published index."""
@@ -80,7 +79,7 @@ def prenight_index_path(
         Folder of all indexes; else ``PRENIGHT_INDEX_URL``, else the observatory's.
     """
     if base is None:
-        base = os.environ.get("PRENIGHT_INDEX_URL") or PRENIGHT_INDEX_URL
+        base = text_of("PRENIGHT_INDEX_URL") or PRENIGHT_INDEX_URL
     day = dayobs_to_date(day_obs)
     name = checked_name(telescope, "telescope")
     return ResourcePath(base, forceDirectory=True).join(
@@ -119,9 +118,9 @@ def get_prenight_index_from_database(  # noqa: PLR0917 - the original's order
         "database": database,
         "port": port,
     }
-    if "VSARCHIVE_CONNECT_TIMEOUT_S" not in os.environ:
+    if not is_set("VSARCHIVE_CONNECT_TIMEOUT_S"):
         connect["connect_timeout"] = _CONNECT_TIMEOUT_S
-    if "VSARCHIVE_STATEMENT_TIMEOUT_S" not in os.environ:
+    if not is_set("VSARCHIVE_STATEMENT_TIMEOUT_S"):
         connect["statement_timeout_s"] = _STATEMENT_TIMEOUT_S
     with VisitSequenceArchiveMetadata(connect, schema) as vsarch:
         found = vsarch.sims_on_night_with_stats(

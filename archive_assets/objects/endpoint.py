@@ -5,18 +5,16 @@ refuses and for half an hour if it is silent. One small question with a time-out
 tells first.
 """
 
-import os
 import threading
 import time
 from typing import Any
 
 from lsst.resources import ResourcePath
 
-from pipeline_runtime.environment import seconds
+from pipeline_runtime.environment import seconds_of
 
 __all__ = ["EndpointAwayError", "check_endpoint"]
 
-_TIMEOUT_S = 10.0
 _GOOD_FOR_S = 60.0
 _PAUSE_S = 1.0
 _answered: dict[str, float] = {}
@@ -44,7 +42,7 @@ def check_endpoint(url: object) -> None:
     with _lock:
         if time.monotonic() - _answered.get(endpoint, -_GOOD_FOR_S) < _GOOD_FOR_S:
             return
-        _ask(endpoint, seconds(os.environ, "VSARCHIVE_STORE_TIMEOUT_S", _TIMEOUT_S))
+        _ask(endpoint, seconds_of("VSARCHIVE_STORE_TIMEOUT_S"))
         _answered[endpoint] = time.monotonic()
 
 

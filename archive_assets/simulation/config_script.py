@@ -21,6 +21,7 @@ from archive_assets.simulation.base import (
     ScriptInRepository,
 )
 from archive_assets.simulation.errors import SchedulerConfigError
+from pipeline_runtime.environment import text_of
 
 __all__ = ["ConfigPlaces", "ConfigScript", "checked_out_script", "scheduler_source"]
 
@@ -44,7 +45,7 @@ class ConfigPlaces:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read ``$PRENIGHT_CONFIG_PLACES``: places with spaces between them."""
-        named = environ.get(PLACES_VARIABLE)
+        named = text_of(PLACES_VARIABLE, environ)
         return cls(tuple(named.split())) if named else cls()
 
     def check(self, place: str) -> None:

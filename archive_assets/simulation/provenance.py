@@ -15,6 +15,7 @@ from typing import Any
 
 from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.site_data.files import is_synthetic
+from pipeline_runtime.environment import text_of
 
 __all__ = [
     "environment_json",
@@ -47,7 +48,7 @@ def _distributions() -> Mapping[str, str]:
 
 def _conda_packages(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return what conda installed; nothing if Python does not come from conda."""
-    prefix = environ.get("CONDA_PREFIX")
+    prefix = text_of("CONDA_PREFIX", environ)
     found = {}
     for path in sorted(Path(prefix, "conda-meta").glob("*.json")) if prefix else ():
         entry = json.loads(path.read_text())

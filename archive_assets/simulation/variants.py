@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from archive_assets.simulation.base import Telescope, Variant
 from archive_assets.simulation.errors import VariantError
+from pipeline_runtime.environment import text_of
 
 __all__ = ["TelescopePlan", "load_variants", "variants_file"]
 
@@ -80,7 +81,7 @@ class TelescopePlan:
 
 def variants_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the variants file: ``$PRENIGHT_VARIANTS``, or the one that comes along."""
-    chosen = environ.get(VARIANTS_VARIABLE)
+    chosen = text_of(VARIANTS_VARIABLE, environ)
     return Path(chosen).expanduser() if chosen else _BUILTIN_FILE
 
 

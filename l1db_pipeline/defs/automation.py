@@ -20,7 +20,8 @@ from pipeline_runtime.dagster.materializations import (
     run_key,
 )
 from pipeline_runtime.dagster.resubmit import again_sensor
-from pipeline_runtime.dagster.sensors import SENSOR_INTERVAL_S, follow, sensor
+from pipeline_runtime.dagster.sensors import follow, sensor
+from pipeline_runtime.environment import count_of
 
 __all__ = ["sensors"]
 
@@ -72,7 +73,7 @@ def _night_request(instance: dg.DagsterInstance, event: Materialized) -> dg.RunR
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[ap_prototype_job],
     request_jobs=[nightly_job, timing_report_job],
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
+    minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="The visits of a night are stored: merge it and report.",
 )

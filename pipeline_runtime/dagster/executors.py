@@ -6,16 +6,16 @@ from collections.abc import Mapping
 import dagster as dg
 
 from pipeline_runtime.dagster.workarounds.executors import in_process, multiprocess
+from pipeline_runtime.environment import text_of
 
-__all__ = ["EXECUTORS", "ONE_PROCESS", "ExecutorError", "executor"]
+__all__ = ["ONE_PROCESS", "ExecutorError", "executor"]
 
-EXECUTORS = ("multiprocess", "in_process", "dask")
 ONE_PROCESS = in_process
 """For jobs whose steps are short: a process of its own takes seconds to start."""
 
 
 class ExecutorError(ValueError):
-    """``$DAGSTER_EXECUTOR`` names no executor that can be used."""
+    """``$DAGSTER_EXECUTOR`` names an executor that is not installed."""
 
 
 def executor(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
@@ -24,20 +24,17 @@ def executor(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
     Raises
     ------
     ExecutorError
-        If there is no such executor, or its package is not installed.
+        If its package is not installed.
+    EnvironmentValueError
+        If there is no such executor.
     """
-    name = environ.get("DAGSTER_EXECUTOR", "multiprocess")
-    match name:
-        case "multiprocess":
-            return multiprocess.configured({"max_concurrent": 2})
+    match text_of("DAGSTER_EXECUTOR", environ):
         case "in_process":
             return in_process
         case "dask":
             return _dask_executor()
-        case _:
-            raise ExecutorError(
-                f"DAGSTER_EXECUTOR={name!r}: choose from {', '.join(EXECUTORS)}"
-            )
+        case _:  # multiprocess: its declaration has no others
+            return multiprocess.configured({"max_concurrent": 2})
 
 
 def _dask_executor() -> dg.ExecutorDefinition:

@@ -8,6 +8,8 @@ Simulations take one of several pools: as many as the machine's memory allows.
 import os
 from collections.abc import Mapping
 
+from pipeline_runtime.environment import count_of
+
 __all__ = ["ARCHIVE", "L1DB", "VISITS", "scheduler_pool", "scheduler_slots"]
 
 ARCHIVE = "archive"
@@ -22,8 +24,8 @@ def scheduler_slots(environ: Mapping[str, str] = os.environ) -> int:
 
     ``$SCHEDULER_SLOTS``; else as many as there are processors, 3 GB of memory each.
     """
-    if asked := environ.get("SCHEDULER_SLOTS"):
-        return max(1, int(asked))
+    if asked := count_of("SCHEDULER_SLOTS", environ):
+        return asked
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(os.cpu_count() or 1, int(memory / _SIMULATION_BYTES)))
 

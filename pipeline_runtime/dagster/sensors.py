@@ -1,8 +1,7 @@
 """What the sensors of both locations share: always on, one run for what is new."""
 
-import os
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -12,16 +11,23 @@ from pipeline_runtime.dagster.materializations import (
     run_key,
     unfollowed,
 )
+from pipeline_runtime.environment import count_of
 
-__all__ = ["SENSOR_INTERVAL_S", "follow", "sensor"]
+__all__ = ["follow", "sensor"]
 
-SENSOR_INTERVAL_S = int(os.environ.get("SENSOR_INTERVAL_S", "30"))
-sensor = partial(
-    dg.sensor,
-    minimum_interval_seconds=SENSOR_INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
-"""A sensor that is on from the start: the gate of a night is its schedule."""
+
+def sensor(
+    **options: Any,  # as dg.sensor has them
+) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """Return a decorator for a sensor that is on from the start.
+
+    The gate of a night is its schedule.
+    """
+    return dg.sensor(
+        minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        **options,
+    )
 
 
 def follow(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from archive_assets.simulation.site_data.errors import SiteDataError
+from pipeline_runtime.environment import text_of
 
 __all__ = [
     "ALMANAC_FILE",
@@ -65,7 +66,7 @@ def mjd_day_obs(mjd: float) -> date:
 
 def site_data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder that rubin_scheduler reads: see its ``get_data_dir``."""
-    if chosen := environ.get("RUBIN_SIM_DATA_DIR"):
+    if chosen := text_of("RUBIN_SIM_DATA_DIR", environ):
         return Path(chosen).expanduser()
     return Path.home() / "rubin_sim_data"
 

@@ -1,0 +1,182 @@
+import ast
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline_runtime.cli import main
+from pipeline_runtime.environment import (
+    VARIABLES,
+    Variable,
+    check_environment,
+    count_of,
+    environment_table,
+    forget_empty,
+    is_set,
+    seconds_of,
+    text_of,
+)
+from pipeline_runtime.errors import EnvironmentValueError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("l1db_pipeline", "archive_assets", "visit_tables", "pipeline_runtime")
+NAMES = {known.name for known in VARIABLES}
+WRONG = [
+    ("SENSOR_INTERVAL_S", "abc", "a whole number, at least 1"),
+    ("SENSOR_INTERVAL_S", "0", "a whole number, at least 1"),
+    ("SCHEDULER_SLOTS", "x", "a whole number, at least 1"),
+    ("VSARCHIVE_PGPORT", "65536", "a whole number, 1 to 65535"),
+    ("VSARCHIVE_CONNECT_TIMEOUT_S", "nan", "seconds, a finite number"),
+    ("VSARCHIVE_STATEMENT_TIMEOUT_S", "inf", "seconds, a finite number"),
+    ("VSARCHIVE_STORE_TIMEOUT_S", "-1", "seconds, a finite number"),
+    ("NIGHTS_START", "2025-13-01", "a date, YYYY-MM-DD"),
+    ("NIGHTLY_CRON", "6:55", "five fields of cron"),
+    ("NIGHTLY_TIMEZONE", "California", "a time zone, such as"),
+    ("DAGSTER_EXECUTOR", "celery", "one of multiprocess, in_process, dask"),
+    ("L1DB_URL", "nonsense", "a URL such as postgresql+psycopg://"),
+    ("DAGSTER_POSTGRES_URL", "nonsense", "a URL such as postgresql+psycopg2://"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    WRONG,
+    ids=[f"{name}={text}" for name, text, _ in WRONG],
+)
+def test_a_wrong_value_is_one_line_with_variable_value_and_remedy(
+    name: str, text: str, expected: str
+) -> None:
+    done = CliRunner().invoke(main, ["env"], env={name: text})
+
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: {name} must be {expected}")
+    assert text in line or name.endswith("_URL")
+    assert "correct it, or unset it" in line
+
+
+def test_a_url_that_may_hold_a_password_is_in_no_message() -> None:
+    with pytest.raises(EnvironmentValueError) as caught:
+        check_environment({"L1DB_URL": "me:secret@server/l1db"})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("known", VARIABLES, ids=lambda known: known.name)
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_variable_that_is_empty_is_not_set(
+    known: Variable[object], text: str
+) -> None:
+    environ = {known.name: text}
+
+    assert known.read(environ) == known.default
+    assert not is_set(known.name, environ)
+    forget_empty(environ)
+    assert environ == {}
+
+
+def test_values_have_their_types() -> None:
+    environ = {
+        "SCHEDULER_SLOTS": "3",
+        "VSARCHIVE_STORE_TIMEOUT_S": "2.5",
+        "NIGHTLY_TIMEZONE": "Europe/Paris",
+    }
+
+    assert count_of("SCHEDULER_SLOTS", environ) == 3
+    assert math.isclose(seconds_of("VSARCHIVE_STORE_TIMEOUT_S", environ), 2.5)
+    assert text_of("NIGHTLY_TIMEZONE", environ) == "Europe/Paris"
+    check_environment(environ)
+
+
+def test_the_environment_is_printed_without_what_is_empty() -> None:
+    done = CliRunner().invoke(
+        main, ["env"], env={"L1DB_URL": "", "L1DB_HOME": "/srv/x"}
+    )
+
+    assert "export L1DB_HOME=/srv/x\n" in done.output
+    assert re.search(
+        r"^export L1DB_URL='?postgresql\+psycopg:", done.output, re.MULTILINE
+    )
+
+
+def test_every_variable_that_is_printed_is_declared() -> None:
+    printed = CliRunner().invoke(main, ["env"]).output
+
+    assert set(re.findall(r"^export (\w+)=", printed, re.MULTILINE)) <= NAMES
+
+
+def _trees() -> Iterator[tuple[Path, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path, ast.parse(path.read_text())
+
+
+def test_variables_are_read_by_their_declaration_alone() -> None:
+    offenders = []
+    for path, tree in _trees():
+        if path == ROOT / "pipeline_runtime" / "environment.py":
+            continue
+        for node in ast.walk(tree):
+            text = (
+                ast.unparse(node) if isinstance(node, ast.Call | ast.Subscript) else ""
+            )
+            if re.match(r"(os\.)?(environ(\.get\(|\[)|getenv\()['\"]", text):
+                offenders.append(f"{path.relative_to(ROOT)}: {text}")
+
+    # those of the process, not of the product
+    assert [text for text in offenders if not re.search("PATH|PYTHONPATH", text)] == []
+
+
+def test_what_click_and_dagster_read_by_name_is_declared() -> None:
+    named = {
+        str(node.value)
+        for _, tree in _trees()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        for node in [
+            *(word.value for word in call.keywords if word.arg == "envvar"),
+            *(call.args if ast.unparse(call.func).endswith("EnvVar") else ()),
+        ]
+        if isinstance(node, ast.Constant)
+    }
+
+    assert {"L1DB_URL", "L1DB_CONFIG"} <= named
+    assert named <= NAMES
+
+
+def test_the_documents_have_the_table() -> None:
+    document = (ROOT / "docs" / "environment.md").read_text()
+
+    assert environment_table() in document, (
+        "python -m pipeline_runtime.environment prints it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("SENSOR_INTERVAL_S", "abc"), ("SCHEDULER_SLOTS", "x"), ("PRENIGHT_VARIANTS", "")],
+)
+def test_the_definitions_say_which_variable_is_wrong(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    if name == "PRENIGHT_VARIANTS":
+        variants = (ROOT / "archive_assets/simulation/variants.yaml").read_text()
+        text = str(tmp_path / "variants.yaml")
+        Path(text).write_text(re.sub(r"(?ms)^  simonyi:.*?(?=^  \w)", "", variants))
+
+    done = subprocess.run(
+        [sys.executable, "-c", "import archive_assets.definitions"],
+        env={**os.environ, name: text}, cwd=ROOT,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert name in last
+    assert text in last
