@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +12,8 @@ import hypothesis
 import psycopg
 import pytest
 import session as shared
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import DDL, URL, NullPool, create_engine, make_url
+from databases import new_database, sqlalchemy_url
+from sqlalchemy import DDL, NullPool, create_engine, make_url
 
 from pipeline_runtime.postgres import EmbeddedPostgres
 
@@ -75,21 +74,21 @@ def postgres_dsn() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_database_url(postgres_dsn: str) -> Iterator[str]:
     """SQLAlchemy URL of a database for all tests: take a PostgreSQL schema in it."""
-    with _new_database(postgres_dsn) as dsn:
-        yield _url(dsn)
+    with new_database(postgres_dsn) as dsn:
+        yield sqlalchemy_url(dsn)
 
 
 @pytest.fixture
 def database_dsn(postgres_dsn: str) -> Iterator[str]:
     """libpq string of an empty database that lives as long as the test."""
-    with _new_database(postgres_dsn) as dsn:
+    with new_database(postgres_dsn) as dsn:
         yield dsn
 
 
 @pytest.fixture
 def database_url(database_dsn: str) -> str:
     """SQLAlchemy URL, psycopg 3, of an empty database of the test."""
-    return _url(database_dsn)
+    return sqlalchemy_url(database_dsn)
 
 
 @pytest.fixture(scope="session")
@@ -105,24 +104,3 @@ def mariadb_url() -> Iterator[str]:
     yield make_url(url).set(database=name).render_as_string(hide_password=False)
     with engine.begin() as connection:
         connection.execute(DDL(f"DROP DATABASE {name}"))
-
-
-@contextmanager
-def _new_database(postgres_dsn: str) -> Iterator[str]:
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield psycopg.conninfo.make_conninfo(postgres_dsn, dbname=name)
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _url(dsn: str) -> str:
-    parts = conninfo_to_dict(dsn)
-    url = URL.create(
-        "postgresql+psycopg",
-        username=str(parts["user"]),
-        database=str(parts["dbname"]),
-        query={"host": str(parts["host"]), "port": str(parts.get("port", 5432))},
-    )
-    return url.render_as_string(hide_password=False)

@@ -4,17 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
-from dagster_layer.real_site import (
-    Site,
-    database_connection,
-    resources_of,
-    write_opsim,
-)
-
-from archive_assets import definitions as archive
-from l1db_pipeline import definitions as l1db
+from dagster_layer.real_site import Site, site_on
+from databases import new_database
+from psycopg.conninfo import conninfo_to_dict
 
 
 @pytest.fixture
@@ -25,23 +18,31 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def site(
-    tmp_path: Path,
-    database_dsn: str,
-    database_url: str,
-    instance: dg.DagsterInstance,
-) -> Site:
+def site(tmp_path: Path, database_dsn: str, instance: dg.DagsterInstance) -> Site:
     """Both locations on an empty database and empty folders."""
-    with psycopg.connect(database_dsn, autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
-    parts = database_connection(database_dsn)
-    resources = resources_of(tmp_path, parts, database_url)
-    return Site(
-        folder=tmp_path,
-        opsim=write_opsim(tmp_path / "opsim.db"),
-        connection=parts,
-        archive=archive.build_definitions(resources),
-        l1db=l1db.build_definitions(resources),
-        resources=resources,
-        instance=instance,
-    )
+    return site_on(tmp_path, database_dsn, instance)
+
+
+@pytest.fixture(scope="session")
+def stored_visit(
+    postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Name of a database, to copy, in which a night's first visit is stored."""
+    folder = tmp_path_factory.mktemp("stored")
+    with (
+        new_database(postgres_dsn) as dsn,
+        dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance,
+    ):
+        site = site_on(folder, dsn, instance)
+        site.prepare_visits()
+        site.ap(site.visit_tags(last=1))
+        yield str(conninfo_to_dict(dsn)["dbname"])
+
+
+@pytest.fixture
+def stored_site(
+    stored_visit: str, postgres_dsn: str, tmp_path: Path, instance: dg.DagsterInstance
+) -> Iterator[Site]:
+    """Both locations on a copy of that database, and empty folders."""
+    with new_database(postgres_dsn, stored_visit) as dsn:
+        yield site_on(tmp_path, dsn, instance)

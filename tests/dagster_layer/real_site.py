@@ -10,16 +10,18 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+from databases import sqlalchemy_url
 from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets import definitions as archive
-from archive_assets.defs.names import NOMINAL, simulation_key
+from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
     PrenightIndexResource,
     SimulationsResource,
 )
+from l1db_pipeline import definitions as l1db
 from l1db_pipeline.defs.archive import ArchivedVisitsResource
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
 
@@ -129,9 +131,20 @@ class Site:
             "dagster/asset_partition_range_end": f"{night}-{last:05d}",
         }
 
+    def archive_night(
+        self, night: str = NIGHT, opsim: Path | None = None, *, n_nights: int = 1
+    ) -> None:
+        """Simulate from a file and archive, without all that is drawn of a night."""
+        self.run(
+            "nominal_night",
+            night,
+            self.from_file(opsim, n_nights=n_nights),
+            asset_selection=[simulation_key(NOMINAL), archived_key(NOMINAL)],
+        )
+
     def prepare_visits(self) -> None:
         """Simulate from the file, archive, make sources and register the visits."""
-        self.run("nominal_night", NIGHT, self.from_file())
+        self.archive_night()
         self.run("night_visits", NIGHT, FEW_SOURCES)
 
     def ap(self, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
@@ -170,3 +183,18 @@ def resources_of(
         "reports": ReportsResource(folder=str(folder / "reports")),
         "archived_visits": ArchivedVisitsResource(),
     }
+
+
+def site_on(folder: Path, dsn: str, instance: dg.DagsterInstance) -> Site:
+    """Return both locations on a database and a folder."""
+    connection = database_connection(dsn)
+    resources = resources_of(folder, connection, sqlalchemy_url(dsn))
+    return Site(
+        folder=folder,
+        opsim=write_opsim(folder / "opsim.db"),
+        connection=connection,
+        archive=archive.build_definitions(resources),
+        l1db=l1db.build_definitions(resources),
+        resources=resources,
+        instance=instance,
+    )

@@ -99,9 +99,9 @@ def _event(site: Site, key: dg.AssetKey, partition: str) -> Any:
 
 def _two_sequences(site: Site) -> str:
     """Archive the night, then the night before whose second night it is, too."""
-    site.run("nominal_night", NIGHT, site.from_file())
+    site.archive_night()
     longer = write_opsim(site.folder / "longer.db", 4, night="2026-10-09")
-    site.run("nominal_night", "2026-10-09", site.from_file(longer, n_nights=2))
+    site.archive_night("2026-10-09", longer, n_nights=2)
     return str(_event(site, archived_key(NOMINAL), NIGHT)["visitseq_uuid"])
 
 
@@ -122,7 +122,7 @@ def test_write_batches_keep_to_the_sequence_that_the_night_was_registered_with(
     site.prepare_visits()
     registered = str(_event(site, NIGHT_VISITS_KEY, NIGHT)["visitseq_uuid"])
     other = write_opsim(site.folder / "other.db", N_VISITS + 3)
-    site.run("nominal_night", NIGHT, site.from_file(other))
+    site.archive_night(opsim=other)
 
     site.ap()
     site.ap()  # already stored
@@ -138,7 +138,7 @@ def test_the_visits_stored_under_a_night_are_of_one_sequence(site: Site) -> None
     site.prepare_visits()
     site.ap(site.visit_tags(last=2))
     other = write_opsim(site.folder / "other.db", N_VISITS + 3)
-    site.run("nominal_night", NIGHT, site.from_file(other))
+    site.archive_night(opsim=other)
     site.run("night_visits", NIGHT, FEW_SOURCES)
     rows = _l1db(site)
 
@@ -171,7 +171,7 @@ def test_a_night_in_which_nothing_was_observed_is_registered(site: Site) -> None
 
 
 def test_a_changed_object_fails_the_verification(site: Site) -> None:
-    site.run("nominal_night", NIGHT, site.from_file())
+    site.archive_night()
     (visits,) = (site.folder / "store").rglob("visits.h5")
     visits.write_bytes(visits.read_bytes()[:-1])
 

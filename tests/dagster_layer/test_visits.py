@@ -71,7 +71,7 @@ def test_a_failed_visit_is_retried_alone_and_the_night_goes_on(
 
 
 def test_stored_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
-    site.run("nominal_night", NIGHT, site.from_file())
+    site.archive_night()
     old, waiting, anew, recent = (
         "20261005-00001", "20261006-00001", "20261007-00009", "20261009-00001",
     )  # fmt: skip

@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from archive_assets.cli.prenight import main
 from archive_assets.errors import ArchiveError
 from archive_assets.nights.keeper import ArchiveKeeper
 from archive_assets.objects.datastore import DataStore
@@ -341,7 +343,7 @@ def test_the_command_draws_the_archived_night(
 
 
 def test_the_command_lists_the_variants() -> None:
-    done = prenight("variants")
+    done = CliRunner().invoke(main, ["variants"])
 
     rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
     assert len(rows) == 8
@@ -366,8 +368,10 @@ def test_the_command_lists_the_variants() -> None:
 def test_a_wrong_command_line_is_told(
     site_data: Path, arguments: tuple[str, ...], code: int, match: str
 ) -> None:
-    done = prenight(*arguments, RUBIN_SIM_DATA_DIR=str(site_data))
+    environ = {"RUBIN_SIM_DATA_DIR": str(site_data)}
 
-    assert done.returncode == code
+    done = CliRunner().invoke(main, arguments, env=environ)
+
+    assert isinstance(done.exception, SystemExit)
+    assert done.exit_code == code
     assert match in done.stderr
-    assert "Traceback" not in done.stderr

@@ -11,8 +11,6 @@ import pytest
 
 from archive_assets.simulation import (
     AnomalousOverhead,
-    BandSwaps,
-    ObservatoryOptions,
     ParentVisits,
     Progress,
     ScriptFile,
@@ -49,24 +47,6 @@ def test_the_end_of_a_night_has_hundreds_of_visits(nominal: SimulationResult) ->
     assert table["fiveSigmaDepth"].between(18, 26).all()
     assert table["altitude"].between(20, 87).all()
     assert set(table["band"]) <= set("ugrizy")
-
-
-def test_only_the_bands_that_are_mounted_are_used(
-    request_of: Make, tmp_path: Path, nominal: SimulationResult
-) -> None:
-    request = request_of(tmp_path)
-    bands = BandSwaps(
-        mounted=((date(2025, 12, 1), ("r", "z")),), until=date(2026, 2, 1)
-    )
-    variant = replace(request.variant, delay_minutes=430, bands=bands)
-
-    result = simulate(replace(request, variant=variant))
-
-    assert set(visits(nominal)["band"]) > {"r", "z"}
-    assert result.n_visits > 0
-    assert set(visits(result)["band"]) <= {"r", "z"}
-    mounted = result.provenance["variant"]["bands"]["mounted"]
-    assert mounted == [["2025-12-01", ["r", "z"]]]
 
 
 def test_a_result_says_how_it_came_about(nominal: SimulationResult) -> None:
@@ -158,18 +138,6 @@ simulate(
     is_cancelled=lambda: print("running", flush=True),
 )
 """
-
-
-def test_a_night_without_open_hours_is_empty(request_of: Make, tmp_path: Path) -> None:
-    closed = ObservatoryOptions(closed_mjd=((61041.5, 61042.6),))
-    variant = Variant(name="closed", label="Closed", rewards=True, observatory=closed)
-
-    result = simulate(request_of(tmp_path, variant=variant))
-
-    assert result.is_empty
-    assert result.rewards_path is None
-    assert visits(result).empty
-    assert "fieldRA" in visits(result).columns
 
 
 def test_a_site_s_script_starts_from_completed_visits(

@@ -77,7 +77,7 @@ def test_a_night_is_simulated_from_snapshots(
 
     code = run_prenight_sim_cli(
         [
-            *map(str, snapshots), "20260101", "1", "--delay", "420",
+            *map(str, snapshots), "20260101", "1", "--delay", "440",
             "--anom_overhead_scatter", "60", "--anom_overhead_seed", "101",
             "--label", "Late", "--tags", "ideal", "nominal", "--keep_rewards",
             "--results", str(results),
@@ -88,7 +88,7 @@ def test_a_night_is_simulated_from_snapshots(
     described = yaml.safe_load((results / "sim_metadata.yaml").read_text())
     assert code == 0
     assert 2 < len(visits) < 60
-    assert visits["observationStartMJD"].min() > 61042.034 + 420 / 1440
+    assert visits["observationStartMJD"].min() > 61042.034 + 440 / 1440
     assert described["label"] == "Late"
     assert described["tags"] == ["ideal", "nominal"]
     assert described["telescope"] == "simonyi"
@@ -109,7 +109,7 @@ def test_a_simulation_is_driven_by_hand(
     *results, folder = drive_sim(
         observatory, scheduler, label="By hand", tags=["test"], notebook=str(notebook),
         opsim_metadata={"telescope": "simonyi"}, record_rewards=has_rewards,
-        sim_start_mjd=start_mjd, sim_duration=0.02, verbose=False,
+        sim_start_mjd=start_mjd, sim_duration=0.006, verbose=False,
         start_result_size=100,
     )  # fmt: skip
 
