@@ -8,12 +8,7 @@ from pathlib import Path
 from visit_tables.columns import Batch
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.write import replacing_file, write_batches
-from visit_tables.opsim.batches import plan_table, read_table
-from visit_tables.opsim.file import (
-    check_observations,
-    open_opsim,
-    opsim_table_names,
-)
+from visit_tables.opsim.batches import open_tables
 from visit_tables.opsim.write import create_table, rows_of
 
 __all__ = ["hdf5_to_opsim", "opsim_to_hdf5"]
@@ -38,12 +33,11 @@ def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
     """
 
     def tables() -> Iterator[tuple[str, int, Iterable[Batch]]]:
-        with open_opsim(opsim) as connection:
-            connection.execute("BEGIN")  # nobody writes while we read
-            check_observations(connection, opsim, allow_empty=True)
-            for name in opsim_table_names(connection):
-                plan = plan_table(connection, opsim, name)
-                yield name, plan.n_rows, read_table(connection, opsim, plan)
+        with open_tables(opsim) as source:
+            source.check_observations()
+            for name in source.names():
+                table = source.table(name)
+                yield name, table.n_rows, table.batches()
 
     write_batches(h5, tables())
 

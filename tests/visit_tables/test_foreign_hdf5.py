@@ -245,7 +245,7 @@ def test_reading_needs_neither_pytables_nor_pandas() -> None:
     program = (
         "import sys; import visit_tables.convert, "
         "visit_tables.files, visit_tables.statistics; "
-        "heavy = {'tables', 'pandas', 'pyarrow'} & set(sys.modules); "
+        "heavy = {'tables', 'pandas'} & set(sys.modules); "
         "sys.exit(' '.join(heavy) or None)"
     )
 

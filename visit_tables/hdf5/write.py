@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visit_tables.columns import Batch, UnsupportedColumnError, n_rows
-from visit_tables.hdf5.chunk_encoder import ChunkEncoder
 from visit_tables.hdf5.pytables import (
     Field,
     Shape,
@@ -98,7 +97,6 @@ class _TableWriter:
         self._shape = shape
         self._expected_rows = expected_rows
         self._fields: list[Field] = []
-        self._encoder = ChunkEncoder(1)
         self._table: h5py.Dataset | None = None
         self._pending: NDArray[np.void] = np.empty(0, dtype=[("index", "<i8")])
         self._n_pending = 0
@@ -138,7 +136,6 @@ class _TableWriter:
         rows = max(1, min(_CHUNK_BYTES // dtype.itemsize, max(1, self._expected_rows)))
         # the last tenth of size costs most of the time: worth it for a night
         level = 9 if self._expected_rows <= _SMALL_TABLE_ROWS else 1
-        self._encoder = ChunkEncoder(level)
         self._table = self._group.create_dataset(
             "table",
             shape=(0,),
@@ -163,9 +160,8 @@ class _TableWriter:
             if self._shape.index is None
             else self._shape.index[first:last]
         )
-        self._pending[self._n_pending :] = np.zeros((), dtype=self._pending.dtype)
         self._table.resize((last,))
-        self._table.id.write_direct_chunk((first,), self._encoder.encode(self._pending))
+        self._table[first:last] = self._pending[: self._n_pending]
         if self._pending_nights is not None:
             nights = self._pending_nights[: self._n_pending]
             self._nights.append((int(nights.min()), int(nights.max())))

@@ -1,19 +1,24 @@
 """Read tables of an opsim SQLite file as batches of plain columns.
 
-Long tables are read from the pages of the file, which is several times faster than
-asking SQLite for a hundred million values; see `visit_tables.opsim.sqlite_pages`.
-Whatever is unusual there is left to SQLite.
+A table is read in pieces, each of which comes as one batch of Arrow columns whose
+types are those of its values: SQLite lets any value stand in any column. A table of
+one piece, as a night's is, is read once. A longer one is read twice, since the widest
+text and the type of a column are known at its end.
 """
 
 import sqlite3
-from array import array
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_sqlite
 import numpy as np
+import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
 from numpy.typing import NDArray
 
 from visit_tables.columns import (
@@ -24,20 +29,21 @@ from visit_tables.columns import (
 )
 from visit_tables.opsim.file import (
     OpsimFileError,
+    check_observations,
     declared_columns,
     open_opsim,
+    opsim_table_names,
     quote_identifier,
 )
-from visit_tables.opsim.sqlite_pages import (
-    Cells,
-    PageTable,
-    StoredKinds,
-    UnusualPagesError,
-)
 
-__all__ = ["OpsimTable", "iterate_opsim", "plan_table", "read_table"]
+__all__ = ["OpsimTable", "OpsimTables", "iterate_opsim", "open_tables"]
 
-_BATCH_BYTES = 4_000_000
+_PIECE_BYTES = 120_000_000
+_BATCH_ROWS = 16_384
+_LARGEST_EXACT = 2**53
+_NUMBER_CHARACTERS = 25
+_LONG_TEXT = 100
+_ROW_IDS = ("rowid", "_rowid_", "oid")
 
 
 class ColumnKind(Enum):
@@ -58,48 +64,16 @@ class OpsimColumn:
     kind: ColumnKind
     width: int = 0
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpsimTable:
-    """What is known of a table before its rows are read.
-
-    Attributes
-    ----------
-    name
-        Its name.
-    n_rows
-        Its number of rows.
-    columns
-        The columns to read, in the order of the table.
-    pages
-        The table's pages, and where in them the columns are; None if SQLite must
-        be asked for the rows.
-    """
-
-    name: str
-    n_rows: int
-    columns: tuple[OpsimColumn, ...]
-    pages: tuple[PageTable, tuple[int, ...]] | None
-
     @property
-    def batch_rows(self) -> int:
-        """How many rows to hold at once: fewer where texts are long."""
-        row_bytes = sum(_dtype(column).itemsize for column in self.columns)
-        return max(64, _BATCH_BYTES // max(row_bytes, 1))
-
-    def empty(self) -> Batch:
-        """Return a batch of no rows with the dtypes of every batch."""
-        return {c.name: np.empty(0, dtype=_dtype(c)) for c in self.columns}
-
-
-def _dtype(column: OpsimColumn) -> np.dtype[np.generic]:
-    match column.kind:
-        case ColumnKind.INTEGER:
-            return np.dtype(np.int64)
-        case ColumnKind.FLOAT:
-            return np.dtype(np.float64)
-        case ColumnKind.TEXT | ColumnKind.MIXED:
-            return np.dtype(f"S{max(column.width, 1)}")
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype of every batch."""
+        match self.kind:
+            case ColumnKind.INTEGER:
+                return np.dtype(np.int64)
+            case ColumnKind.FLOAT:
+                return np.dtype(np.float64)
+            case ColumnKind.TEXT | ColumnKind.MIXED:
+                return np.dtype(f"S{max(self.width, 1)}")
 
 
 def _affinity(declared: str) -> ColumnKind | None:
@@ -119,112 +93,331 @@ def _affinity(declared: str) -> ColumnKind | None:
     return None
 
 
-def plan_table(
-    connection: sqlite3.Connection,
-    path: str | Path,
-    table: str,
-    columns: Collection[str] | None = None,
-) -> OpsimTable:
-    """Find how many rows a table has and what each column is read as.
+@dataclass(kw_only=True, slots=True)
+class _Seen:
+    """What the pieces of one column were."""
 
-    SQLite lets any value stand in any column, so the kind of every value is looked
-    at, not only the declared type.
+    affinity: ColumnKind | None
+    types: set[pa.DataType] = field(default_factory=set)
+    has_missing: bool = False
+    width: int = 0
+
+    def add(self, cells: pa.Array) -> None:
+        self.has_missing |= bool(cells.null_count)
+        if cells.null_count == len(cells):
+            return  # its type is any
+        self.types.add(cells.type)
+        if cells.type == pa.string():
+            ends = np.frombuffer(cells.buffers()[1], dtype=np.int32)
+            self.width = max(self.width, int(np.diff(ends[: len(cells) + 1]).max()))
+
+
+class OpsimTables:
+    """The tables of an open file, in one transaction.
+
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    schema
+        Where names and declared types are asked for.
+    values
+        Where rows come from.
+    """
+
+    def __init__(
+        self, path: str | Path, schema: sqlite3.Connection, values: AdbcConnection
+    ) -> None:
+        self._path = path
+        self._schema = schema
+        self._values = values
+
+    def names(self) -> list[str]:
+        """Return the ordinary tables, in the order of their creation."""
+        return opsim_table_names(self._schema)
+
+    def check_observations(self) -> None:
+        """Refuse a file without usable observations; they may have no rows.
+
+        Raises
+        ------
+        OpsimFileError
+            As `visit_tables.opsim.file.check_observations`.
+        """
+        check_observations(self._schema, self._path, allow_empty=True)
+
+    def table(self, name: str, columns: Collection[str] | None = None) -> "OpsimTable":
+        """Look at a table: what each of its columns is read as, and how long it is.
+
+        Raises
+        ------
+        OpsimFileError
+            If the table or a column is absent, or a column holds what a visits
+            file cannot.
+        """
+        declared = declared_columns(self._schema, self._path, name)
+        if columns is not None:
+            unknown = set(columns) - {column for column, _ in declared}
+            if unknown:
+                missing = ", ".join(sorted(unknown))
+                raise OpsimFileError(self._path, f"{name} has no {missing}")
+        seen = {
+            column: _Seen(affinity=_affinity(kind))
+            for column, kind in declared
+            if columns is None or column in columns
+        }
+        row_id = self._row_id(name, [column for column, _ in declared])
+        source = _Source(self, name, list(seen), row_id)
+        n_rows, n_pieces, only = 0, 0, None
+        for piece in source.pieces():
+            n_rows, n_pieces = n_rows + piece.num_rows, n_pieces + 1
+            only = piece if n_pieces == 1 else None
+            for what, cells in zip(seen.values(), piece.columns, strict=True):
+                what.add(cells)
+        planned = tuple(
+            self._column(name, column, what, n_rows) for column, what in seen.items()
+        )
+        return OpsimTable(self._path, source, n_rows, planned, only)
+
+    def _row_id(self, table: str, columns: list[str]) -> str | None:
+        """Return how the row id of a table is called; None if nothing is left."""
+        query = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+        (is_without,) = self._schema.execute(query, (table,)).fetchone()
+        taken = {column.lower() for column in columns}
+        free = [name for name in _ROW_IDS if name not in taken]
+        return free[0] if free and not is_without else None
+
+    def _column(self, table: str, name: str, seen: _Seen, n_rows: int) -> OpsimColumn:
+        """Choose what a column is read as."""
+        is_numeric = seen.affinity in {ColumnKind.INTEGER, ColumnKind.FLOAT}
+        if pa.binary() in seen.types:
+            raise OpsimFileError(self._path, f"column {name!r} holds binary objects")
+        if pa.string() in seen.types:
+            if seen.affinity is ColumnKind.TEXT or not self._has_numbers(table, name):
+                return OpsimColumn(name=name, kind=ColumnKind.TEXT, width=seen.width)
+            if table == "observations":
+                raise OpsimFileError(self._path, f"{name} mixes numbers and texts")
+            # a number may have more characters than the longest text
+            width = max(seen.width, _NUMBER_CHARACTERS)
+            return OpsimColumn(name=name, kind=ColumnKind.MIXED, width=width)
+        if not seen.types and not is_numeric:
+            return OpsimColumn(name=name, kind=ColumnKind.TEXT)
+        if seen.affinity is ColumnKind.FLOAT:
+            return OpsimColumn(name=name, kind=ColumnKind.FLOAT)
+        if pa.float64() not in seen.types and not seen.has_missing:
+            return OpsimColumn(name=name, kind=ColumnKind.INTEGER)
+        if n_rows:
+            self._check_exact(table, name)
+        return OpsimColumn(name=name, kind=ColumnKind.FLOAT)
+
+    def _has_numbers(self, table: str, name: str) -> bool:
+        # in SQLite's order numbers come before texts
+        quoted, source = quote_identifier(name), quote_identifier(table)
+        query = f"SELECT typeof(min({quoted})) FROM {source}"  # noqa: S608 quoted
+        return self.answers(query)[0] in {"integer", "real"}
+
+    def _check_exact(self, table: str, name: str) -> None:
+        """Refuse integers that change when a column becomes one of floats."""
+        quoted, source = quote_identifier(name), quote_identifier(table)
+        query = (
+            f"SELECT min({quoted}), max({quoted}) FROM {source} "  # noqa: S608 quoted
+            f"WHERE typeof({quoted}) = 'integer'"
+        )
+        for found in self.answers(query):
+            if found is not None and abs(found) > _LARGEST_EXACT:
+                raise OpsimFileError(
+                    self._path,
+                    f"column {name!r} of {table} holds {found} beside missing values "
+                    "or fractions: give it an integer in every row, or drop the column",
+                )
+
+    def answers(self, query: str) -> list[Any]:
+        """Return the one row of a query; Any: values of SQLite."""
+        row = self.ask(query, 1)
+        return [] if row is None else [cells[0].as_py() for cells in row.columns]
+
+    def ask(self, query: str, most_rows: int) -> pa.RecordBatch | None:
+        """Return up to some rows, with types that hold all of their values, or None.
+
+        Raises
+        ------
+        OpsimFileError
+            If they cannot be read.
+        """
+        try:
+            with AdbcStatement(self._values) as statement:
+                statement.set_options(
+                    **{"adbc.sqlite.query.batch_rows": str(most_rows)}
+                )
+                statement.set_sql_query(query)
+                stream, _ = statement.execute_query()
+                with pa.RecordBatchReader.from_stream(stream) as reader:
+                    return next((batch for batch in reader if batch.num_rows), None)
+        except (Error, OSError, pa.ArrowException) as error:
+            raise OpsimFileError(self._path, f"cannot be read: {error}") from error
+
+
+class _Source:
+    """Where the rows of some columns of a table are."""
+
+    def __init__(
+        self, tables: OpsimTables, table: str, columns: list[str], row_id: str | None
+    ) -> None:
+        self._tables = tables
+        self._table = quote_identifier(table)
+        self._columns = columns
+        self._row_id = row_id
+
+    def pieces(self, texts: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in pieces, in their order; some columns as texts."""
+        names = [
+            f"CAST({quote_identifier(name)} AS TEXT)"
+            if name in texts
+            else quote_identifier(name)
+            for name in self._columns
+        ]
+        query = f"SELECT {', '.join(names)} FROM {self._table}"  # noqa: S608 quoted
+        if self._row_id is None:
+            (n_rows,) = self._tables.answers(f"SELECT count(*) FROM {self._table}")  # noqa: S608 quoted
+            if n_rows:
+                yield self._tables.ask(query, n_rows)
+            return
+        query = query.replace("SELECT", f"SELECT {self._row_id},", 1)
+        most_rows = _PIECE_BYTES // (8 * (len(names) + 1))
+        after = ""
+        piece_rows = most_rows
+        while piece_rows == most_rows:
+            piece = self._tables.ask(
+                f"{query}{after} ORDER BY {self._row_id} LIMIT {most_rows}", most_rows
+            )
+            if piece is None:
+                return
+            yield piece.select(range(1, piece.num_columns))
+            piece_rows = piece.num_rows
+            after = f" WHERE {self._row_id} > {int(piece.column(0)[-1].as_py())}"
+
+
+class OpsimTable:
+    """A table that was looked at, and can be read.
+
+    Attributes
+    ----------
+    n_rows
+        Its number of rows.
+    columns
+        The columns to read, in the order of the table.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        source: _Source,
+        n_rows: int,
+        columns: tuple[OpsimColumn, ...],
+        only: pa.RecordBatch | None,
+    ) -> None:
+        self._path = path
+        self._source = source
+        self._only = only
+        self.n_rows = n_rows
+        self.columns = columns
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the rows, with equal dtypes; one empty batch if there are none.
+
+        Raises
+        ------
+        OpsimFileError
+            If the rows cannot be read, or a text cannot be represented.
+        """
+        if not self.n_rows:
+            yield {column.name: np.empty(0, column.dtype) for column in self.columns}
+        mixed = {c.name for c in self.columns if c.kind is ColumnKind.MIXED}
+        pieces = [self._only] if self._only else self._source.pieces(mixed)
+        for piece in pieces:
+            for start in range(0, piece.num_rows, _BATCH_ROWS):
+                yield self._batch(piece.slice(start, _BATCH_ROWS))
+
+    def _batch(self, rows: pa.RecordBatch) -> Batch:
+        pairs = zip(self.columns, rows.columns, strict=True)
+        try:
+            return {column.name: _values(column, cells) for column, cells in pairs}
+        except UnsupportedColumnError as error:
+            raise OpsimFileError(self._path, str(error)) from error
+
+
+def _values(column: OpsimColumn, cells: pa.Array) -> NDArray[np.generic]:
+    if cells.null_count == len(cells):
+        missing = np.nan if column.kind is ColumnKind.FLOAT else MISSING_TEXT
+        return np.full(len(cells), missing, dtype=column.dtype)
+    if column.kind is ColumnKind.INTEGER:
+        return _plain(cells)
+    if column.kind is ColumnKind.FLOAT:
+        numbers = _plain(cells).astype(np.float64, copy=False)
+        if cells.null_count:
+            numbers = np.where(_is_missing(cells), np.nan, numbers)
+        return numbers
+    return _texts(column, cells)
+
+
+def _texts(column: OpsimColumn, cells: pa.Array) -> NDArray[np.bytes_]:
+    _, places, characters = cells.buffers()
+    ends = np.frombuffer(places, dtype=np.int32)[cells.offset :][: len(cells) + 1]
+    joined = np.frombuffer(characters, dtype=np.uint8)[ends[0] : ends[-1]]
+    lengths, width = np.diff(ends), column.dtype.itemsize
+    is_plain = bool(joined.all() and joined.max(initial=0) < 0x80)
+    if is_plain and MISSING_TEXT[0] not in joined and width <= _LONG_TEXT:
+        grid = np.zeros((len(cells), width), dtype=np.uint8)
+        grid[np.arange(width) < lengths[:, None]] = joined
+        texts = grid.view(column.dtype).reshape(-1)
+    else:
+        whole = joined.tobytes()
+        ends = ends - ends[0]
+        values = [whole[a:b] for a, b in pairwise(ends.tolist())]
+        check_text(column.name, values)
+        texts = np.array(values, dtype=column.dtype)
+    if cells.null_count:
+        texts[_is_missing(cells)] = MISSING_TEXT
+    return texts
+
+
+def _plain(cells: pa.Array) -> NDArray[Any]:
+    """Return numbers of an array as they lie in memory, whatever is missing.
+
+    pyarrow's own conversions import pandas. Any: of whichever type it has.
+    """
+    kind = np.float64 if cells.type == pa.float64() else np.int64
+    values = np.frombuffer(cells.buffers()[1], dtype=kind)
+    return values[cells.offset : cells.offset + len(cells)]
+
+
+def _is_missing(cells: pa.Array) -> NDArray[np.bool_]:
+    bits = np.frombuffer(cells.buffers()[0], dtype=np.uint8)
+    valid = np.unpackbits(bits, bitorder="little", count=cells.offset + len(cells))
+    return np.equal(valid[cells.offset :], 0)
+
+
+@contextmanager
+def open_tables(path: str | Path) -> Iterator[OpsimTables]:
+    """Open a file to read its tables, all in one transaction.
 
     Raises
     ------
     OpsimFileError
-        If the table or a column is absent or holds binary objects.
+        If the file is absent, empty, not SQLite, or shorter than it says.
     """
-    declared = declared_columns(connection, path, table)
-    if columns is not None:
-        unknown = set(columns) - {name for name, _ in declared}
-        if unknown:
-            raise OpsimFileError(path, f"{table} has no {', '.join(sorted(unknown))}")
-    places = tuple(
-        place
-        for place, (name, _) in enumerate(declared)
-        if columns is None or name in columns
-    )
-    wanted = [declared[place] for place in places]
-    try:
-        pages = _page_table(connection, path, table)
-        stored = pages.scan()
-        kinds, count = [stored[place] for place in places], pages.n_rows
-    except UnusualPagesError:
-        pages = None
-        kinds, count = _ask_kinds(connection, table, [name for name, _ in wanted])
-    try:
-        planned = tuple(
-            _plan_column(name, _affinity(kind), stored, count)
-            for (name, kind), stored in zip(wanted, kinds, strict=True)
-        )
-    except UnsupportedColumnError as error:
-        raise OpsimFileError(path, str(error)) from error
-    return OpsimTable(
-        name=table,
-        n_rows=count,
-        columns=planned,
-        pages=None if pages is None else (pages, places),
-    )
-
-
-def _page_table(
-    connection: sqlite3.Connection, path: str | Path, table: str
-) -> PageTable:
-    """Return the pages of a table whose records are as its columns say."""
-    columns = connection.execute(
-        "SELECT count(*), total(hidden), total(pk) FROM pragma_table_xinfo(?)", (table,)
-    ).fetchone()
-    (root,) = connection.execute(
-        "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)
-    ).fetchone()
-    if columns[1] or columns[2]:
-        # generated columns, or a key that may be the row id or replace it
-        raise UnusualPagesError("has keys or generated columns")
-    return PageTable(path, root, columns[0])
-
-
-def _ask_kinds(
-    connection: sqlite3.Connection, table: str, names: list[str]
-) -> tuple[list[StoredKinds], int]:
-    """Ask SQLite for the kinds of values in columns, and for the number of rows."""
-    source = quote_identifier(table)
-    (count,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone()  # noqa: S608 quoted
-    found = []
-    for name in names:
-        quoted = quote_identifier(name)
-        totals = ", ".join(
-            f"total(typeof({quoted}) = '{kind}')"
-            for kind in ("integer", "real", "blob", "text")
-        )
-        row = connection.execute(
-            f"SELECT {totals}, max(length(CAST({quoted} AS BLOB))) FROM {source}"  # noqa: S608 quoted
-        ).fetchone()
-        integers, reals, blobs, texts, width = (int(value or 0) for value in row)
-        found.append(
-            StoredKinds(
-                integers=integers, reals=reals, blobs=blobs, texts=texts, width=width
-            )
-        )
-    return found, count
-
-
-def _plan_column(
-    name: str, affinity: ColumnKind | None, stored: StoredKinds, count: int
-) -> OpsimColumn:
-    n_numbers = stored.integers + stored.reals
-    if stored.blobs:
-        raise UnsupportedColumnError(name, "holds binary objects")
-    if stored.texts and n_numbers:
-        # a number may have more characters than the longest text
-        width = max(stored.width, 25)
-        return OpsimColumn(name=name, kind=ColumnKind.MIXED, width=width)
-    is_number = n_numbers or affinity in {ColumnKind.INTEGER, ColumnKind.FLOAT}
-    if stored.texts or not is_number:
-        return OpsimColumn(name=name, kind=ColumnKind.TEXT, width=stored.width)
-    if stored.integers == count and affinity is not ColumnKind.FLOAT:
-        return OpsimColumn(name=name, kind=ColumnKind.INTEGER)
-    return OpsimColumn(name=name, kind=ColumnKind.FLOAT)
+    with open_opsim(path) as schema:
+        uri = Path(path).absolute().as_uri() + "?mode=ro"
+        try:
+            database = adbc_driver_sqlite.connect(uri)
+        except Error as error:
+            raise OpsimFileError(path, f"cannot be read: {error}") from error
+        with database, AdbcConnection(database) as values:
+            with AdbcStatement(values) as statement:
+                statement.set_sql_query("PRAGMA cell_size_check=ON")
+                statement.execute_update()
+            values.set_autocommit(enabled=False)  # what a writer commits is not seen
+            yield OpsimTables(path, schema, values)
 
 
 def iterate_opsim(
@@ -252,98 +445,9 @@ def iterate_opsim(
     Raises
     ------
     OpsimFileError
-        If the file or the table cannot be read, or a numeric column of
-        ``observations`` holds a text.
+        If the file or the table cannot be read, a numeric column of
+        ``observations`` holds a text, or an integer column with missing values
+        holds an integer that a float cannot.
     """
-    with open_opsim(path) as connection:
-        connection.execute("BEGIN")  # nobody writes while we read
-        plan = plan_table(connection, path, table, columns)
-        yield from read_table(connection, path, plan)
-
-
-def read_table(
-    connection: sqlite3.Connection, path: str | Path, plan: OpsimTable
-) -> Iterator[Batch]:
-    """Read a table as planned, within the transaction in which it was planned.
-
-    Raises
-    ------
-    OpsimFileError
-        As `iterate_opsim`.
-    """
-    mixed = [c.name for c in plan.columns if c.kind is ColumnKind.MIXED]
-    if mixed and plan.name == "observations":
-        raise OpsimFileError(path, f"{mixed[0]} mixes numbers and texts")
-    if not plan.n_rows:
-        yield plan.empty()
-    try:
-        if plan.pages is None or mixed:
-            yield from _ask_rows(connection, plan)
-        else:
-            yield from _read_rows(plan, *plan.pages)
-    except UnsupportedColumnError as error:
-        raise OpsimFileError(path, str(error)) from error
-
-
-def _read_rows(
-    plan: OpsimTable, pages: PageTable, places: tuple[int, ...]
-) -> Iterator[Batch]:
-    """Take the rows from the pages of the file."""
-    for cells in pages.read(places, plan.batch_rows):
-        yield {
-            column.name: _values(column, cell)
-            for column, cell in zip(plan.columns, cells, strict=True)
-        }
-
-
-def _values(column: OpsimColumn, cells: Cells) -> NDArray[np.generic]:
-    match column.kind:
-        case ColumnKind.INTEGER:
-            return cells.integers()
-        case ColumnKind.FLOAT:
-            return cells.floats()
-        case _:
-            texts, is_plain = cells.texts(column.width)
-            if not is_plain:
-                check_text(column.name, cells.texts_one_by_one())
-            return texts
-
-
-def _ask_rows(connection: sqlite3.Connection, plan: OpsimTable) -> Iterator[Batch]:
-    """Ask SQLite for the rows."""
-    names = ", ".join(quote_identifier(column.name) for column in plan.columns)
-    cursor = connection.execute(
-        f"SELECT {names} FROM {quote_identifier(plan.name)}"  # noqa: S608 quoted
-    )
-    while rows := cursor.fetchmany(plan.batch_rows):
-        yield {
-            column.name: _array(column, values)
-            for column, values in zip(
-                plan.columns, zip(*rows, strict=True), strict=True
-            )
-        }
-
-
-def _array(column: OpsimColumn, values: tuple[Any, ...]) -> NDArray[np.generic]:
-    # Any: SQLite hands out int, float, bytes or None
-    match column.kind:
-        case ColumnKind.INTEGER:
-            return np.frombuffer(array("q", values), dtype=np.int64)
-        case ColumnKind.FLOAT:
-            if None in values:
-                values = tuple(np.nan if v is None else v for v in values)
-            return np.frombuffer(array("d", values), dtype=np.float64)
-        case ColumnKind.TEXT | ColumnKind.MIXED:
-            return _text_array(column, values)
-
-
-def _text_array(column: OpsimColumn, values: tuple[Any, ...]) -> NDArray[np.bytes_]:
-    # Any: as in _array
-    texts = list(values)
-    if column.kind is ColumnKind.MIXED:
-        texts = [str(v).encode() if isinstance(v, int | float) else v for v in values]
-    present = [text for text in texts if text is not None]
-    check_text(column.name, present)
-    if len(present) < len(texts):
-        texts = [MISSING_TEXT if text is None else text for text in texts]
-    return np.array(texts, dtype=_dtype(column))
+    with open_tables(path) as tables:
+        yield from tables.table(table, columns).batches()
