@@ -16,6 +16,7 @@ __all__ = [
     "VERSION_COLUMN",
     "VERSION_TABLE",
     "SchemaVersionError",
+    "is_patch_of",
 ]
 
 SCHEMA_REVISION = "0002"
@@ -57,3 +58,14 @@ class SchemaVersionError(L1dbError):
             f"{self.place} has schema revision {self.found}, this package needs "
             f"{self.wanted}: {remedy}"
         )
+
+
+def is_patch_of(one: str, other: str) -> bool:
+    """Tell whether two versions, as ``9.1.0`` and ``9.1.4``, differ in words alone.
+
+    A patch release of a schema changes descriptions, no table and no column.
+    """
+    parts = one.split("."), other.split(".")
+    return all(len(p) == 3 and p[2].isdecimal() for p in parts) and (
+        parts[0][:2] == parts[1][:2]
+    )

@@ -70,12 +70,20 @@ class SchemaMismatchError(L1dbError):
         self.stored = stored
         self.wanted = wanted
 
+    @property
+    def _remedy(self) -> str:
+        if self.name == "schema_version":
+            return (
+                f"name a schema file of version {self.stored} (or a patch release of "
+                "it) in the configuration, or make another database"
+            )
+        return "change the configuration, or make another database"
+
     @override
     def __str__(self) -> str:
         return (
             f"{self.place} was made with {self.name} {self.stored}, the configuration "
-            f"says {self.wanted}: change the configuration, migrate the database, "
-            "or make another one"
+            f"says {self.wanted}: {self._remedy}"
         )
 
 

@@ -7,6 +7,7 @@ from l1db_pipeline.schema.version import (
     UNFINISHED,
     VERSION_COLUMN,
     SchemaVersionError,
+    is_patch_of,
 )
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.errors import SchemaMismatchError, SchemaMissingError
@@ -14,6 +15,8 @@ from l1db_pipeline.store.tables.bookkeeping import Settings
 from l1db_pipeline.store.tables.layout import Layout
 
 __all__ = ["MadeWith"]
+
+_VERSION = "l1.schema_version"
 
 
 class MadeWith:
@@ -37,7 +40,7 @@ class MadeWith:
         """Whether the two were compared and agree."""
         self._wanted = {
             "l1.schema": schema.name,
-            "l1.schema_version": schema.version,
+            _VERSION: schema.version,
             "l1.dia_object_index": config.dia_object_index.value,
             "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
             "l1.history": config.history.value,
@@ -81,6 +84,8 @@ class MadeWith:
             stored = self._settings.get(name)
             if stored is None and are_complete:
                 raise SchemaMissingError(place)
+            if name == _VERSION and stored and is_patch_of(stored, wanted):
+                continue
             if stored not in {None, wanted}:
                 raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype, Table
@@ -28,6 +28,9 @@ NEVER_FILLED = frozenset(
         "ssObjectId",
         "ssObjectReassocTime",
         "parentDiaSourceId",
+        # nobody has withdrawn it; which source was the first is not known here
+        "timeWithdrawnMjdTai",
+        "firstDiaSourceMjdTai",
     }
 )
 
@@ -71,7 +74,12 @@ def hashed_uniform(keys: NDArray[np.uint64], name: str) -> _Uniform:
     return bits.astype(np.float64) * 2.0**-53
 
 
-def fill_columns(catalog: Catalog, table: Table, keys: NDArray[np.uint64]) -> Catalog:
+def fill_columns(
+    catalog: Catalog,
+    table: Table,
+    keys: NDArray[np.uint64],
+    known: Mapping[str, ArrayLike] | None = None,
+) -> Catalog:
     """Return a catalog with every column of its table, but a few that stay NULL.
 
     Parameters
@@ -82,11 +90,18 @@ def fill_columns(catalog: Catalog, table: Table, keys: NDArray[np.uint64]) -> Ca
         Table whose other columns are filled.
     keys
         `row_keys` of the rows.
+    known
+        Values that are known from elsewhere, such as the visit's time, of columns
+        that the table may have.
     """
-    filled: dict[str, NDArray[Any]] = dict(catalog.columns)
+    filled: dict[str, NDArray[Any]] = {
+        name: np.broadcast_to(value, len(keys))
+        for name, value in (known or {}).items()
+        if name in table.by_name
+    } | dict(catalog.columns)
     covariances = []
     for column in table.columns:
-        if column.name not in catalog and column.name not in NEVER_FILLED:
+        if column.name not in filled and _can_fill(column):
             if around := _position(column):
                 filled[column.name] = _near(catalog, around, column, keys)
             elif column.name.endswith(_COVARIANCE):
@@ -96,6 +111,14 @@ def fill_columns(catalog: Catalog, table: Table, keys: NDArray[np.uint64]) -> Ca
     for column in covariances:  # their errors are known now
         filled[column.name] = _covariance(column, filled, keys)
     return Catalog(filled, catalog.nulls)
+
+
+def _can_fill(column: Column) -> bool:
+    """Tell whether a column takes a made-up value; texts and times stay NULL."""
+    if column.name in NEVER_FILLED:
+        return False
+    has_maker = column.datatype in {*_MAKERS, Datatype.BOOLEAN, Datatype.BYTE}
+    return has_maker or not column.nullable
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -33,6 +33,7 @@ from l1db_pipeline.visit.association import (
     with_required_columns,
 )
 from l1db_pipeline.visit.filling import fill_columns, row_keys
+from visit_tables.time_scales import mjd_tai_from_utc
 
 __all__ = [
     "AREA_STEPS",
@@ -359,9 +360,15 @@ def _records(
     if options.fill:
         keys = row_keys(objects["diaObjectId"], forced_sources["ccdVisitId"])
         source_keys = row_keys(sources["diaSourceId"])
+        mjd_tai = mjd_tai_from_utc(np.array(time))
+        when = {"midPointTai": mjd_tai, "timeProcessedMjdTai": mjd_tai}
+        # forced photometry is done where its object is
+        where = {name: objects[name] for name in ("ra", "decl")}
         objects = fill_columns(objects, tables["DiaObject"], keys)
-        sources = fill_columns(sources, tables["DiaSource"], source_keys)
-        forced_sources = fill_columns(forced_sources, tables["DiaForcedSource"], keys)
+        sources = fill_columns(sources, tables["DiaSource"], source_keys, when)
+        forced_sources = fill_columns(
+            forced_sources, tables["DiaForcedSource"], keys, when | where
+        )
     return VisitRecords(
         objects=with_required_columns(objects, tables["DiaObject"]),
         sources=with_required_columns(sources, tables["DiaSource"]),

@@ -1,12 +1,16 @@
 """A database that is read-only, gone, full or damaged: typed errors, no half visit."""
 
 import os
+import secrets
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -15,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from l1db_pipeline.errors import ConfigError, L1dbError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
-from l1db_pipeline.store.base import StoreOutcome
+from l1db_pipeline.store.base import L1Store, StoreOutcome
 from l1db_pipeline.store.errors import (
     DatabaseError,
     DatabaseFullError,
@@ -25,6 +29,7 @@ from l1db_pipeline.store.errors import (
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.timing import StepTiming
 
 IDS = [1, 2, 3]
 
@@ -289,3 +294,115 @@ def test_a_refused_visit_leaves_the_store_usable(sqlite_config: L1dbConfig) -> N
         assert store.store_visit(key(2), records(2, IDS)) is StoreOutcome.STORED
         assert _count(store) == 6
         assert store.verify() == []
+
+
+class CanceledRun(BaseException):
+    """What Dagster raises in a run that is canceled is no KeyboardInterrupt either."""
+
+
+def _cancel(*_: object) -> None:
+    raise CanceledRun
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.read_objects(field()),
+        lambda store: store.store_visit(key(2), records(2, IDS)),
+    ],
+    ids=["read", "store"],
+)
+def test_an_interrupt_during_a_query_ends_as_itself_and_leaves_the_store_usable(
+    postgres_config: L1dbConfig,
+    admin: psycopg.Connection,
+    act: Callable[[L1Store], object],
+) -> None:
+    held = admin.transaction()
+    usual = signal.signal(signal.SIGALRM, _cancel)
+    with closing(open_store(postgres_config)) as store:
+        store.read_objects(field())
+        with held:
+            admin.execute('LOCK TABLE "L1PackedDiaObjectLast" IN ACCESS EXCLUSIVE MODE')
+            signal.setitimer(signal.ITIMER_REAL, 1)
+            try:
+                with pytest.raises(CanceledRun):
+                    act(store)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, usual)
+
+        found = store.read_objects(field())
+        outcome = store.store_visit(key(2), records(2, IDS))
+
+    assert len(found) == len(IDS)
+    assert outcome is StoreOutcome.STORED
+    assert _is_as_stored(postgres_config, n_sources=2 * len(IDS))
+
+
+def _is_as_stored(config: L1dbConfig, *, n_sources: int) -> bool:
+    with closing(open_store(config)) as store:
+        return store.row_counts()["DiaSource"] == n_sources and not store.verify()
+
+
+def _steps(n: int) -> list[StepTiming]:
+    return [StepTiming(f"step {n} {place}", n_rows=n) for place in range(n)]
+
+
+@pytest.mark.postgresql
+def test_two_timings_of_one_visit_count_once(postgres_config: L1dbConfig) -> None:
+    together = Barrier(2)
+    lengths = (2, 3)
+
+    def record(n: int) -> None:
+        with closing(open_store(postgres_config)) as store:
+            store.last_visit()
+            for visit_id in range(50):
+                together.wait(60)
+                store.record_timings(visit_id, "", _steps(n))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(record, lengths))
+
+    with closing(open_store(postgres_config)) as store:
+        found = store.read_timings()
+    of_visits: dict[int, list[str]] = {}
+    for visit_id, step in zip(found["visitId"], found["step"], strict=True):
+        of_visits.setdefault(int(visit_id), []).append(str(step))
+    recorded = [[step.step for step in _steps(n)] for n in lengths]
+    assert len(of_visits) == 50
+    assert all(steps in recorded for steps in of_visits.values())
+
+
+def test_a_pooler_in_transaction_mode_serves_several_stores() -> None:
+    if not (url := os.environ.get("PGBOUNCER_L1DB_URL")):
+        pytest.skip("no PgBouncer: set PGBOUNCER_L1DB_URL to the URL of a database")
+    config = L1dbConfig(
+        url=url,
+        namespace=f"n{secrets.token_hex(6)}",
+        dia_object_index=ObjectIndex.LAST_OBJECT_TABLE,
+    )
+    _with_a_visit(config)
+
+    def store_visits(place: int) -> None:
+        with closing(open_store(config)) as store:
+            for visit_id in range(10 * place, 10 * place + 6):
+                store.store_visit(key(visit_id), records(visit_id, IDS))
+                store.read_objects(field())
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(store_visits, (1, 2, 3)))
+
+    assert _is_as_stored(config, n_sources=19 * len(IDS))
+
+
+def test_the_session_of_a_pooled_server_keeps_its_own_settings() -> None:
+    if not (url := os.environ.get("PGBOUNCER_L1DB_URL")):
+        pytest.skip("no PgBouncer: set PGBOUNCER_L1DB_URL to the URL of a database")
+    config = L1dbConfig(url=url, namespace=f"n{secrets.token_hex(6)}")
+    _with_a_visit(config)
+
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+        found = {other.execute("SHOW enable_seqscan").fetchone() for _ in range(4)}
+
+    assert found == {("on",)}

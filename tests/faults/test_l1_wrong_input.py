@@ -385,6 +385,22 @@ def test_a_schema_file_of_another_version_is_refused(
         opened.last_visit()
 
 
+def test_a_patch_release_of_the_schema_is_no_migration(
+    config: L1dbConfig, tmp_path: Path
+) -> None:
+    with closing(open_store(config)) as opened:
+        opened.create_schema()
+    patched = tmp_path / "patched.yaml"
+    patched.write_text(OWN_SCHEMA.read_text().replace('"1.0.0"', '"1.0.7"'))
+
+    with closing(open_store(replace(config, schema_file=str(patched)))) as opened:
+        opened.create_schema()
+        opened.store_visit(key(1), records(1, IDS))
+
+    with closing(open_store(config)) as opened:
+        assert opened.row_counts()["DiaSource"] == len(IDS)
+
+
 def test_tables_are_not_added_for_other_options(config: L1dbConfig) -> None:
     baseline = replace(config, dia_object_index=ObjectIndex.BASELINE)
     with closing(open_store(baseline)) as opened:

@@ -1,11 +1,24 @@
-from datetime import timedelta
+import sqlite3
+from contextlib import closing
+from datetime import UTC, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.time import Time
 from l1db.original_records import FIELD, MODES, T0, Open, store_a_visit
 
 from l1db_pipeline.l1db import Visit
+from l1db_pipeline.runs.command import simulator
+from l1db_pipeline.runs.loop import run_visits
+from l1db_pipeline.runs.settings import RunSettings
+from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.load import load_schema
+from l1db_pipeline.sources.generators import rand_cone_xyz
+from l1db_pipeline.sources.source_file import SourceCatalog
+from l1db_pipeline.store.open import open_store
+from l1db_pipeline.visit import process
 
 
 @pytest.fixture
@@ -60,3 +73,47 @@ def test_full_objects_of_the_schema_of_today_are_read(
 
     assert found.validityStart == T0
     assert (found.validityEnd, found.pmRa) == (None, None)
+
+
+def test_filling_leaves_withdrawal_open_and_puts_forced_sources_at_their_objects(
+    apdb: dict[str, object], tmp_path: Path
+) -> None:
+    config = L1dbConfig(
+        url=f"sqlite:///{tmp_path}/l1.db",
+        dia_object_index=ObjectIndex.LAST_OBJECT_TABLE,
+        **apdb,
+    )
+    schema = load_schema(config.schema_file, column_map=config.column_map)
+    sky = SourceCatalog(rand_cone_xyz([1.0, 0.0, 0.0], 0.03, 20, 1))
+    settings = RunSettings(seed=5, catalog_sha256="", n_noise=20, fill=True)
+    visit = process.Visit(
+        visit_id=1,
+        time=T0.replace(tzinfo=UTC),
+        centre=np.array([1.0, 0.0, 0.0]),
+        open_angle_deg=3.5,
+    )
+    with closing(open_store(config)) as store:
+        store.create_schema()
+        list(
+            run_visits(
+                store,
+                [visit],
+                simulator(sky, settings),
+                options=settings.options(config),
+                schema=schema,
+            )
+        )
+    with closing(sqlite3.connect(tmp_path / "l1.db")) as connection:
+        (withdrawn,) = connection.execute(
+            'SELECT count("timeWithdrawnMjdTai") FROM "DiaSource"'
+        ).fetchone()
+        forced = connection.execute(
+            "SELECT f.ra - o.ra, f.dec - o.dec, f.midpointMjdTai "
+            'FROM "DiaForcedSource" f JOIN "DiaObject" o USING ("diaObjectId")'
+        ).fetchall()
+
+    expected = Time(T0).tai.mjd
+    assert withdrawn == 0
+    assert len(forced) > 20
+    assert {(ra, dec) for ra, dec, _ in forced} == {(0.0, 0.0)}
+    assert [mjd for *_, mjd in forced] == pytest.approx([expected] * len(forced))

@@ -7,7 +7,7 @@ within 6 % of the best for twenty. Needs PostgreSQL 14 or later.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg.pq import Format, TransactionStatus
 from sqlalchemy import make_url
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.schema.model import Column, Table
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError
@@ -54,6 +55,7 @@ _SESSION = (
     "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
 )
 _STAGE = "l1_stage"
+_CANCEL_S = 10.0
 _READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
 _FULL = (pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections)
 
@@ -113,11 +115,22 @@ class PostgresDatabase(DbapiDatabase):
             username="user", database="dbname"
         )
         options |= {name: str(value) for name, value in parts.query.items()}
+        self._options = options
         self._copies: dict[tuple[Hashable, ...], sql.Composed] = {}
+        self._connect()
+
+    def _connect(self) -> None:
         with self._translated():
-            self._connection = psycopg.connect(**options, autocommit=True)
+            self._connection = psycopg.connect(**self._options, autocommit=True)
             self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
-            self._connection.execute(_SESSION)
+            found = self._connection.execute("SELECT pg_backend_pid()").fetchone()
+            # a pooler answers with a process of its own: prepared statements and
+            # settings of the session would stay with a server that others use, too
+            self._is_pooled = found != (self._connection.info.backend_pid,)
+            if self._is_pooled:
+                self._connection.prepare_threshold = None
+            else:
+                self._connection.execute(_SESSION)
         self._cursor = self._connection.cursor(binary=True)
 
     @override
@@ -164,9 +177,29 @@ class PostgresDatabase(DbapiDatabase):
         return "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     @override
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[None]:
+        with super().transaction(write=write):
+            if self._is_pooled:
+                # as one statement of the simple protocol
+                self._connection.execute(_SESSION.replace("SET ", "SET LOCAL "))
+            yield
+
+    @override
     def _roll_back(self) -> None:
-        if not self._connection.closed:
+        if self._connection.closed:
+            return
+        status = self._connection.info.transaction_status
+        if status is not TransactionStatus.ACTIVE:
             self._execute("ROLLBACK")
+            return
+        # an exception of a signal handler left a statement running: the error to tell
+        # of is that one, and the store goes on with another connection
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=_CANCEL_S)
+        self._connection.close()
+        with suppress(L1dbError):
+            self._connect()
 
     @override
     def _to_rows(

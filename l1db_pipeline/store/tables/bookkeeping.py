@@ -134,7 +134,10 @@ class TimingsTable:
         self._table = layout.timings
 
     def write(self, visit_id: int, tile: str, steps: Sequence[StepTiming]) -> None:
-        """Replace the timings of a visit (or a tile of it)."""
+        """Replace the timings of a visit (or a tile of it).
+
+        Of two that write at once the first one's are kept, whole.
+        """
         table = self._table
         rows = Catalog(
             {
@@ -159,7 +162,9 @@ class TimingsTable:
         ]
         with self._database.transaction(write=True):
             self._database.delete(table, where)
-            self._database.append(table, rows)
+            first = rows.take(np.arange(min(len(rows), 1)))
+            if len(rows) and self._database.add_if_absent(table, first):
+                self._database.append(table, rows.take(np.arange(1, len(rows))))
 
     def read(self) -> Catalog:
         """Return the timings, ordered by visit, tile and step."""
