@@ -1,5 +1,8 @@
 """The metadata database of visit sequences: a door with the original's names."""
 
+from datetime import date
+from uuid import UUID
+
 from archive_assets.metadata import archive_metadata
 from archive_assets.metadata.settings import (
     VSARCHIVE_PGDATABASE,
@@ -9,11 +12,8 @@ from archive_assets.metadata.settings import (
     VSARCHIVE_PGUSER,
 )
 from archive_assets.metadata.values import JSON_DUMP_LIMIT
-from archive_assets.prototype_archive.importing import (
-    import_from_prototype,
-    import_from_yaml,
-    metadata_yaml_from_prototype,
-)
+from archive_assets.prototype_archive import importing
+from archive_assets.prototype_archive.importing import metadata_yaml_from_prototype
 from visit_tables.content_hash import visits_sha256 as compute_visits_sha256
 from visit_tables.day_obs import dayobs_to_date
 
@@ -34,5 +34,20 @@ __all__ = [
 class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata):
     """The class of the metadata, and the imports from the prototype archive."""
 
-    import_sim_from_yaml = import_from_yaml
-    import_sim_from_prototype_sim_archive = import_from_prototype
+    def import_sim_from_yaml(
+        self, metadata_yaml: str, archive_base: str | None = None
+    ) -> UUID:
+        """Record a simulation that a prototype's YAML describes, with its files.
+
+        The visits are archived too if there is an ``archive_base``.
+        """
+        return importing.import_from_yaml(self, metadata_yaml, archive_base)
+
+    def import_sim_from_prototype_sim_archive(
+        self, archive_base: str, sim_date: str | date, sim_index: str | int,
+        proto_sim_archive_uri: str,
+    ) -> UUID:  # fmt: skip
+        """Import a simulation of the prototype archive; tag and comment it as such."""
+        return importing.import_from_prototype(
+            self, archive_base, sim_date, sim_index, proto_sim_archive_uri
+        )
