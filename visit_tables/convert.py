@@ -1,7 +1,7 @@
 """Every table of an opsim file to HDF5 and back, in bounded memory, without pandas."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,12 @@ from visit_tables.opsim.write import create_table, rows_of
 __all__ = ["hdf5_to_opsim", "opsim_to_hdf5"]
 
 
-def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
+def opsim_to_hdf5(
+    opsim: str | Path,
+    h5: str | Path,
+    *,
+    watch: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
+) -> None:
     """Write every ordinary table of an opsim file to HDF5.
 
     Parameters
@@ -23,6 +28,8 @@ def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
         SQLite file with a table ``observations``. It may have no rows.
     h5
         The file to write. An older file is replaced, once the new one is whole.
+    watch
+        Sees the batches of ``observations`` on their way to the file.
 
     Raises
     ------
@@ -37,7 +44,10 @@ def opsim_to_hdf5(opsim: str | Path, h5: str | Path) -> None:
             source.check_observations()
             for name in source.names():
                 table = source.table(name)
-                yield name, table.n_rows, table.batches()
+                batches: Iterable[Batch] = table.batches()
+                if name == "observations":
+                    batches = watch(batches)
+                yield name, table.n_rows, batches
 
     write_batches(h5, tables())
 

@@ -16,7 +16,7 @@ from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadat
 from archive_assets.objects.datastore import DataStore
 from archive_assets.simulation.base import ParentVisits, Telescope
 from visit_tables.columns import Batch
-from visit_tables.content_hash import file_sha256
+from visit_tables.digest import VisitsDigest
 from visit_tables.files import iterate_visits
 from visit_tables.hdf5.write import replacing_file, write_batches
 from visit_tables.nights import mjd_of_date, night_mjds
@@ -80,7 +80,6 @@ def archive_completed(
     vsarch: VisitSequenceArchiveMetadata, store: DataStore, parent: ParentVisits
 ) -> ArchivedSequence:
     """Archive completed visits; the same ones are archived only once."""
-    digest = file_sha256(parent.path).hex()
     return archive_visit_sequence(
         vsarch=vsarch,
         store=store,
@@ -90,7 +89,7 @@ def archive_completed(
         kind="completed",
         last_day_obs=parent.last_day_obs,
         stats_columns=(),
-        idempotency_key=f"completed:{parent.telescope}:{digest}",
+        idempotency_key=f"completed:{parent.telescope}:{{}}".format,
         query=f"visits of {parent.path.name} through {parent.last_day_obs}",
     )
 
@@ -124,17 +123,18 @@ def keep_completed(
     place = _place(outbox, telescope, first_day_obs)
     place.mkdir(parents=True, exist_ok=True)
     path, last = place / _VISITS_FILE, first_day_obs - timedelta(days=1)
+    n_visits, sha256 = _copy_before(source, path, first_day_obs)
     kept = CompletedVisits(
         path=path,
         telescope=telescope,
         last_day_obs=last,
-        n_visits=_copy_before(source, path, first_day_obs),
+        n_visits=n_visits,
+        sha256=sha256,
     )
     if (parent := kept.parent()) is not None:
         archived = archive_completed(vsarch, store, parent)
         kept = replace(
             kept,
-            sha256=file_sha256(path).hex(),
             visitseq_uuid=archived.uuid,
             visitseq_url=archived.url,
         )
@@ -183,16 +183,21 @@ def _place(outbox: Path, telescope: str, first_day_obs: date) -> Path:
     return outbox / telescope / first_day_obs.isoformat() / _FOLDER
 
 
-def _copy_before(source: Path, path: Path, day_obs: date) -> int:
-    """Write the visits before a night to a new file; return how many there are."""
+def _copy_before(source: Path, path: Path, day_obs: date) -> tuple[int, str]:
+    """Write the visits before a night to a new file; return their number and hash."""
     n_visits = sum(int(is_before.sum()) for is_before, _ in _batches(source, day_obs))
-    if n_visits:
-        kept = (
-            {name: values[is_before] for name, values in batch.items()}
-            for is_before, batch in _batches(source, day_obs)
-        )
-        write_batches(path, [("observations", n_visits, kept)])
-    return n_visits
+    if not n_visits:
+        return 0, ""
+    digest = VisitsDigest()
+
+    def kept() -> Iterator[Batch]:
+        for is_before, batch in _batches(source, day_obs):
+            chosen = {name: values[is_before] for name, values in batch.items()}
+            digest.update(chosen)
+            yield chosen
+
+    write_batches(path, [("observations", n_visits, kept())])
+    return n_visits, digest.digest().hex()
 
 
 def _batches(source: Path, day_obs: date) -> Iterator[tuple[NDArray[np.bool_], Batch]]:

@@ -1,8 +1,9 @@
 """Visits on their way into the archive: without pickles, and what is told of them."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.values import checked_nights
 from visit_tables.columns import Batch
 from visit_tables.convert import opsim_to_hdf5
+from visit_tables.digest import VisitsDigest
 from visit_tables.files import is_sqlite, iterate_visits
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
@@ -19,28 +21,93 @@ from visit_tables.hdf5.tables import FixedFormat, stored_table
 from visit_tables.hdf5.write import write_batches
 from visit_tables.nights import TIME_COLUMNS, date_of_mjd, night_mjds
 
-__all__ = ["VISITS_NAME", "as_hdf5", "n_visits", "needed_columns", "window"]
+__all__ = [
+    "VISITS_NAME",
+    "IncomingVisits",
+    "incoming_visits",
+    "n_visits",
+    "needed_columns",
+    "window",
+]
 
 VISITS_NAME = "visits.h5"
 _EXPECTED_ROWS = 1000  # sets the size of chunks where the number is not known
 
 
+@dataclass(frozen=True, slots=True)
+class IncomingVisits:
+    """Visits as they are stored, and what was told of them on their way.
+
+    Attributes
+    ----------
+    path
+        An HDF5 file without pickles, a temporary one if need be.
+    sha256
+        Canonical hash of the visits.
+    needed
+        The column that tells the night, and those of the statistics.
+    """
+
+    path: Path
+    sha256: bytes
+    needed: Batch
+
+
+class _Account:
+    """Hashes visits as they pass, and keeps the columns that are needed."""
+
+    def __init__(self, stats_columns: Sequence[str]) -> None:
+        self._stats_columns = stats_columns
+        self._digest = VisitsDigest()
+        self._pieces: list[Batch] = []
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            wanted = _wanted(batch, self._stats_columns)
+            self._digest.update(batch)
+            self._pieces.append({name: batch[name].copy() for name in wanted})
+            yield batch
+
+    def of(self, path: Path) -> IncomingVisits:
+        return IncomingVisits(path, self._digest.digest(), _joined(self._pieces))
+
+
 @contextmanager
-def as_hdf5(visits: Path) -> Iterator[Path]:
-    """Yield the visits as an HDF5 file without pickles, a temporary one if need be."""
+def incoming_visits(
+    visits: Path, stats_columns: Sequence[str]
+) -> Iterator[IncomingVisits]:
+    """Yield the visits as they are to be stored; they are read once.
+
+    Raises
+    ------
+    InvalidValueError
+        If a column of the statistics is not there.
+    VisitsFileError
+        If the file cannot be read.
+    """
+    account = _Account(stats_columns)
     is_opsim = is_sqlite(visits)
     if not is_opsim and not _has_pickles(visits):
-        yield visits
+        for _ in account.watch(iterate_hdf5(visits)):
+            pass
+        yield account.of(visits)
         return
     with tempfile.TemporaryDirectory(prefix="vseqarchive-") as folder:
         converted = Path(folder) / VISITS_NAME
         if is_opsim:
-            opsim_to_hdf5(visits, converted)
+            opsim_to_hdf5(visits, converted, watch=account.watch)
         else:
-            tables = hdf5_tables(visits)
-            batches = ((t, _EXPECTED_ROWS, iterate_hdf5(visits, t)) for t in tables)
-            write_batches(converted, batches)
-        yield converted
+            write_batches(converted, _rewritten(visits, account))
+        yield account.of(converted)
+
+
+def _rewritten(
+    visits: Path, account: _Account
+) -> Iterator[tuple[str, int, Iterable[Batch]]]:
+    for table in hdf5_tables(visits):
+        batches = iterate_hdf5(visits, table)
+        watched = account.watch(batches) if table == "observations" else batches
+        yield table, _EXPECTED_ROWS, watched
 
 
 def _has_pickles(visits: Path) -> bool:
@@ -53,6 +120,11 @@ def _has_pickles(visits: Path) -> bool:
 def needed_columns(visits: Path, stats_columns: Sequence[str]) -> Batch:
     """Read the column that tells the night and those of the statistics."""
     present = next(iter(iterate_visits(visits)), {})
+    wanted = _wanted(present, stats_columns)
+    return _joined(list(iterate_visits(visits, columns=wanted)))
+
+
+def _wanted(present: Batch, stats_columns: Sequence[str]) -> list[str]:
     times = [name for name in TIME_COLUMNS if name in present][:1]
     for name in stats_columns:
         if name not in present:
@@ -60,9 +132,12 @@ def needed_columns(visits: Path, stats_columns: Sequence[str]) -> Batch:
                 f"the visits have no column {name!r} for statistics; "
                 f"they have {', '.join(present)}"
             )
-    wanted = list(dict.fromkeys([*times, *stats_columns]))
-    pieces = list(iterate_visits(visits, columns=wanted))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in wanted}
+    return list(dict.fromkeys([*times, *stats_columns]))
+
+
+def _joined(pieces: list[Batch]) -> Batch:
+    names = pieces[0] if pieces else {}
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
 
 
 def n_visits(batch: Batch) -> int:

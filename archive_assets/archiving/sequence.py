@@ -7,7 +7,7 @@ if the process dies between, `vseqarchive gc` finds them as orphans.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -20,9 +20,8 @@ from typing_extensions import override
 
 from archive_assets.archiving.incoming_visits import (
     VISITS_NAME,
-    as_hdf5,
+    incoming_visits,
     n_visits,
-    needed_columns,
     window,
 )
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
@@ -47,9 +46,6 @@ from archive_assets.metadata.values import (
 )
 from archive_assets.objects.datastore import DataStore, StoredObject
 from visit_tables.digest import HASH_ALGORITHM
-from visit_tables.files import (
-    file_sha256,
-)
 from visit_tables.statistics import NightStatistics, night_statistics
 
 __all__ = ["VISITS_NAME", "ArchivedSequence", "KeyConflictError",
@@ -134,7 +130,7 @@ def archive_visit_sequence(
     conda_env: tuple[bytes, str] | None = None,
     comments: Sequence[str] = (),
     author: str | None = None,
-    idempotency_key: str | None = None,
+    idempotency_key: str | Callable[[str], str] | None = None,
     **details: Unpack[Details],
 ) -> ArchivedSequence:
     """Store visits and files, and record all about them; everything or nothing.
@@ -169,7 +165,8 @@ def archive_visit_sequence(
     comments, author
         Comments to attach, and whose they are.
     idempotency_key
-        What makes this sequence the same as another. By default its visits, files
+        What makes this sequence the same as another, or a function that returns it
+        from the hexadecimal hash of the visits. By default its visits, files
         and all that describes them, without time, tags and comments.
     **details
         Columns of the kind: see `archive_assets.metadata.details.Details`.
@@ -192,14 +189,14 @@ def archive_visit_sequence(
     asked = checked_nights(first_day_obs, last_day_obs)
     created = checked_time(creation_time) or datetime.now(UTC)
     uuid = uuid4()
-    with as_hdf5(Path(visits)) as path:
-        batch = needed_columns(path, stats_columns)
+    with incoming_visits(Path(visits), stats_columns) as incoming:
+        batch = incoming.needed
         first, last = window(batch, *asked)
         new = NewSequence(
             kind=kind,
             label=checked_text(label, "the label"),
             telescope=checked_name(telescope, "telescope"),
-            visits_sha256=file_sha256(path),
+            visits_sha256=incoming.sha256,
             hash_algorithm=HASH_ALGORITHM,
             first_day_obs=first,
             last_day_obs=last,
@@ -211,7 +208,7 @@ def archive_visit_sequence(
             uuid=uuid,
             sequence=new,
             created=created,
-            visits=path,
+            visits=incoming.path,
             files=_checked_files(files or {}, store),
             registered=registered or {},
             tags=checked_tags(tags),
@@ -226,10 +223,12 @@ def archive_visit_sequence(
         return _archived_before(vsarch, plan) or _store(vsarch, store, plan)
 
 
-def _with_key(plan: _Plan, key: str | None) -> _Plan:
+def _with_key(plan: _Plan, key: str | Callable[[str], str] | None) -> _Plan:
     """Return the plan with its idempotency key: the caller's, or of its content."""
     if key is None:
         key = _content_key(plan)
+    elif not isinstance(key, str):
+        key = key(plan.sequence.visits_sha256.hex())
     key = checked_text(key, "the idempotency key")
     return replace(plan, sequence=replace(plan.sequence, idempotency_key=key))
 

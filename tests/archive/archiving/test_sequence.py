@@ -2,6 +2,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import h5py
@@ -19,7 +20,10 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.files import file_sha256
+from visit_tables.hdf5 import safe_pickle
 from visit_tables.hdf5.read import read_visits
+from visit_tables.opsim import batches as opsim_batches
 
 pytestmark = pytest.mark.postgresql
 Archive = VisitSequenceArchiveMetadata
@@ -311,3 +315,35 @@ def test_a_file_with_pickles_is_stored_without_them(
         assert "table" in file["observations"]
     hashes = {vsarch.describe(one.uuid)["visitseq_sha256"] for one in (ours, done)}
     assert len(hashes) == 1
+
+
+def test_an_opsim_file_is_read_once_and_what_was_written_is_not_read_back(
+    vsarch: Archive, store: DataStore, opsim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources: list[object] = []
+    pieces = opsim_batches._Source.pieces
+
+    def counted(source: Any, *texts: Any) -> Any:
+        sources.append(source)
+        return pieces(source, *texts)
+
+    def refused(*_: object) -> None:
+        raise AssertionError("an HDF5 file was read as a stranger's")
+
+    monkeypatch.setattr(opsim_batches._Source, "pieces", counted)
+    monkeypatch.setattr(safe_pickle, "_load", refused)
+
+    done = add(vsarch, store, opsim)
+
+    assert not done.already_archived
+    assert len(sources) == 1  # a file of one table
+
+
+def test_a_key_may_be_made_from_the_hash_of_the_visits(
+    vsarch: Archive, store: DataStore, opsim: Path
+) -> None:
+    done = add(vsarch, store, opsim, idempotency_key="night 1:{}".format)
+
+    row = vsarch.query("SELECT idempotency_key FROM visitseq_registry")[0]
+    assert row == (f"night 1:{file_sha256(opsim).hex()}",)
+    assert add(vsarch, store, opsim, idempotency_key=row[0]).uuid == done.uuid
