@@ -6,7 +6,7 @@ from archive_assets.defs.automation import schedules, sensors
 from archive_assets.defs.comparison import night_comparison
 from archive_assets.defs.completed import completed_assets
 from archive_assets.defs.environment import scheduler_environment
-from archive_assets.defs.index import index_assets
+from archive_assets.defs.index import index_assets, tonight_is_published
 from archive_assets.defs.integrity import (
     archive_verification,
     existing_sequences,
@@ -35,6 +35,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             archive_verification,
             existing_sequences,
         ],
+        asset_checks=[tonight_is_published],
         jobs=[*jobs, gc_job, observe_job],
         schedules=schedules,
         sensors=sensors,

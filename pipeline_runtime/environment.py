@@ -253,8 +253,14 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         parse=_cron,
     ),
     Variable(
+        name="NIGHT_DUE_CRON",
+        meaning="When the schedule checks that tonight's index is published",
+        default="0 8 * * *",
+        parse=_cron,
+    ),
+    Variable(
         name="NIGHTLY_TIMEZONE",
-        meaning="Time zone of the schedule",
+        meaning="Time zone of both schedules",
         default="America/Los_Angeles",
         parse=_time_zone,
     ),

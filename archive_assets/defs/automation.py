@@ -1,17 +1,20 @@
 """What runs by itself: the nightly schedule, and the sensors that follow it."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from archive_assets.defs.index import INDEX_KEY
 from archive_assets.defs.jobs import (
     archive_job,
     jobs,
+    night_due_job,
     prenight_index_job,
     simulate_job,
 )
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
+from archive_assets.defs.partitions import night_at
 from pipeline_runtime.dagster.materializations import materialized_since
 from pipeline_runtime.dagster.resubmit import again_sensor
 from pipeline_runtime.dagster.sensors import follow, sensor
@@ -20,12 +23,6 @@ from pipeline_runtime.environment import count_of, text_of
 __all__ = ["schedules", "sensors"]
 
 _IN_VAIN = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-_INDEX_KEY = dg.AssetKey(["archive", "prenight_index"])
-
-
-def _tonight(now: datetime) -> str:
-    """Return the night that a time belongs to: its date at UTC-12."""
-    return (now.astimezone(UTC) - timedelta(hours=12)).date().isoformat()
 
 
 @dg.schedule(
@@ -43,7 +40,7 @@ def nightly(
     A run that failed or was canceled days before, when the night lay ahead, does not
     count; one that fails now is retried by Dagster.
     """
-    night = _tonight(context.scheduled_execution_time)
+    night = night_at(context.scheduled_execution_time)
     done = dg.RunsFilter(
         job_name=simulate_job.name,
         tags={"dagster/partition": night},
@@ -67,7 +64,7 @@ def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 )
 def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for the index of the nights that new sequences cover."""
-    indexed = {archived_key(plan): _INDEX_KEY for plan in plans()}
+    indexed = {archived_key(plan): INDEX_KEY for plan in plans()}
     return follow(context, indexed, prenight_index_job.name)
 
 
@@ -123,7 +120,14 @@ def _nights_of(run: dg.DagsterRun) -> Iterator[date]:
         yield date.fromisoformat(key)
 
 
-schedules = [nightly]
+night_is_due = dg.ScheduleDefinition(
+    name="night_is_due",
+    job=night_due_job,
+    cron_schedule=text_of("NIGHT_DUE_CRON"),
+    execution_timezone=text_of("NIGHTLY_TIMEZONE"),
+    description="Check that tonight's index is published; switch it on with `nightly`.",
+)
+schedules = [nightly, night_is_due]
 sensors = [
     simulation_finished,
     sequence_archived,

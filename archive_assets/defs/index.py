@@ -1,12 +1,12 @@
 """The pre-night index and the nightly statistics of a night."""
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from archive_assets.defs.names import NOMINAL, archived_key, plans
-from archive_assets.defs.partitions import night_of, nights
+from archive_assets.defs.partitions import night_at, night_of, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
@@ -19,10 +19,12 @@ from pipeline_runtime.dagster.tables import link
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["index_assets"]
+__all__ = ["INDEX_KEY", "TONIGHT_CHECK", "index_assets", "tonight_is_published"]
 
 _RETRIES = patiently(3)
 _NOMINAL = "lists_nominal"
+INDEX_KEY = dg.AssetKey(["archive", "prenight_index"])
+TONIGHT_CHECK = dg.AssetCheckKey(INDEX_KEY, "tonight_is_published")
 _SEQUENCES = [archived_key(plan) for plan in plans()]
 
 
@@ -39,9 +41,6 @@ _SEQUENCES = [archived_key(plan) for plan in plans()]
     description=(
         "JSON list of all simulations of a night, one a telescope; also for the later "
         "nights that the night's simulations cover."
-    ),
-    freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
     ),
     check_specs=[
         dg.AssetCheckSpec(
@@ -109,6 +108,26 @@ def nightly_statistics(
             "dagster/column_schema": frame_schema(found),
             **_trends(found),
         }
+    )
+
+
+@dg.asset_check(
+    asset=INDEX_KEY,
+    name=TONIGHT_CHECK.name,
+    description="Tonight's own partition was published; other nights do not count.",
+)
+def tonight_is_published(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Look for the index of tonight; `night_is_due` asks when it must be there."""
+    night = night_at(datetime.now(UTC))
+    found = context.instance.get_latest_storage_id_by_partition(
+        INDEX_KEY, dg.DagsterEventType.ASSET_MATERIALIZATION, {night}
+    )
+    missing = (
+        f"the index of {night} is not published: look at the runs of {night} of "
+        "simulate, archive and prenight_index, and run what failed again"
+    )
+    return check_result(
+        TONIGHT_CHECK.name, [] if night in found else [missing], asset_key=INDEX_KEY
     )
 
 

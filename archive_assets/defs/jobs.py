@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from archive_assets.defs.index import TONIGHT_CHECK
 from archive_assets.defs.names import (
     NOMINAL,
     archived_key,
@@ -14,6 +15,7 @@ from pipeline_runtime.dagster.run_tags import SOON, deadline
 __all__ = [
     "archive_job",
     "jobs",
+    "night_due_job",
     "nominal_night_job",
     "prenight_index_job",
     "prenight_job",
@@ -23,10 +25,14 @@ __all__ = [
 
 _SIMULATIONS = dg.AssetSelection.groups("simulation")
 _SEQUENCES = dg.AssetSelection.key_prefixes("archived_visit_sequences")
-_INDEX = dg.AssetSelection.assets(
-    ["archive", "prenight_index"],
-    ["archive", "nightly_statistics"],
-    ["archive", "night_comparison"],
+_TONIGHT = dg.AssetSelection.checks(TONIGHT_CHECK)
+_INDEX = (
+    dg.AssetSelection.assets(
+        ["archive", "prenight_index"],
+        ["archive", "nightly_statistics"],
+        ["archive", "night_comparison"],
+    )
+    - _TONIGHT  # a run for another night says nothing of tonight
 )
 
 
@@ -68,6 +74,13 @@ prenight_index_job = dg.define_asset_job(
     executor_def=ONE_PROCESS,
     description="Publish the pre-night index and collect the nightly statistics.",
 )
+night_due_job = dg.define_asset_job(
+    "night_due",
+    _TONIGHT,
+    tags=deadline(hours=1) | SOON,
+    executor_def=ONE_PROCESS,
+    description="Check that tonight's index is published.",
+)
 verify_job = dg.define_asset_job(
     "verify",
     dg.AssetSelection.assets(["archive", "archive_verification"]),
@@ -81,5 +94,6 @@ jobs = [
     nominal_night_job,
     archive_job,
     prenight_index_job,
+    night_due_job,
     verify_job,
 ]

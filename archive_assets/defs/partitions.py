@@ -1,12 +1,12 @@
 """The nights: one partition a ``day_obs``."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from pipeline_runtime.environment import text_of
 
-__all__ = ["night_of", "nights"]
+__all__ = ["night_at", "night_of", "nights"]
 
 nights = dg.DailyPartitionsDefinition(
     start_date=text_of("NIGHTS_START"),
@@ -19,3 +19,8 @@ nights = dg.DailyPartitionsDefinition(
 def night_of(context: dg.AssetExecutionContext) -> date:
     """Return the night that a run is for."""
     return date.fromisoformat(context.partition_key)
+
+
+def night_at(now: datetime) -> str:
+    """Return the night that a time belongs to: its date at UTC-12."""
+    return (now.astimezone(UTC) - timedelta(hours=12)).date().isoformat()

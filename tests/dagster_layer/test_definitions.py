@@ -23,6 +23,7 @@ JOBS = {
         "prenight",
         "prenight_index",
         "simulate",
+        "night_due",
         "verify",
     },
     "l1db_pipeline": {

@@ -1,44 +1,52 @@
-"""The index goes stale: the daemon that judges its freshness says so."""
+"""Tonight is fresh if its own index is published; an old night's changes nothing."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
-import pytest
-from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import freeze_time
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster._daemon.freshness import FreshnessDaemon
 
-INDEX = dg.AssetKey(["archive", "prenight_index"])
-ARCHIVE = InProcessCodeLocationOrigin(
-    LoadableTargetOrigin(module_name="archive_assets.definitions"),
-    location_name="archive_assets",
-)
+from archive_assets import definitions as archive
+from archive_assets.defs.index import INDEX_KEY, TONIGHT_CHECK
+from archive_assets.defs.partitions import night_at
+
+MOMENT = timedelta(seconds=1)
 
 
-def _judged(process: WorkspaceProcessContext, hours: float) -> FreshnessState | None:
-    """Let the daemon judge so many hours after now; return what the UI then shows."""
-    with freeze_time(datetime.now(UTC) + timedelta(hours=hours)):
-        list(FreshnessDaemon().run_iteration(process))
-    context = process.create_request_context()
-    found = asyncio.run(FreshnessStateRecord.gen(context, INDEX))
-    return found.freshness_state if found else None
+def _publish(instance: dg.DagsterInstance, night: str) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(INDEX_KEY, partition=night)
+    )
 
 
-# Dagster 1.13 asks every schedule for it when it loads a location in this process
-@pytest.mark.filterwarnings("ignore:.*environment_vars")
-def test_an_index_that_nobody_published_for_long_is_not_fresh(tmp_path: Path) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization(INDEX, partition="2026-10-10")
-        )
-        target = InProcessWorkspaceLoadTarget(ARCHIVE)
-        with WorkspaceProcessContext(instance, target) as process:
-            states = [_judged(process, hours) for hours in (1, 27, 37)]
+def _judge(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
+    job = archive.defs.resolve_job_def("night_due")
+    (found,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    return found
 
-    assert states == [FreshnessState.PASS, FreshnessState.WARN, FreshnessState.FAIL]
+
+def test_a_backfill_of_an_old_night_leaves_tonight_late(
+    instance: dg.DagsterInstance,
+) -> None:
+    tonight = night_at(datetime.now(UTC))
+
+    _publish(instance, "2026-01-10")
+    after_backfill = _judge(instance)
+    _publish(instance, tonight)
+    after_tonight = _judge(instance)
+
+    assert not after_backfill.passed
+    assert f"the index of {tonight} is not published" in str(after_backfill.description)
+    assert after_tonight.passed
+
+
+def test_a_night_ends_at_noon_of_the_next_day() -> None:
+    before, after = (
+        datetime(2026, 10, 11, 12, tzinfo=UTC) - wait for wait in (MOMENT, 0 * MOMENT)
+    )
+
+    assert (night_at(before), night_at(after)) == ("2026-10-10", "2026-10-11")
+
+
+def test_a_run_for_another_night_does_not_judge_tonight() -> None:
+    for name in ("prenight_index", "prenight", "nominal_night"):
+        checks = archive.defs.resolve_job_def(name).asset_layer.asset_graph
+        assert TONIGHT_CHECK not in checks.asset_check_keys
