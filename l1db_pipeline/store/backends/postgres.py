@@ -333,6 +333,10 @@ class PostgresDatabase(DbapiDatabase):
     def upsert(
         self, table: Table, rows: Catalog, *, newest_by: str, blank: Sequence[str]
     ) -> None:
+        if any(table.by_name[name].numpy_dtype.hasobject for name in rows.columns):
+            # staged, blobs would be stored twice
+            super().upsert(table, rows, newest_by=newest_by, blank=blank)
+            return
         if not len(rows):
             return
         stage = self._stage(table, rows)
