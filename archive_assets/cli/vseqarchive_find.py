@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from archive_assets.cli.formats import FORMATS, plain_value, print_table
 from archive_assets.cli.vseqarchive_connection import with_archive
 
 __all__ = ["compare", "find", "nightly", "search", "show"]
@@ -76,71 +77,13 @@ def _format_option(*choices: str) -> _Decorator:
 @click.option("--state", type=click.Choice(["open", "complete", "trashed"]),
               help="By default all but the trash.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Most to print.")
-@_format_option("table", "json", "csv", "uuid")
+@_format_option(*FORMATS)
 @with_archive
 def search(vsarch: Any, output: str, **criteria: Any) -> None:
     """Print the sequences that match every option, newest first."""
     from archive_assets.metadata.search import SearchCriteria
 
-    _print_frame(vsarch.search(SearchCriteria(**criteria)), output)
-
-
-def _print_frame(found: Any, output: str) -> None:
-    if output == "uuid":
-        for uuid in found["visitseq_uuid"]:
-            click.echo(uuid)
-    elif output == "csv":
-        plain = found.map(lambda v: " ".join(v) if isinstance(v, list) else v)
-        click.echo(plain.to_csv(index=False).rstrip("\n"))
-    elif output == "json":
-        records = [
-            {name: _plain(value) for name, value in row.items()}
-            for row in found.to_dict("records")
-        ]
-        click.echo(json.dumps(records, indent=2))
-    else:
-        _print_table(found)
-
-
-def _plain(value: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(value, list | dict):
-        return value
-    if value is None or pd.isna(value):
-        return None
-    return value if isinstance(value, int | float | bool) else str(value)
-
-
-def _print_table(found: Any) -> None:
-    if found.empty:
-        click.echo("nothing found", err=True)
-        return
-    shown = found.map(_short)
-    columns = [
-        [str(name), *map(str, shown[name])]
-        for name in shown
-        if any(text != "" for text in shown[name])
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
-        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(value)
-    plain = _plain(value)
-    text = (
-        ""
-        if plain is None
-        else f"{plain:g}"
-        if isinstance(plain, float)
-        else str(plain)
-    )
-    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
-    return text if len(text) <= 60 else text[:59] + "…"
+    FORMATS[output](vsarch.search(SearchCriteria(**criteria)))
 
 
 @click.command()
@@ -202,13 +145,13 @@ def show(vsarch: Any, uuid: UUID, output: str) -> None:
 @click.option("--value", "values", multiple=True, callback=_words,
               metavar="NAME,...", help="Which statistics; all by default.")  # fmt: skip
 @click.option("--accumulated", is_flag=True, help="Of all nights through each one.")
-@_format_option("table", "json", "csv")
+@_format_option(*(name for name in FORMATS if name != "uuid"))
 @with_archive
 def nightly(
     vsarch: Any, first: date, last: date | None, output: str, **criteria: Any
 ) -> None:
     """Print nightly statistics of the matching simulations over a range of nights."""
-    _print_frame(vsarch.nightly(first, last or first, **criteria), output)
+    FORMATS[output](vsarch.nightly(first, last or first, **criteria))
 
 
 @click.command()
@@ -236,7 +179,8 @@ def compare(
             for name, frame in (("only_a", found.only_a), ("only_b", found.only_b)):
                 rows = frame.to_dict("records")
                 summary[f"visits_{name}"] = [
-                    {key: _plain(value) for key, value in row.items()} for row in rows
+                    {key: plain_value(value) for key, value in row.items()}
+                    for row in rows
                 ]
         click.echo(json.dumps(summary, indent=2))
     else:
@@ -244,7 +188,7 @@ def compare(
         for name, frame in (("A", found.only_a), ("B", found.only_b)):
             if visits and not frame.empty:
                 click.echo(f"\nonly in {name}:")
-                _print_table(frame.astype({"mjd": str}))
+                print_table(frame.astype({"mjd": str}))
     if plot is not None:
         labels = (str(vsarch.describe(u)["visitseq_label"]) for u in (a, b))
         plot_comparison(found, plot, (next(labels), next(labels)))

@@ -4,7 +4,7 @@ Drawn with matplotlib's Agg canvas and without pyplot, so that several can be dr
 the same time in one process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from archive_assets.simulation.site_data.files import day_obs_mjd
 
 __all__ = [
     "BAND_COLOURS",
+    "PICTURES",
     "altitude_figure",
     "common_part",
     "comparison_figure",
@@ -86,23 +87,15 @@ def write_night_report(
     Returns
     -------
     pictures
-        Path by name: ``altitude``, ``sky``, ``programmes`` and, with more than one
-        sequence, ``comparison``.
+        Path by name, as `PICTURES` has them: ``comparison`` only with more than one
+        sequence.
     """
     folder.mkdir(parents=True, exist_ok=True)
     nights = {name: visits_of_night(v, day_obs) for name, v in sequences.items()}
-    name, nominal = next(iter(nights.items()))
-    title = f"{day_obs}, {name}"
-    figures = {
-        "altitude": altitude_figure(nominal, title),
-        "sky": sky_figure(nominal, title),
-        "programmes": programme_figure(nominal, title),
-    }
-    if len(nights) > 1:
-        figures["comparison"] = comparison_figure(nights, day_obs)
     return {
         kind: save_png(figure, folder / f"{day_obs:%Y%m%d}_{kind}.png", note=note)
-        for kind, figure in figures.items()
+        for kind, draw in PICTURES.items()
+        if (figure := draw(nights, day_obs)) is not None
     }
 
 
@@ -376,3 +369,31 @@ def _say_empty(axes: Axes) -> None:
         0.5, 0.5, "no visits were possible", transform=axes.transAxes,
         ha="center", va="center", size=16, color="0.4",
     )  # fmt: skip
+
+
+def _of_nominal(
+    draw: Callable[[pd.DataFrame, str], Figure],
+) -> Callable[[Mapping[str, pd.DataFrame], date], Figure]:
+    """Return what draws the first sequence of a night alone."""
+
+    def drawn(sequences: Mapping[str, pd.DataFrame], day_obs: date) -> Figure:
+        name, nominal = next(iter(sequences.items()))
+        return draw(nominal, f"{day_obs}, {name}")
+
+    return drawn
+
+
+def _of_several(sequences: Mapping[str, pd.DataFrame], day_obs: date) -> Figure | None:
+    return comparison_figure(sequences, day_obs) if len(sequences) > 1 else None
+
+
+PICTURES: dict[str, Callable[[Mapping[str, pd.DataFrame], date], Figure | None]] = {
+    "altitude": _of_nominal(altitude_figure),
+    "sky": _of_nominal(sky_figure),
+    "programmes": _of_nominal(programme_figure),
+    "comparison": _of_several,
+}
+"""What is drawn of a night's sequences: a further picture is a module and a line here.
+
+None is no picture of these sequences.
+"""

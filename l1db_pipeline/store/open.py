@@ -1,6 +1,6 @@
 """A store for a configuration: which backend its URL asks for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,7 +15,7 @@ from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import Timings
 
-__all__ = ["open_store"]
+__all__ = ["OPENERS", "open_store"]
 
 _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
 
@@ -42,11 +42,11 @@ def open_store(
         raise ConfigError(
             f"{safe_url(config.url)} is no database URL: see cfg/ for examples"
         ) from None
-    opener = _OPENERS.get(backend)
+    opener = OPENERS.get(backend)
     if opener is None:
         raise ConfigError(
             f"{safe_url(config.url)} is of no known backend: use "
-            + ", ".join(sorted(_OPENERS))
+            + ", ".join(sorted(OPENERS))
         )
     schema = load_schema(config.schema_file, column_map=config.column_map)
     known = Layout.of(schema, config).tables
@@ -81,9 +81,10 @@ def _mariadb(config: L1dbConfig, known: Sequence[Table]) -> Database:
     return MariadbDatabase(config.url, prefix=config.prefix, known=known)
 
 
-_OPENERS: Mapping[str, _Opener] = {
+OPENERS: dict[str, _Opener] = {
     "mariadb": _mariadb,
     "mysql": _mariadb,
     "postgresql": _postgres,
     "sqlite": _sqlite,
 }
+"""By the scheme of the URL: a further backend is a module and a line here."""
