@@ -129,7 +129,8 @@ class L1Store(Protocol):
     ) -> Catalog:
         """Return DIASource history of objects, of a region, or of both.
 
-        A region selects the sources of objects whose current position is in it.
+        A region selects the sources of objects whose current position is in it, and,
+        without ``object_ids``, sources without object that are in it themselves.
         The time window ``[since, until)`` is in visit time.
         """
 

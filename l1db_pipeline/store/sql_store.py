@@ -200,6 +200,9 @@ class SqlL1Store(L1Store):
             pixels, exists = self._objects.home_pixels_of(ids)
             ids, pixels = ids[exists], np.unique(pixels[exists])
             found = history.read(ids, pixels, window, names)
+            if region is not None and object_ids is None and history.has_lone:
+                lone = history.read_lone(region, self.config, window, names)
+                found = Catalog.concat([found, lone])
             step.n_rows = len(found)
         return found
 

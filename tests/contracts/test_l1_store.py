@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from contracts.l1db_sky import as_us, by, empty, field, key, records, visit_time
 
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import VisitConflictError
-from l1db_pipeline.store.base import L1Store, StoreOutcome
+from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitRecords
 
 IDS = np.arange(1, 61)
 
@@ -227,3 +228,31 @@ def test_the_time_of_a_visit_is_known_once_a_part_is_stored(store: L1Store) -> N
 
     assert before is None
     assert store.visit_time(1) == key(1).time
+
+
+def test_a_region_gives_the_sources_without_object_that_are_in_it(
+    store: L1Store,
+) -> None:
+    whole = records(1, IDS)
+    lone = np.arange(len(IDS)) % 3 == 0
+    sources = whole.sources
+    stored = VisitRecords(
+        objects=whole.objects.take(~lone),
+        sources=Catalog(
+            {**sources.columns, "ssObjectId": np.full(len(IDS), 77)},
+            {**sources.nulls, "diaObjectId": lone, "ssObjectId": ~lone},
+        ),
+        forced_sources=whole.forced_sources.take(~lone),
+    )
+    store.store_visit(key(1), stored)
+
+    found = by(store.read_sources(region=field()), "diaSourceId")
+    later = store.read_sources(region=field(), since=key(2).time)
+    of_objects = store.read_sources(region=field(), object_ids=np.asarray(IDS))
+
+    assert found["diaSourceId"].tolist() == sources["diaSourceId"].tolist()
+    assert found.null_mask("diaObjectId").tolist() == lone.tolist()
+    assert found["ssObjectId"][lone].tolist() == [77] * int(lone.sum())
+    assert len(later) == 0
+    assert len(of_objects) == int((~lone).sum())
+    assert not store.verify()

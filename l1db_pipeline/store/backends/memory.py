@@ -154,8 +154,14 @@ class MemoryL1Store(L1Store):
             }
         first = None if since is None else _moment(since, "history since")
         end = None if until is None else _moment(until, "history until")
+
+        def is_chosen(row: _Row) -> bool:
+            if row.get("diaObjectId") is not None:
+                return row["diaObjectId"] in ids
+            return region is not None and object_ids is None and _is_inside(row, region)
+
         return lambda row: (
-            row.get("diaObjectId") in ids
+            is_chosen(row)
             and (first is None or row[VISIT_TIME] >= first)
             and (end is None or row[VISIT_TIME] < end)
         )

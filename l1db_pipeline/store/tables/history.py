@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from lsst.sphgeom import Region
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import IdSet
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import home_pixel
+from l1db_pipeline.sky.pixelization import htm_ranges
 from l1db_pipeline.store.backends.database import (
     Condition,
     Database,
@@ -19,6 +23,7 @@ from l1db_pipeline.store.backends.database import (
 from l1db_pipeline.store.errors import DuplicateIdError
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.chunks import ChunkGroup, encode_chunks, group_chunks
+from l1db_pipeline.store.tables.current import trim
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME
 from l1db_pipeline.store.tables.rows import (
     add_empty_columns,
@@ -204,6 +209,37 @@ class HistoryTable:
         full = [add_empty_columns(self.table, part, present) for part in parts]
         rows = Catalog.concat(full) if len(full) > 1 else full[0]
         return add_empty_columns(self.table, rows, names)
+
+    @property
+    def has_lone(self) -> bool:
+        """Whether a source without object was ever stored, such as an asteroid's."""
+        name = "diaObjectId"
+        is_nullable = self.table.column(name).nullable
+        return is_nullable and name not in self._filled.null_free(self.table)
+
+    def read_lone(
+        self,
+        region: Region,
+        config: L1dbConfig,
+        window: TimeWindow,
+        columns: Sequence[str],
+    ) -> Catalog:
+        """Return the rows without object whose own position is in a region.
+
+        They are few, and in no object's history: the rows have them in any layout.
+        """
+        ranges = htm_ranges(region, max_ranges=config.htm_max_ranges)
+        pixels = home_pixel(ranges - (0, 1), config.history_pixel_level)
+        pixels[:, 1] += 1
+        pixels[1:, 0] = np.maximum(pixels[1:, 0], pixels[:-1, 1])  # each pixel once
+        where = [
+            Condition(HOME_PIXEL, Op.IN_RANGES, pixels[pixels[:, 0] < pixels[:, 1]]),
+            Condition("diaObjectId", Op.IS_NULL),
+            *window.conditions(VISIT_TIME, VISIT_TIME),
+        ]
+        names = list(dict.fromkeys([*columns, "ra", "decl"]))
+        rows = read_rows(self._database, self._filled, self.table, names, where)
+        return trim(rows, region).select(list(dict.fromkeys(columns)))
 
     def read_chunks(
         self, pixels: NDArray[np.int32], window: TimeWindow
