@@ -24,10 +24,10 @@ def site(tmp_path: Path, database_dsn: str, instance: dg.DagsterInstance) -> Sit
 
 
 @pytest.fixture(scope="session")
-def stored_visit(
+def stored_night(
     postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Name of a database, to copy, in which a night's first visit is stored."""
+    """Name of a database, to copy, in which a night is stored."""
     folder = tmp_path_factory.mktemp("stored")
     with (
         new_database(postgres_dsn) as dsn,
@@ -35,14 +35,14 @@ def stored_visit(
     ):
         site = site_on(folder, dsn, instance)
         site.prepare_visits()
-        site.ap(site.visit_tags(last=1))
+        site.ap()
         yield str(conninfo_to_dict(dsn)["dbname"])
 
 
 @pytest.fixture
 def stored_site(
-    stored_visit: str, postgres_dsn: str, tmp_path: Path, instance: dg.DagsterInstance
+    stored_night: str, postgres_dsn: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> Iterator[Site]:
     """Both locations on a copy of that database, and empty folders."""
-    with new_database(postgres_dsn, stored_visit) as dsn:
+    with new_database(postgres_dsn, stored_night) as dsn:
         yield site_on(tmp_path, dsn, instance)

@@ -21,7 +21,7 @@ Fail = Callable[..., dg.DagsterRun]
 
 @pytest.fixture
 def retrying(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance in files that retries lost runs, as ours does."""
+    """An instance in memory that retries lost runs, as ours does."""
     retries = {
         "run_retries": {
             "enabled": True,
@@ -29,7 +29,7 @@ def retrying(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
             "retry_on_asset_or_op_failure": False,
         }
     }
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=retries) as made:
+    with dg.DagsterInstance.ephemeral(str(tmp_path), settings=retries) as made:
         yield made
 
 
