@@ -1,5 +1,6 @@
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from pipeline_runtime.private_places import (
 
 
 @pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for temporary files with a name short enough."""
-    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+    with tempfile.TemporaryDirectory(prefix="l1db-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 def test_a_long_path_gets_a_short_name_that_leads_there(
