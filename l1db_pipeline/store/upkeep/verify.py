@@ -12,8 +12,10 @@ Invariant          What must hold
 ``home pixel``     all rows of an object are under one pixel
 ``position``       ``htmId20`` is that of ``ra`` and ``decl``
 ``packed``         packed history has exactly what the rows have
-``chunk``          every chunk can be read and agrees with its checksum
-``filled``         no column holds values that the register of columns denies
+``chunk``          every chunk agrees with its checksum, its columns with its rows
+``filled``         no column holds values or NULLs that the register denies
+``time``           every row has the time that the ledger has of its visit
+``tile count``     a visit's counter of tiles is the number of those in the ledger
 =================  ==========================================================
 """
 
@@ -30,12 +32,23 @@ from l1db_pipeline.store.base import Finding
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
+from l1db_pipeline.store.tables.history import HistoryTable
 from l1db_pipeline.store.tables.last_chunks import LastChunks
-from l1db_pipeline.store.tables.layout import HOME_PIXEL, OWN_COLUMNS, VISIT_ID, Layout
+from l1db_pipeline.store.tables.layout import (
+    HOME_PIXEL,
+    OWN_COLUMNS,
+    VISIT_ID,
+    VISIT_TIME,
+    Layout,
+)
 from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
+from l1db_pipeline.store.upkeep.steering import (
+    check_tile_counts,
+    check_times,
+    read_chunks,
+)
 
 __all__ = ["Verifier"]
 
@@ -63,6 +76,7 @@ class Verifier:
         self._objects = objects
         self._histories = histories
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
+        self._tiles: frozenset[tuple[int, str]] = frozenset()
         self._empty: dict[str, set[str]] = {}
         self.bad_current: set[int] = set()
         self.bad_pixels: dict[str, set[int]] = {h.table.name: set() for h in histories}
@@ -74,19 +88,26 @@ class Verifier:
     def findings(self) -> Iterator[Finding]:
         """Yield every broken invariant."""
         yield from self._check_filled()
+        entries = Ledger(self._database, self._layout).entries()
+        yield from check_tile_counts(self._database, self._layout, entries)
+        self._tiles = frozenset(
+            zip(entries["visitId"].tolist(), entries["tile"].tolist(), strict=True)
+        )
         for part in sky_parts(self._database, self._layout):
             versions = self._read_versions(part)
             self._add_digests("objects", versions)
             yield from self._check_positions(self._layout.objects, versions)
+            yield from check_times("DiaObject", "validityStart", versions, entries)
             yield from self._check_validity(versions)
             yield from self._check_current(part, versions)
             for name, history in zip(_TABLES[1:], self._histories, strict=True):
                 rows = self._read_all(history.table, part)
                 self._add_digests(name, rows)
                 yield from self._check_positions(history.table, rows)
+                yield from check_times(history.table.name, VISIT_TIME, rows, entries)
                 yield from self._check_objects(history.table, versions, rows)
                 yield from self._check_packed(history, part, rows)
-        yield from self._check_ledger()
+        yield from self._check_ledger(entries)
 
     def _read_all(self, table: Table, part: SkyPart) -> Catalog:
         """Return all columns; those without any value are not asked for."""
@@ -123,6 +144,20 @@ class Verifier:
             self._empty[table.name] = {
                 name for name, n in zip(unregistered, counts, strict=True) if not n
             }
+            null_free = [
+                column.name
+                for column in table.columns
+                if column.nullable and (table.name, column.name, 1) not in known
+            ]
+            n_rows = self._database.count(table)
+            with_value = self._database.count_values(table, null_free)
+            for name, n_values in zip(null_free, with_value, strict=True):
+                if n_values < n_rows:
+                    yield Finding(
+                        invariant="filled",
+                        where=f"{table.name}.{name}",
+                        detail="holds a NULL, but is registered as without",
+                    )
             for name, n_values in zip(unregistered, counts, strict=True):
                 if n_values:
                     yield Finding(
@@ -244,6 +279,15 @@ class Verifier:
             ids,
             orphan,
         )
+        if not len(versions):
+            return
+        known, first = np.unique(versions["diaObjectId"], return_index=True)
+        places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        homes = versions[HOME_PIXEL][first][places]
+        moved = has_object & ~orphan & (rows[HOME_PIXEL] != homes)
+        yield from _report(
+            "home pixel", f"{table.name} is not under its object's pixel", ids, moved
+        )
 
     def _check_packed(
         self, history: HistoryTable, part: SkyPart, rows: Catalog
@@ -254,17 +298,18 @@ class Verifier:
         bad = self.bad_pixels[name]
         found: dict[tuple[int, int], TableDigest] = {}
         for pixel in part.pixels.tolist():
-            one = np.array([pixel], dtype=np.int32)
             try:
-                groups = history.read_chunks(one, TimeWindow())
+                chunks = list(read_chunks(self._database, history, pixel, self._tiles))
             except CorruptChunkError as error:
                 bad.add(pixel)
                 yield Finding(
                     invariant="chunk", where=error.where, detail=error.problem
                 )
                 continue
-            for group in groups:
-                packed = group.catalog(group.names)
+            for packed, wrong in chunks:
+                if wrong:
+                    bad.add(pixel)
+                    yield from wrong
                 hashes = row_hashes(packed, without=(HOME_PIXEL,))
                 for visit, digest in digest_by_group(hashes, packed[VISIT_ID]).items():
                     total = found.get((pixel, visit), TableDigest())
@@ -281,8 +326,7 @@ class Verifier:
                     detail="packed history differs from the rows",
                 )
 
-    def _check_ledger(self) -> Iterator[Finding]:
-        entries = Ledger(self._database, self._layout).entries()
+    def _check_ledger(self, entries: Catalog) -> Iterator[Finding]:
         expected: dict[str, _Digests] = {name: {} for name in _TABLES}
         for place, visit_id in enumerate(entries["visitId"].tolist()):
             for name in _TABLES:
