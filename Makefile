@@ -49,7 +49,7 @@ test: $(READY) ## all tests but the two below, against a real embedded PostgreSQ
 	@$(BIN)/python -m pytest -m "not live and not browser" -n auto --maxprocesses 4 \
 		--dist loadscope $(PYTEST_ARGS)
 
-live: $(READY) ## stories of running daemons, code servers and dask, killed and cancelled
+live: $(READY) ## stories of running daemons, runs and dask, killed and cancelled
 	@$(BIN)/python -m pytest -m live tests $(PYTEST_ARGS)
 
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots

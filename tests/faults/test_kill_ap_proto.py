@@ -107,6 +107,7 @@ def folder(tmp_path: Path, database_url: str) -> Path:
     return tmp_path
 
 
+@pytest.mark.live
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql

@@ -113,6 +113,7 @@ def _held(commands: Commands) -> bool:
     return (commands.folder / "held").exists()
 
 
+@pytest.mark.live
 @pytest.mark.slow
 @pytest.mark.parametrize("waiting", ["one_process", "processes"])
 def test_a_killed_run_gives_its_pool_to_the_next_one(
@@ -130,6 +131,7 @@ def test_a_killed_run_gives_its_pool_to_the_next_one(
     assert f"Freed pool l1db: process {killed.pid} on" in commands.log(waiting)
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_a_run_says_who_holds_its_pool_and_ends_while_it_waits(
     commands: Commands,
@@ -148,6 +150,7 @@ def test_a_run_says_who_holds_its_pool_and_ends_while_it_waits(
     assert holder.wait(timeout=120) == 0
 
 
+@pytest.mark.live
 @pytest.mark.slow
 def test_a_run_ends_while_it_waits_for_its_next_try(commands: Commands) -> None:
     retrying = commands.execute("retrying")
