@@ -7,7 +7,6 @@ from archive_assets.nights.index import (
     TELESCOPES,
     IndexFileError,
     get_prenight_index,
-    get_prenight_index_from_bucket,
     get_prenight_index_from_database,
     get_sim_metadata,
     get_sim_uuid,
@@ -15,6 +14,7 @@ from archive_assets.nights.index import (
     select_latest_prenight_sim,
     write_prenight_index,
 )
+from archive_assets.nights.index_text import get_prenight_index_from_bucket
 
 __all__ = [
     "MAX_AGE",

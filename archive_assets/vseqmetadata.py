@@ -1,6 +1,7 @@
 """The metadata database of visit sequences: a door with the original's names."""
 
 from datetime import date
+from sys import modules
 from uuid import UUID
 
 from archive_assets.metadata import archive_metadata
@@ -10,6 +11,7 @@ from archive_assets.metadata.settings import (
     VSARCHIVE_PGPORT,
     VSARCHIVE_PGSCHEMA,
     VSARCHIVE_PGUSER,
+    SettableConstants,
 )
 from archive_assets.metadata.values import JSON_DUMP_LIMIT
 from archive_assets.prototype_archive import importing
@@ -18,17 +20,10 @@ from visit_tables.content_hash import visits_sha256 as compute_visits_sha256
 from visit_tables.day_obs import dayobs_to_date
 
 __all__ = [
-    "JSON_DUMP_LIMIT",
-    "VSARCHIVE_PGDATABASE",
-    "VSARCHIVE_PGHOST",
-    "VSARCHIVE_PGPORT",
-    "VSARCHIVE_PGSCHEMA",
-    "VSARCHIVE_PGUSER",
-    "VisitSequenceArchiveMetadata",
-    "compute_visits_sha256",
-    "dayobs_to_date",
-    "metadata_yaml_from_prototype",
-]
+    "JSON_DUMP_LIMIT", "VSARCHIVE_PGDATABASE", "VSARCHIVE_PGHOST", "VSARCHIVE_PGPORT",
+    "VSARCHIVE_PGSCHEMA", "VSARCHIVE_PGUSER", "VisitSequenceArchiveMetadata",
+    "compute_visits_sha256", "dayobs_to_date", "metadata_yaml_from_prototype",
+]  # fmt: skip
 
 
 class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata):
@@ -51,3 +46,6 @@ class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata
         return importing.import_from_prototype(
             self, archive_base, sim_date, sim_index, proto_sim_archive_uri
         )
+
+
+modules[__name__].__class__ = SettableConstants

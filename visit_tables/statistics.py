@@ -133,10 +133,11 @@ def _nightly(
     if not len(filled):
         return table
     n = counts[filled]
-    means = np.add.reduceat(ordered, starts) / n
-    squares = np.add.reduceat((ordered - np.repeat(means, n)) ** 2, starts)
+    with np.errstate(invalid="ignore"):  # the sum of both infinities is not a number
+        means = np.add.reduceat(ordered, starts) / n
     table[filled, 1] = means
     with np.errstate(invalid="ignore", divide="ignore"):
+        squares = np.add.reduceat((ordered - np.repeat(means, n)) ** 2, starts)
         table[filled, 2] = np.where(n > 1, np.sqrt(squares / (n - 1)), np.nan)
     table[filled, 3] = ordered[starts]
     table[filled, 4:9] = _quantiles(ordered, starts, n)
@@ -154,10 +155,11 @@ def _quantiles(
     weight = position - below
     low = ordered[starts[:, None] + below]
     high = ordered[starts[:, None] + above]
-    step = high - low
-    found: NDArray[np.float64] = np.where(
-        weight < 0.5, low + step * weight, high - step * (1 - weight)
-    )
+    with np.errstate(invalid="ignore"):  # between two infinities nothing is known
+        step = high - low
+        found: NDArray[np.float64] = np.where(
+            weight < 0.5, low + step * weight, high - step * (1 - weight)
+        )
     return found
 
 
@@ -172,10 +174,11 @@ def _accumulated(
         if len(new):
             # merging nights keeps the precision that sums of squares would lose
             total = count + len(new)
-            shift = new.mean() - mean
-            squares += ((new - new.mean()) ** 2).sum()
-            squares += shift**2 * count * len(new) / total
-            mean += shift * len(new) / total
+            with np.errstate(invalid="ignore"):  # of infinities
+                shift = new.mean() - mean
+                squares += ((new - new.mean()) ** 2).sum()
+                squares += shift**2 * count * len(new) / total
+                mean += shift * len(new) / total
             count = total
             ordered = np.insert(ordered, np.searchsorted(ordered, new), new)
         table[row, 0] = count

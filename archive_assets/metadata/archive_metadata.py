@@ -13,7 +13,6 @@ from uuid import UUID
 
 import pandas as pd
 from lsst.resources import ResourcePath
-from psycopg import sql
 from sqlalchemy import Connection
 
 from archive_assets.metadata import (
@@ -30,7 +29,7 @@ from archive_assets.metadata.database import MetadataDatabase
 from archive_assets.metadata.details import Day, Details, checked_details, checked_field
 from archive_assets.metadata.errors import InvalidValueError, SchemaNameError
 from archive_assets.metadata.frames import frame
-from archive_assets.metadata.raw import PooledConnections, compose, run_query
+from archive_assets.metadata.raw import Part, PooledConnections, compose, run_query
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import NewSequence
 from archive_assets.metadata.settings import connection_settings
@@ -116,7 +115,7 @@ class VisitSequenceArchiveMetadata:
 
     def query(
         self,
-        query: str | sql.Composable,
+        query: str | Part,
         data: Mapping[str, object] | Sequence[object] = (),
         commit: bool = False,
         return_result: bool = True,
@@ -131,7 +130,7 @@ class VisitSequenceArchiveMetadata:
     def pd_read_sql(
         self,
         query_template: str,
-        sql_params: Sequence[sql.Composable] | None = None,
+        sql_params: Sequence[Part] | None = None,
         query_params: tuple[object, ...] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of a query; ``{}`` take identifiers, ``%s`` parameters."""

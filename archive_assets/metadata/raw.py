@@ -1,7 +1,7 @@
 """Raw statements and raw connections, for callers of the original's ``query``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg import ClientCursor, sql
 from psycopg import Connection as PsycopgConnection
@@ -9,19 +9,66 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
+from archive_assets.errors import InvalidValueError
 from archive_assets.metadata.database import MetadataDatabase
 
-__all__ = ["PooledConnections", "compose", "raw_connection", "run_query"]
+__all__ = [
+    "Part",
+    "PooledConnections",
+    "compose",
+    "raw_connection",
+    "run_query",
+]
 
 
-def compose(template: str, identifiers: Sequence[sql.Composable]) -> str:
+class Psycopg2Composable(Protocol):
+    """What ``psycopg2.sql`` makes, as far as types can say."""
+
+    def as_string(self, context: Any) -> str:  # Any: a connection or cursor
+        """Return the text of the part."""
+
+
+Part = sql.Composable | Psycopg2Composable
+
+
+def compose(template: str, identifiers: Sequence[Part]) -> str:
     """Return a statement with its ``{}`` filled by quoted identifiers."""
-    return sql.SQL(template).format(*identifiers).as_string()
+    return sql.SQL(template).format(*map(composable, identifiers)).as_string()
+
+
+def composable(part: Part) -> sql.Composable:
+    """Return a part of a statement as psycopg's, also one of psycopg2.
+
+    The original's callers compose with ``psycopg2.sql``; it need not be installed.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is neither.
+    """
+    if isinstance(part, sql.Composable):
+        return part
+    theirs: Any = part  # Any: psycopg2 has no types
+    match type(part).__name__ if type(part).__module__ == "psycopg2.sql" else "":
+        case "Composed":
+            return sql.Composed([composable(one) for one in theirs.seq])
+        case "SQL":
+            return sql.SQL(theirs.string)
+        case "Identifier":
+            return sql.Identifier(*theirs.strings)
+        case "Literal":
+            return sql.Literal(theirs.wrapped)
+        case "Placeholder":
+            return sql.Placeholder(theirs.name or "")
+        case _:
+            raise InvalidValueError(
+                f"{part!r} is not part of a statement: use psycopg.sql or psycopg2.sql"
+            )
 
 
 def run_query(
     database: MetadataDatabase,
-    query: str | sql.Composable,
+    query: str | Part,
     data: Mapping[str, object] | Sequence[object] = (),
     commit: bool = False,
     return_result: bool = True,
@@ -37,7 +84,7 @@ def run_query(
         raw = raw_connection(connection)
         # bound by the client, as the original's driver does: any number of commands
         with ClientCursor(raw) as cursor:
-            text = query if isinstance(query, str) else query.as_string(raw)
+            text = query if isinstance(query, str) else composable(query).as_string(raw)
             cursor.execute(text.encode(), data or None)
             rows: Sequence[Any] = cursor.fetchall() if return_result else (None,)
         if not commit:

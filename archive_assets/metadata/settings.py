@@ -3,6 +3,9 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
+
+from typing_extensions import override
 
 from archive_assets.errors import InvalidValueError
 from pipeline_runtime.environment import seconds_of, text_of
@@ -14,6 +17,7 @@ __all__ = [
     "VSARCHIVE_PGSCHEMA",
     "VSARCHIVE_PGUSER",
     "ConnectionSettings",
+    "SettableConstants",
     "connection_settings",
 ]
 
@@ -105,3 +109,16 @@ def connection_settings(
         schema=schema,
         statement_timeout_s=float(str(statement_timeout_s)),
     )
+
+
+class SettableConstants(ModuleType):
+    """A module whose ``VSARCHIVE_PG*`` programs set, as they did in the original's.
+
+    What is set there is set here, and so followed by connections made later.
+    """
+
+    @override
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("VSARCHIVE_PG"):
+            globals()[name] = value
+        super().__setattr__(name, value)

@@ -308,6 +308,8 @@ def get_sim_metadata(
 ) -> "pd.Series[Any]":
     """Return the metadata of a simulation, as in ``simulations_extra``.
 
+    The series is named by the UUID.
+
     Parameters
     ----------
     visitseq_uuid
@@ -327,9 +329,12 @@ def get_sim_metadata(
     uuid = checked_uuid(visitseq_uuid)
     if day_obs is None:
         if vsmd is not None:
-            return vsmd.get_visitseq_metadata(uuid, "simulations_extra")
-        with VisitSequenceArchiveMetadata() as archive:
-            return archive.get_visitseq_metadata(uuid, "simulations_extra")
+            found = vsmd.get_visitseq_metadata(uuid, "simulations_extra")
+        else:
+            with VisitSequenceArchiveMetadata() as archive:
+                found = archive.get_visitseq_metadata(uuid, "simulations_extra")
+        found.name = uuid
+        return found
     for telescope in TELESCOPES:
         index = get_prenight_index(day_obs, telescope, **kwargs)
         if uuid in index.index:
@@ -339,7 +344,8 @@ def get_sim_metadata(
                 *_VIEW_COLUMNS_FIRST,
                 *(n for n in row if n not in _VIEW_COLUMNS_FIRST),
             ]
-            return pd.Series([row[name] for name in names], names, dtype="object")
+            values = [row[name] for name in names]
+            return pd.Series(values, names, dtype="object", name=uuid)
     raise UnknownSequenceError(uuid, f"the indexes of {day_obs}")
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "COLUMNS",
     "IndexFileError",
     "PrenightIndex",
+    "as_text",
     "dump_index",
     "index_frame",
     "load_index",
@@ -100,6 +101,20 @@ def dump_index(index: pd.DataFrame, generated: datetime) -> str:
         indent=4,
         allow_nan=False,
     )
+
+
+def as_text(index: pd.DataFrame) -> pd.DataFrame:
+    """Return an index with UUIDs, dates and hashes as the text that JSON has."""
+    found = index.copy()
+    found.attrs = dict(index.attrs)
+    found.index = pd.Index(
+        [str(uuid) for uuid in index.index], dtype="object", name=index.index.name
+    )
+    for name, kind in COLUMNS.items():
+        if kind in {"date", "uuid", "bytes"}:
+            texts = [_to_json(value, kind) for value in index[name]]
+            found[name] = pd.Series(texts, found.index, dtype="object")
+    return found
 
 
 def source_sha256(index: pd.DataFrame) -> str:

@@ -62,8 +62,11 @@ OBSLOCTAP_COLUMNS = (
 )
 
 
-class NoMatchingSimulationsFoundError(ArchiveError, ValueError, LookupError):
-    """No simulation matches what was asked for."""
+class NoMatchingSimulationsFoundError(ArchiveError, LookupError):
+    """No simulation matches what was asked for.
+
+    Not a ValueError: obsloctap tries again later after this, and gives up after that.
+    """
 
 
 class NoVisitsArchivedError(ArchiveError, ValueError):

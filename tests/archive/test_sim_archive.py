@@ -94,10 +94,13 @@ def test_the_latest_simulation_of_some_nights_is_found(archived: str) -> None:
         {},
     ],
 )
-def test_no_match_is_a_value_error_too(arguments: dict[str, Any]) -> None:
+def test_no_match_is_not_a_value_error_which_obsloctap_takes_for_an_empty_night(
+    arguments: dict[str, Any],
+) -> None:
     with pytest.raises(NoMatchingSimulationsFoundError, match="No simulations match"):
         find_latest_prenight_sim_for_nights(**arguments)
-    assert issubclass(NoMatchingSimulationsFoundError, ValueError)
+    assert not issubclass(NoMatchingSimulationsFoundError, ValueError)
+    assert issubclass(NoMatchingSimulationsFoundError, LookupError)
 
 
 def test_the_visits_of_the_nights_are_fetched(
@@ -210,7 +213,7 @@ def test_obsloctap_is_told_when_no_simulation_covers_the_nights() -> None:
     today = datetime.now(UTC)
     far = (today + timedelta(days=20)).date().isoformat()
 
-    with pytest.raises(ValueError, match="No simulations match"):
+    with pytest.raises(NoMatchingSimulationsFoundError, match="No simulations match"):
         fetch_obsloctap_visits(far, telescope="auxtel", max_simulation_age=9)
     with pytest.raises(AlmanacRangeError, match="the almanac has no 2000 nights"):
         fetch_obsloctap_visits(FIRST, nights=2000)

@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import psycopg2
 import pytest
 from astropy.time import Time
 
+from archive_assets.tempdb import LocalOnlyPostgresql
 from archive_assets.util import (
     CondaNotFoundError,
     DayObsError,
@@ -109,3 +111,15 @@ def test_without_conda_the_error_says_so(
 
     with pytest.raises(CondaNotFoundError, match="no program conda"):
         compute_conda_env()
+
+
+def test_a_throw_away_server_takes_connections_and_leaves_nothing() -> None:
+    with LocalOnlyPostgresql() as server:
+        arguments = server.psycopg2_dsn()
+        with psycopg2.connect(**arguments) as connection:  # type: ignore[call-overload]
+            cursor = connection.cursor()
+            cursor.execute("SELECT current_database()")
+            assert cursor.fetchone() == ("test",)
+        connection.close()
+
+    assert not Path(arguments["host"]).exists()

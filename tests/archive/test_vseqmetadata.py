@@ -8,8 +8,10 @@ from archive.recorded import SHA, add, count, statistics
 from astropy.time import Time
 from lsst.resources import ResourcePath
 from psycopg import sql
+from psycopg2 import sql as psycopg2_sql
 from sqlalchemy.exc import DatabaseError
 
+from archive_assets import vseqmetadata
 from archive_assets.metadata.errors import DatabaseUnavailableError
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.vseqmetadata import (
@@ -407,3 +409,41 @@ def test_the_pool_lends_connections_as_before(vsarch: Archive) -> None:
 
     assert connection.execute("SELECT 1").fetchone() == (1,)
     vsarch.pg_pool.putconn(connection)
+
+
+@pytest.mark.usefixtures("archive_connect")
+def test_constants_that_a_program_sets_in_the_door_are_read_at_the_call(
+    archive_connect: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, key in (
+        ("PGHOST", "host"), ("PGDATABASE", "dbname"), ("PGUSER", "user"),
+        ("PGPORT", "port"),
+    ):  # fmt: skip
+        monkeypatch.delenv(f"VSARCHIVE_{name}", raising=False)
+        monkeypatch.setattr(vseqmetadata, f"VSARCHIVE_{name}", archive_connect[key])
+    monkeypatch.delenv("VSARCHIVE_PGSCHEMA", raising=False)
+    monkeypatch.setattr(vseqmetadata, "VSARCHIVE_PGSCHEMA", "vsmd_test")
+
+    with vseqmetadata.VisitSequenceArchiveMetadata() as archive:
+        assert archive.query("SELECT current_database(), current_schema()") == [
+            (archive_connect["dbname"], "vsmd_test")
+        ]
+
+
+def test_statements_composed_with_psycopg2_are_accepted(
+    vsarch: VisitSequenceArchiveMetadata,
+) -> None:
+    tables = psycopg2_sql.SQL("SELECT {}, count(*) FROM {} WHERE visitseq_label = {}")
+    query = tables.format(
+        psycopg2_sql.Literal("it's"),
+        psycopg2_sql.Identifier("vsmd_test", "simulations"),
+        psycopg2_sql.Placeholder("label"),
+    )
+
+    assert vsarch.query(query, {"label": "x"}) == [("it's", 0)]
+    found = vsarch.pd_read_sql(
+        "SELECT count(*) AS n FROM {}", [psycopg2_sql.Identifier("simulations")]
+    )
+    assert list(found["n"]) == [0]
+    with pytest.raises(ValueError, match="is not part of a statement"):
+        vsarch.pd_read_sql("SELECT {}", [object()])  # type: ignore[list-item]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visit_tables.statistics import night_statistics
 from visit_tables.statistics_frame import nightly_stats
 
 COLUMNS = ["altitude", "azimuth", "airmass"]
@@ -154,3 +155,16 @@ def test_what_cannot_be_described_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         nightly_stats(pd.DataFrame(frame), columns)
+
+
+def test_infinite_values_are_described_without_a_warning() -> None:
+    visits = {
+        "observationStartMJD": np.array([61376.1, 61376.2, 61376.3, 61376.4]),
+        "airmass": np.array([1.0, np.inf, -np.inf, np.inf]),
+    }
+
+    for accumulated in (False, True):
+        (found,) = night_statistics(visits, ["airmass"], accumulated=accumulated)
+
+        assert (found.count, found.min, found.max) == (4, -np.inf, np.inf)
+        assert np.isnan(found.mean)

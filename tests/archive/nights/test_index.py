@@ -248,3 +248,18 @@ def test_concurrent_publishers_leave_one_whole_index(
 def test_a_telescope_cannot_lead_out_of_the_index(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not usable"):
         prenight_index_path(NIGHT, "../../x", str(tmp_path))
+
+
+def test_the_index_in_the_store_has_text_for_the_originals_callers(
+    vsarch: Archive, visits: pd.DataFrame, tmp_path: Path
+) -> None:
+    uuid = vsarch.record_simulation_metadata(
+        visits, "x", first_day_obs=NIGHT, last_day_obs=NIGHT
+    )
+    vsarch.tag(uuid, "prenight")
+    write_prenight_index(vsarch, NIGHT, "simonyi", str(tmp_path))
+
+    index = get_prenight_index_from_bucket(NIGHT, "simonyi", str(tmp_path))
+
+    assert list(index.index) == [str(uuid)]
+    assert index.loc[str(uuid), "first_day_obs"] == NIGHT

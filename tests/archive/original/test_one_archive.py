@@ -17,8 +17,8 @@ from archive_assets import prenightindex, util, vseqarchive
 from archive_assets.archiving.sequence import archive_visit_sequence
 from archive_assets.integrity.verify import verify_archive
 from archive_assets.metadata.schema import schema_state, upgrade_schema
+from archive_assets.nights.index import get_prenight_index_from_bucket
 from archive_assets.objects.datastore import DataStore
-from archive_assets.prenightindex import get_prenight_index_from_bucket
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 from visit_tables.hdf5.read import write_visits
 
