@@ -8,7 +8,7 @@ from types import ModuleType
 from typing_extensions import override
 
 from archive_assets.errors import InvalidValueError
-from pipeline_runtime.environment import seconds_of, text_of
+from pipeline_runtime.environment import seconds_of
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",
@@ -101,7 +101,7 @@ def connection_settings(
     if "port" in connect and not str(connect["port"]).isdigit():
         raise InvalidValueError(f"the port must be a number, not {connect['port']!r}")
     if schema is None:
-        schema = text_of("VSARCHIVE_PGSCHEMA", environ)
+        schema = environ.get("VSARCHIVE_PGSCHEMA", "").strip() or VSARCHIVE_PGSCHEMA
     if not schema or "\0" in schema:
         raise InvalidValueError(f"unusable schema name {schema!r}")
     return ConnectionSettings(
