@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from browser.page import ALT, Page
+from live.gate import closed_gate
 from live.graph import Graph
 from live.instance import N_VISITS, Instance, wait_for
 from live.night import (
@@ -24,8 +25,9 @@ from live.workers import kill_worker, n_stored_visits
 
 from archive_assets.prenightindex import get_prenight_index_from_bucket
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+N_AT_KILL = 3
 LAST_JOBS = ("ap_prototype", "nightly", "timing_report", "prenight_index")
 LINEAGE = (
     "simonyi_delay240",
@@ -54,15 +56,18 @@ def night(
     instance: Instance, graph: Graph, daemon: subprocess.Popen[bytes]
 ) -> DoneNight:
     """Switch the schedule on, kill two run workers, wait for the end."""
-    graph.start_schedule("archive_assets", "nightly")
-    killed = {
-        "simulate": kill_worker(
+    held = instance.home / "held"
+    held.touch()
+    with closed_gate(instance, N_AT_KILL):
+        graph.start_schedule("archive_assets", "nightly")
+        simulate = kill_worker(
             graph, "simulate", lambda: graph.n_materialized("simulate") > 0
-        ),
-        "ap_prototype": kill_worker(
-            graph, "ap_prototype", lambda: n_stored_visits(instance) > 2
-        ),
-    }
+        )
+        held.unlink()
+        ap = kill_worker(
+            graph, "ap_prototype", lambda: n_stored_visits(instance) == N_AT_KILL
+        )
+    killed = {"simulate": simulate, "ap_prototype": ap}
     for job in LAST_JOBS:
         wait_for(f"success of {job}", lambda job=job: graph.has_succeeded(job))
     assert daemon.poll() is None, instance.log("daemon")[-3000:]

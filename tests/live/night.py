@@ -12,7 +12,7 @@ import psycopg
 from live.instance import N_VISITS, SITE, Instance
 
 from l1db_pipeline.defs.resources import L1dbResource
-from l1db_pipeline.runs.archived_night import NightRun, night_visit_ids
+from l1db_pipeline.runs.archived_night import NightRun, NightSequence, night_visit_ids
 from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.survey.visits_table import read_visits_table
@@ -95,7 +95,9 @@ def undisturbed_nights(
         for day_obs, path in driving.items():
             visits = read_visits_table(path)
             visit_ids = night_visit_ids(visits, day_obs).tolist()
-            n_visits += len(list(run.run(store, visits, visit_ids)))
+            sequence = NightSequence(night=day_obs, visitseq_uuid=path.name)
+            done = run.run(store, visits, visit_ids, sequence=sequence)
+            n_visits += len(list(done))
         return NightState(
             visits_sha256=sorted(visits_sha256(path).hex() for path in opsims),
             science_digest=dict(store.science_digest()),

@@ -14,7 +14,7 @@ from live.graph import Graph
 from live.instance import Instance, end, live_instance, wait_for
 from live.night import simulate_quietly, stored_nights, undisturbed_nights
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _TODAY = datetime.now(UTC).date()
 NIGHTS = tuple(_TODAY - timedelta(days=days) for days in (5, 4))
@@ -67,6 +67,7 @@ def backfill(instance: Instance, graph: Graph) -> Iterator[Backfill]:
         archived = "SELECT visitseq_uuid FROM vsmd.simulations"
         wait_for("the other", lambda: bool(_ask(instance, "archive", archived)))
         n_archived = len(_ask(instance, "archive", archived))
+        wait_for("its AP", lambda: _n_succeeded(graph, "nightly") == n_archived)
         (instance.home / "mended").touch()
         graph.launch_backfill([NOMINAL], [str(FAILING)])
         wait_for("its night", lambda: _n_succeeded(graph, "nightly") == len(NIGHTS))

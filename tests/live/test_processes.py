@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 from live.end_point import KEY, EndPoint, end_point
+from live.gate import closed_gate, wait_at_gate
 from live.graph import Graph
 from live.instance import N_VISITS, SITE, Instance, kill, live_instance, wait_for
 from live.night import (
@@ -24,12 +25,13 @@ from live.night import (
 )
 from live.workers import n_stored_visits, running_worker
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _TODAY = datetime.now(UTC).date()
 NIGHT = _TODAY - timedelta(days=3)
 HANGING_NIGHT = _TODAY - timedelta(days=2)
 DEADLINE_S = 4
+N_AT_CANCEL = 4
 LAST_JOBS = ("ap_prototype", "nightly", "timing_report", "prenight_index")
 FOLLOWING = {
     "archive",
@@ -93,9 +95,12 @@ def _wait_for_a_tick(instance: Instance) -> None:
 
 def _cancel_half_way(graph: Graph, instance: Instance) -> tuple[str, int]:
     """Cancel the AP prototype in its first visits, as its page's button does."""
-    run_id, _ = wait_for("AP", lambda: running_worker(graph, "ap_prototype"))
-    wait_for("some visits", lambda: n_stored_visits(instance) >= 2)
-    graph.terminate(run_id)
+    with closed_gate(instance, N_AT_CANCEL):
+        tags = {"dagster/partition": NIGHT.isoformat()}
+        graph.launch("archive_assets", "simulate", tags=tags)
+        run_id, _ = wait_for("AP", lambda: running_worker(graph, "ap_prototype"))
+        wait_at_gate(instance, N_AT_CANCEL)
+        graph.terminate(run_id)
     wait_for("end of the run", lambda: graph.status(run_id) == "CANCELED")
     return run_id, n_stored_visits(instance)
 
@@ -110,10 +115,10 @@ def _lose_the_machine(
 
     The code server is away until Dagster has dropped the retry.
     """
-    with instance.daemon() as daemon:
+    n_at_loss = n_stored_visits(instance) + 2
+    with instance.daemon() as daemon, closed_gate(instance, n_at_loss):
         run_id = graph.launch_again(cancelled)
-        n_before = n_stored_visits(instance)
-        wait_for("further visits", lambda: n_stored_visits(instance) >= n_before + 2)
+        wait_at_gate(instance, n_at_loss)
         kill(servers["l1db_pipeline"])
         kill(daemon)
     with instance.daemon():
@@ -149,13 +154,13 @@ def story(
 ) -> Iterator[Story]:
     """Let all of it happen to one night."""
     two_daemons = [instance.start_daemon(f"daemon_{number}") for number in range(2)]
-    tags = {"dagster/partition": NIGHT.isoformat()}
-    graph.launch("archive_assets", "simulate", tags=tags)
-    cancelled, n_stored = _cancel_half_way(graph, instance)
-    at_cancel = stored_nights(instance, [NIGHT])
-    _wait_for_a_tick(instance)
-    for daemon in two_daemons:
-        kill(daemon)
+    try:
+        cancelled, n_stored = _cancel_half_way(graph, instance)
+        at_cancel = stored_nights(instance, [NIGHT])
+        _wait_for_a_tick(instance)
+    finally:
+        for daemon in two_daemons:
+            kill(daemon)
     lost = _lose_the_machine(graph, instance, code_servers, cancelled)
     with instance.daemon():
         hung = _hang(graph)
@@ -166,7 +171,7 @@ def story(
 
 
 def test_a_cancelled_run_leaves_whole_visits(story: Story) -> None:
-    assert 2 <= story.n_stored_at_cancel < N_VISITS
+    assert N_AT_CANCEL <= story.n_stored_at_cancel < N_VISITS
     assert story.at_cancel.n_visits == story.n_stored_at_cancel
 
 

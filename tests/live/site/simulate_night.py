@@ -2,7 +2,8 @@
 
 Arguments: night (YYYYMMDD), delay in minutes, number of visits, path of the file.
 It hangs for the night of $HANGING_NIGHT, and fails for that of $FAILING_NIGHT until
-there is a file $L1DB_HOME/mended.
+there is a file $L1DB_HOME/mended. A late start waits while there is a file
+$L1DB_HOME/held.
 """
 
 import os
@@ -28,7 +29,10 @@ def main(night: str, delay_minutes: str, n_visits: str, path: str) -> None:
     """Write the file."""
     if night == os.environ.get("HANGING_NIGHT"):
         time.sleep(3600)
-    is_mended = Path(os.environ.get("L1DB_HOME", ""), "mended").exists()
+    home = Path(os.environ.get("L1DB_HOME", ""))
+    while float(delay_minutes) > 0 and (home / "held").exists():
+        time.sleep(0.05)
+    is_mended = (home / "mended").exists()
     if night == os.environ.get("FAILING_NIGHT") and not is_mended:
         sys.exit("the dome is shut")
     n = int(n_visits)
