@@ -9,9 +9,9 @@ from archive_assets.reading.visits import (
     get_visits,
 )
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.convert import hdf5_to_opsimdb, opsimdb_to_hdf5
 from visit_tables.day_obs import dayobs_to_date
 from visit_tables.files import SQLITE_EXTENSIONS
-from visit_tables.opsimdb import hdf5_to_opsimdb, opsimdb_to_hdf5
 
 __all__ = [
     "ARCHIVE_URL",

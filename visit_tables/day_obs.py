@@ -1,5 +1,10 @@
-"""The night of a date: ``day_obs``, in every spelling that callers use."""
+"""The night (``day_obs``) of a date, in every spelling, and of each visit of a table.
 
+``day_obs`` is the calendar date at UTC-12 (SITCOMTN-032): the date of
+``floor(MJD - 0.5)`` for a UTC MJD. Nights are held as whole MJD numbers.
+"""
+
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta, timezone
 from operator import index
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -8,9 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from visit_tables.columns import Batch, UnsupportedColumnError
 from visit_tables.errors import VisitTablesError
+from visit_tables.time_scales import mjd_utc
 
-__all__ = ["DAY_OBS_ZONE", "DayObs", "DayObsError", "dayobs_to_date"]
+__all__ = [
+    "DAY_OBS_ZONE",
+    "TIME_COLUMNS",
+    "DayObs",
+    "DayObsError",
+    "NoTimeColumnError",
+    "date_of_mjd",
+    "dayobs_to_date",
+    "mjd_of_date",
+    "night_column",
+    "night_mjds",
+]
+
 
 DAY_OBS_ZONE = timezone(timedelta(hours=-12))
 """The zone whose calendar date is ``day_obs`` (SITCOMTN-032)."""
@@ -104,3 +123,83 @@ def _date_of_time(time: SupportsToDatetime) -> date:
     if not isinstance(found, datetime):
         raise DayObsError(time)
     return found.date()
+
+
+TIME_COLUMNS = ("day_obs", "obs_start_mjd", "observationStartMJD")
+"""Columns that tell the night, the first present is used."""
+
+_MJD_EPOCH = date(1858, 11, 17)
+
+
+class NoTimeColumnError(UnsupportedColumnError):
+    """A table of visits has no column that tells the night."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(", ".join(TIME_COLUMNS), f"not among {sorted(columns)}")
+
+    @override
+    def __str__(self) -> str:
+        return f"visits lack a time: none of {self.column} {self.reason}"
+
+
+def date_of_mjd(mjd: int) -> date:
+    """Return the calendar date of a whole MJD."""
+    return _MJD_EPOCH + timedelta(days=int(mjd))
+
+
+def mjd_of_date(day: date) -> int:
+    """Return the whole MJD of a calendar date."""
+    return (day - _MJD_EPOCH).days
+
+
+def night_column(columns: Collection[str]) -> str:
+    """Return the column that tells the night.
+
+    Raises
+    ------
+    NoTimeColumnError
+        If there is none.
+    """
+    for name in TIME_COLUMNS:
+        if name in columns:
+            return name
+    raise NoTimeColumnError(list(columns))
+
+
+def night_mjds(batch: Batch) -> NDArray[np.int64]:
+    """Return the night of every visit as the whole MJD of its ``day_obs``.
+
+    Parameters
+    ----------
+    batch
+        Visits with one of `TIME_COLUMNS`. A ``day_obs`` is a date, an ISO text, or
+        an integer YYYYMMDD; the others are MJD, days, each in its time scale.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If there is no such column, or a visit has no valid night.
+    """
+    name = night_column(batch)
+    values = batch[name]
+    if name != "day_obs":
+        if not np.all(np.isfinite(values.astype(np.float64))):
+            raise UnsupportedColumnError(name, "holds times that are not finite")
+        days = mjd_utc(name, values.astype(np.float64))
+        return np.floor(days - 0.5).astype(np.int64)
+    found, inverse = np.unique(values, return_inverse=True)
+    known = [_night_of_day_obs(day) for day in found]
+    return np.array(known, dtype=np.int64)[inverse.reshape(-1)]
+
+
+def _night_of_day_obs(value: np.generic) -> int:
+    try:
+        if value.dtype.kind == "S":  # MISSING_TEXT is no date, either
+            return mjd_of_date(date.fromisoformat(value.item().decode()[:10]))
+        if value.dtype.kind == "M":
+            return mjd_of_date(value.astype("datetime64[D]").item())
+        number = int(value.item())
+        return mjd_of_date(date(number // 10000, number // 100 % 100, number % 100))
+    except (AttributeError, TypeError, ValueError) as error:
+        message = f"holds {value!s}, which is not a date"
+        raise UnsupportedColumnError("day_obs", message) from error

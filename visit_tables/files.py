@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from visit_tables.columns import Batch, VisitsFileError
-from visit_tables.digest import VisitsDigest
 from visit_tables.hdf5.batches import iterate_hdf5
 from visit_tables.opsim.batches import iterate_opsim
 
-__all__ = ["SQLITE_EXTENSIONS", "file_sha256", "is_hdf5", "is_sqlite", "iterate_visits"]
+__all__ = ["SQLITE_EXTENSIONS", "is_hdf5", "is_sqlite", "iterate_visits"]
 
 SQLITE_EXTENSIONS = {".db", ".sqlite", ".sqlite3", ".db3"}
 _SQLITE = b"SQLite format 3\0"
@@ -50,17 +49,3 @@ def iterate_visits(
     if is_sqlite(path):
         return iterate_opsim(path, table, columns)
     raise VisitsFileError(path, "is neither an opsim (SQLite) nor an HDF5 file")
-
-
-def file_sha256(path: str | Path) -> bytes:
-    """Return the canonical hash of the ``observations`` of a file.
-
-    Raises
-    ------
-    VisitsFileError
-        If the file cannot be read.
-    """
-    digest = VisitsDigest()
-    for batch in iterate_visits(path):
-        digest.update(batch)
-    return digest.digest()

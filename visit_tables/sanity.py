@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from visit_tables.nights import mjd_of_date
+from visit_tables.day_obs import mjd_of_date
 
 __all__ = ["BANDS", "visits_problems"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visit_tables.columns import Batch, UnsupportedColumnError
-from visit_tables.nights import date_of_mjd, night_mjds
+from visit_tables.day_obs import date_of_mjd, night_mjds
 
 __all__ = ["CIRCULAR_SUFFIX", "STATISTICS", "NightStatistics", "night_statistics"]
 

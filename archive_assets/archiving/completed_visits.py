@@ -16,10 +16,10 @@ from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadat
 from archive_assets.objects.datastore import DataStore
 from archive_assets.simulation.base import ParentVisits, Telescope
 from visit_tables.columns import Batch
-from visit_tables.digest import VisitsDigest
+from visit_tables.content_hash import VisitsDigest
+from visit_tables.day_obs import mjd_of_date, night_mjds
 from visit_tables.files import iterate_visits
 from visit_tables.hdf5.write import replacing_file, write_batches
-from visit_tables.nights import mjd_of_date, night_mjds
 
 __all__ = [
     "CompletedVisits",

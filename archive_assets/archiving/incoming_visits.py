@@ -12,14 +12,14 @@ import numpy as np
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.values import checked_nights
 from visit_tables.columns import Batch
+from visit_tables.content_hash import VisitsDigest
 from visit_tables.convert import opsim_to_hdf5
-from visit_tables.digest import VisitsDigest
+from visit_tables.day_obs import TIME_COLUMNS, date_of_mjd, night_mjds
 from visit_tables.files import is_sqlite, iterate_visits
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
 from visit_tables.hdf5.tables import FixedFormat, stored_table
 from visit_tables.hdf5.write import write_batches
-from visit_tables.nights import TIME_COLUMNS, date_of_mjd, night_mjds
 
 __all__ = [
     "VISITS_NAME",

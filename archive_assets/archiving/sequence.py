@@ -45,7 +45,7 @@ from archive_assets.metadata.values import (
     checked_time,
 )
 from archive_assets.objects.datastore import DataStore, StoredObject
-from visit_tables.digest import HASH_ALGORITHM
+from visit_tables.content_hash import HASH_ALGORITHM
 from visit_tables.statistics import NightStatistics, night_statistics
 
 __all__ = ["VISITS_NAME", "ArchivedSequence", "KeyConflictError",

@@ -41,8 +41,7 @@ from archive_assets.objects.datastore import (
     StoreError,
 )
 from archive_assets.objects.transfer import store_errors
-from visit_tables.digest import HASH_ALGORITHM
-from visit_tables.files import file_sha256
+from visit_tables.content_hash import HASH_ALGORITHM, file_sha256
 
 __all__ = ["Problem", "Report", "verify_archive"]
 

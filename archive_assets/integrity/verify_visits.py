@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from archive_assets.archiving.incoming_visits import n_visits, needed_columns
 from archive_assets.integrity.problems import Problem
+from visit_tables.day_obs import TIME_COLUMNS, date_of_mjd, night_mjds
 from visit_tables.files import iterate_visits
-from visit_tables.nights import TIME_COLUMNS, date_of_mjd, night_mjds
 from visit_tables.statistics import CIRCULAR_SUFFIX, STATISTICS, night_statistics
 
 __all__ = ["visits_problems"]

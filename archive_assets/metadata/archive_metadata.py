@@ -44,8 +44,9 @@ from archive_assets.metadata.values import (
     optional_day,
     today_day_obs,
 )
-from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
+from visit_tables.content_hash import HASH_ALGORITHM
 from visit_tables.day_obs import DayObs
+from visit_tables.frames import visits_sha256
 
 __all__ = ["VisitSequenceArchiveMetadata"]
 

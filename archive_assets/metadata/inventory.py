@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from visit_tables.digest import HASH_ALGORITHM
+from visit_tables.content_hash import HASH_ALGORITHM
 
 __all__ = [
     "Inconsistency",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from archive_assets.metadata.errors import InvalidValueError
+from visit_tables.day_obs import date_of_mjd, night_mjds
 from visit_tables.frames import batch_of_frame
-from visit_tables.nights import date_of_mjd, night_mjds
 from visit_tables.time_scales import UTC_COLUMNS, mjd_utc
 
 __all__ = ["Comparison", "compare_visits", "plot_comparison"]

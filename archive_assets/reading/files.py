@@ -12,8 +12,8 @@ from archive_assets.metadata.errors import InvalidValueError, MissingFileError
 from archive_assets.metadata.files import registered_file, visits_object
 from archive_assets.objects.datastore import DataStore
 from archive_assets.reading.visits import get_visits
+from visit_tables.convert import FileAlreadyThereError, hdf5_to_opsimdb
 from visit_tables.files import SQLITE_EXTENSIONS, is_sqlite
-from visit_tables.opsimdb import FileAlreadyThereError, hdf5_to_opsimdb
 
 __all__ = ["read_sequence", "retrieve_file"]
 

@@ -25,13 +25,17 @@ from archive_assets.nights.index import (
 from archive_assets.objects.datastore import DataStore
 from archive_assets.simulation.sim_data import drive_sim, make_sim_data_dir
 from visit_tables.columns import VisitsFileError
-from visit_tables.day_obs import DayObs, dayobs_to_date
+from visit_tables.day_obs import (
+    DayObs,
+    date_of_mjd,
+    dayobs_to_date,
+    night_column,
+    night_mjds,
+)
 from visit_tables.files import is_sqlite
+from visit_tables.frames import nightly_stats
 from visit_tables.hdf5.read import read_visits
-from visit_tables.nights import date_of_mjd, night_column, night_mjds
-from visit_tables.opsim.constraint import matching_visits
-from visit_tables.opsim.frame import read_opsim
-from visit_tables.statistics_frame import nightly_stats
+from visit_tables.opsim.frame import matching_visits, read_opsim
 
 __all__ = [
     "AlmanacRangeError",

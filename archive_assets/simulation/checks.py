@@ -7,8 +7,8 @@ from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.errors import ParentVisitsError, SimulationRangeError
 from archive_assets.simulation.site_data.check import check_site_data
 from visit_tables.columns import UnsupportedColumnError, VisitsFileError
+from visit_tables.day_obs import mjd_of_date, night_column, night_mjds
 from visit_tables.files import iterate_visits
-from visit_tables.nights import mjd_of_date, night_column, night_mjds
 
 __all__ = ["check_request"]
 

@@ -23,7 +23,7 @@ from archive_assets.simulation.outbox import (
 )
 from archive_assets.simulation.provenance import request_digest
 from archive_assets.simulation.site_data import SiteDataError, check_site_data
-from visit_tables.nights import mjd_of_date
+from visit_tables.day_obs import mjd_of_date
 from visit_tables.opsim.frame import check_opsim, read_opsim
 
 __all__ = ["NightlySimulation", "ensure_site_data", "simulate_into_outbox"]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from visit_tables.opsim.constraint import ConstraintError, matching_visits
+from visit_tables.opsim.frame import ConstraintError, matching_visits
 
 
 @pytest.fixture

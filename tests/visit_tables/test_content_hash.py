@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visit_tables.columns import UnsupportedColumnError, VisitsFileError
-from visit_tables.content_hash import HASH_ALGORITHM, visits_sha256
-from visit_tables.digest import ChangedColumnsError, VisitsDigest
+from visit_tables.content_hash import HASH_ALGORITHM, ChangedColumnsError, VisitsDigest
+from visit_tables.frames import visits_sha256
 from visit_tables.hdf5.read import write_visits
 
 KNOWN = pd.DataFrame(
@@ -64,7 +64,7 @@ def test_the_algorithm_is_as_documented() -> None:
 
 def test_a_fresh_process_agrees(opsim: Path, visits: pd.DataFrame) -> None:
     program = (
-        "import sys; from visit_tables.files import file_sha256;"
+        "import sys; from visit_tables.content_hash import file_sha256;"
         "print(file_sha256(sys.argv[1]).hex())"
     )
 

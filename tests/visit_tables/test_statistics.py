@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visit_tables.frames import nightly_stats
 from visit_tables.statistics import night_statistics
-from visit_tables.statistics_frame import nightly_stats
 
 COLUMNS = ["altitude", "azimuth", "airmass"]
 NAMES = {"5%": "p05", "25%": "q1", "50%": "median", "75%": "q3", "95%": "p95"}

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from visit_tables.columns import Batch
+from visit_tables.day_obs import mjd_of_date, night_column, night_mjds
 from visit_tables.hdf5.nodes import (
     HDF5FileError,
     attribute,
@@ -18,7 +19,6 @@ from visit_tables.hdf5.nodes import (
 )
 from visit_tables.hdf5.tables import StoredTable, TableFormat, stored_table
 from visit_tables.hdf5.write import NIGHT_INDEX
-from visit_tables.nights import mjd_of_date, night_column, night_mjds
 
 __all__ = ["hdf5_tables", "iterate_hdf5"]
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visit_tables.columns import Batch, UnsupportedColumnError, n_rows
+from visit_tables.day_obs import TIME_COLUMNS, night_mjds
 from visit_tables.hdf5.pytables import (
     Field,
     Shape,
@@ -26,7 +27,6 @@ from visit_tables.hdf5.pytables import (
     mark_group,
     mark_table,
 )
-from visit_tables.nights import TIME_COLUMNS, night_mjds
 
 __all__ = ["NIGHT_INDEX", "replacing_file", "write_batches"]
 

@@ -20,7 +20,7 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from visit_tables.files import file_sha256
+from visit_tables.content_hash import file_sha256
 from visit_tables.hdf5 import safe_pickle
 from visit_tables.hdf5.read import read_visits
 from visit_tables.opsim import batches as opsim_batches

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from l1db_pipeline.errors import NaiveTimeError
 from l1db_pipeline.schema.times import utc64
-from visit_tables.nights import night_mjds
+from visit_tables.day_obs import night_mjds
 from visit_tables.time_scales import (
     mjd_tai_from_utc,
     mjd_utc,
