@@ -17,7 +17,7 @@ from archive_assets.metadata.values import JSON_DUMP_LIMIT
 from archive_assets.prototype_archive import importing
 from archive_assets.prototype_archive.importing import metadata_yaml_from_prototype
 from visit_tables.day_obs import dayobs_to_date
-from visit_tables.frames import visits_sha256 as compute_visits_sha256
+from visit_tables.frame_summaries import visits_sha256 as compute_visits_sha256
 
 __all__ = [
     "JSON_DUMP_LIMIT", "VSARCHIVE_PGDATABASE", "VSARCHIVE_PGHOST", "VSARCHIVE_PGPORT",

@@ -46,7 +46,7 @@ from archive_assets.metadata.values import (
 )
 from visit_tables.content_hash import HASH_ALGORITHM
 from visit_tables.day_obs import DayObs
-from visit_tables.frames import visits_sha256
+from visit_tables.frame_summaries import visits_sha256
 
 __all__ = ["VisitSequenceArchiveMetadata"]
 

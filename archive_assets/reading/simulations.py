@@ -33,7 +33,7 @@ from visit_tables.day_obs import (
     night_mjds,
 )
 from visit_tables.files import is_sqlite
-from visit_tables.frames import nightly_stats
+from visit_tables.frame_summaries import nightly_stats
 from visit_tables.hdf5.read import read_visits
 from visit_tables.opsim.frame import matching_visits, read_opsim
 

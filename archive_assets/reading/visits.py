@@ -10,7 +10,8 @@ from lsst.resources import ResourcePath
 
 from archive_assets.objects.datastore import DataStore
 from visit_tables.files import is_hdf5, iterate_visits
-from visit_tables.frames import frame_of_batches, nightly_stats
+from visit_tables.frame_summaries import nightly_stats
+from visit_tables.frames import frame_of_batches
 from visit_tables.hdf5.read import read_visits
 
 __all__ = ["Stacker", "compute_nightly_stats", "get_visits"]
@@ -30,7 +31,7 @@ def compute_nightly_stats(
     """Compute statistics of columns for each night that has visits.
 
     The values are those of ``pandas.DataFrame.describe``; see
-    `visit_tables.frames.nightly_stats`, which does more.
+    `visit_tables.frame_summaries.nightly_stats`, which does more.
     """
     return nightly_stats(visits, columns)
 

@@ -16,7 +16,7 @@ from l1db_pipeline.runs.archived_night import NightRun, NightSequence, night_vis
 from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.survey.visits_table import read_visits_table
-from visit_tables.frames import visits_sha256
+from visit_tables.frame_summaries import visits_sha256
 
 DELAYS_MIN = (0, 240)  # of site/variants.yaml
 N_NOISE = 5150

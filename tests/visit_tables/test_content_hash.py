@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from visit_tables.columns import UnsupportedColumnError, VisitsFileError
 from visit_tables.content_hash import HASH_ALGORITHM, ChangedColumnsError, VisitsDigest
-from visit_tables.frames import visits_sha256
+from visit_tables.frame_summaries import visits_sha256
 from visit_tables.hdf5.read import write_visits
 
 KNOWN = pd.DataFrame(

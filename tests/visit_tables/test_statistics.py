@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visit_tables.frames import nightly_stats
+from visit_tables.frame_summaries import nightly_stats
 from visit_tables.statistics import night_statistics
 
 COLUMNS = ["altitude", "azimuth", "airmass"]

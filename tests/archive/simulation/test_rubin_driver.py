@@ -25,7 +25,7 @@ from archive_assets.simulation.errors import (
     SimulationTimeoutError,
 )
 from archive_assets.simulation.folders import sweep_leftovers
-from visit_tables.frames import visits_sha256
+from visit_tables.frame_summaries import visits_sha256
 from visit_tables.hdf5.read import write_visits
 from visit_tables.opsim.frame import read_opsim
 
