@@ -12,7 +12,7 @@ ENV = eval "$$($(BIN)/l1db-services env)"
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo live test ui check lint types defs bench peers clean distclean services stop lock
+.PHONY: help browser demo live test ui check lint types defs mutants bench peers clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,7 +65,10 @@ defs: $(READY) ## load both code locations as Dagster's makers check them
 	@$(ENV) && folder=$$(mktemp -d) && { DAGSTER_HOME=$$folder $(BIN)/dg check defs; \
 		status=$$?; rm -rf "$$folder"; exit $$status; }
 
-check: lint types defs test ## lint, types, definitions, tests
+mutants: $(READY) ## plant a sample of small faults; a test must find each (MUTANTS=--all)
+	@$(BIN)/python scripts/mutants.py $(MUTANTS)
+
+check: lint types defs test live ## lint, types, definitions, tests
 
 peers: .venv-swift/.ready .venv-rubin-sim/.ready ## an S3 server and the original archive, for tests
 

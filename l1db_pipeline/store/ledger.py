@@ -42,13 +42,9 @@ class Ledger:
             *(str(digest) for digest in visit.digests),
         )
         is_new = self._database.add_if_absent(table, row) == 1
-        if is_new and key.n_tiles == 1 and not key.tile:
-            return True
         stored = self.entries(key.visit_id)
         for place in range(len(stored)):
             is_same_tile = stored["tile"][place] == key.tile
-            if is_same_tile and is_new:
-                continue
             names = _COMPARED if is_same_tile else _COMPARED[:2]
             theirs = _summary(stored, place, names)
             ours = _summary(row, 0, names)

@@ -24,7 +24,7 @@ _MAX_TILE_LENGTH = 32
 _MAX_TILES = 1_000_000
 _HTM20_RANGE = (8 * 4**20, 16 * 4**20)
 _SET_BY_STORE = frozenset({"validityStart", "validityEnd"})
-_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "real", "M": "time"}
+_KINDS = {"b": "boolean", "i": "integer", "f": "real", "M": "time"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,9 +214,10 @@ def _check_texts(
     kind: type[bytes | str] = bytes if column.datatype is Datatype.BLOB else str
     items = values.astype(object)
     plain = items.tolist() if mask is None else items[~mask].tolist()
-    is_short = column.length is None or max(map(len, plain), default=0) <= column.length
-    if set(map(type, plain)) <= {bytes} and kind is bytes and is_short:
-        return items
+    if kind is bytes and set(map(type, plain)) <= {bytes}:  # many, and quickly
+        limit = column.length
+        if limit is None or max(map(len, plain)) <= limit:
+            return items
     for row, item in enumerate(items.tolist()):
         if mask is not None and mask[row]:
             continue
