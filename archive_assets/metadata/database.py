@@ -20,17 +20,17 @@ from archive_assets.metadata.errors import (
     UnknownSequenceError,
 )
 from archive_assets.metadata.settings import ConnectionSettings
+from pipeline_runtime.postgres_session import CLIENT_ENCODING, SET_TRANSACTION
 
 __all__ = ["MetadataDatabase", "translated"]
 
 _POOL_SIZE = 5
 _POOL_OVERFLOW = 15
 _POOL_TIMEOUT_S = 30
-_BEGIN = """
-    SELECT set_config('search_path', quote_ident(%s), true),
-           set_config('statement_timeout', %s, true),
-           set_config('TimeZone', 'UTC', true)
-"""
+_BEGIN = (
+    "SELECT set_config('search_path', quote_ident(%s), true), "
+    f"set_config('statement_timeout', %s, true), {SET_TRANSACTION}"
+)
 """Set for the transaction, so that a pooler in transaction mode does no harm."""
 _RULES = {
     "nights_in_order": "first_day_obs would be after last_day_obs",
@@ -59,7 +59,11 @@ class MetadataDatabase:
         self.engine = create_engine(
             "postgresql+psycopg://",
             # no server-side prepared statements: a pooler could lose them
-            connect_args={**settings.connect, "prepare_threshold": None},
+            connect_args={
+                **settings.connect,
+                "prepare_threshold": None,
+                "client_encoding": CLIENT_ENCODING,
+            },
             pool_pre_ping=True,
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,

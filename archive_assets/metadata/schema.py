@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateSchema
 
 from archive_assets.metadata.database import MetadataDatabase
 from archive_assets.metadata.errors import SchemaError, SchemaExistsError
+from pipeline_runtime.postgres_session import CLIENT_ENCODING
 
 __all__ = [
     "SchemaState",
@@ -68,15 +69,27 @@ def create_schema(database: MetadataDatabase) -> SchemaState:
     ------
     SchemaExistsError
         If a schema of this name exists, whatever it holds.
+    SchemaError
+        If the database's encoding cannot hold every text.
     """
     schema = database.settings.schema
     with database.transaction() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         if inspect(connection).has_schema(schema):
             raise SchemaExistsError(schema)
+        _check_encoding(connection)
         connection.execute(CreateSchema(schema))
         _migrate(connection, schema)
         return _state(connection, schema)
+
+
+def _check_encoding(connection: Connection) -> None:
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != CLIENT_ENCODING:
+        raise SchemaError(
+            f"the database's encoding is {encoding}, which cannot hold every text: "
+            f"use a database that was made with ENCODING '{CLIENT_ENCODING}'"
+        )
 
 
 def create_if_missing(database: MetadataDatabase) -> None:

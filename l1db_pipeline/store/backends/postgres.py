@@ -44,13 +44,14 @@ from l1db_pipeline.store.errors import (
     DatabaseUnavailableError,
     StoreClosedError,
 )
+from pipeline_runtime.postgres_session import CLIENT_ENCODING, SET_SESSION
 
 __all__ = ["PostgresDatabase"]
 
 _SESSION = (
     # every statement of ours has an index to use; parallel workers and compiled
     # plans cost more CPU than they save on statements of some 10 ms
-    "SET TimeZone = 'UTC'; SET enable_seqscan = off; SET enable_hashjoin = off; "
+    f"{SET_SESSION}; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET jit = off; "
     "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
 )
@@ -121,7 +122,9 @@ class PostgresDatabase(DbapiDatabase):
 
     def _connect(self) -> None:
         with self._translated():
-            self._connection = psycopg.connect(**self._options, autocommit=True)
+            self._connection = psycopg.connect(
+                **self._options, client_encoding=CLIENT_ENCODING, autocommit=True
+            )
             self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
             found = self._connection.execute("SELECT pg_backend_pid()").fetchone()
             # a pooler answers with a process of its own: prepared statements and

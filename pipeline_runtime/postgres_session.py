@@ -1,0 +1,30 @@
+"""What every connection to PostgreSQL is told, so that no setting of others counts.
+
+A server, a database, a role and the ``PG*`` variables all may set how values are
+written as text, and what a name or a time without a zone means. Both systems read and
+write with these, whatever was set there.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["CLIENT_ENCODING", "SESSION_SETTINGS", "SET_SESSION", "SET_TRANSACTION"]
+
+CLIENT_ENCODING = "UTF8"
+"""Passed when connecting: the driver decodes by what the server then reports."""
+SESSION_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "bytea_output": "hex",
+        "DateStyle": "ISO, MDY",
+        "extra_float_digits": "3",
+        "IntervalStyle": "postgres",
+        "standard_conforming_strings": "on",
+        "TimeZone": "UTC",
+    }
+)
+SET_SESSION = "; ".join(f"SET {name} = '{v}'" for name, v in SESSION_SETTINGS.items())
+"""Statements for a connection of one's own, or after ``SET LOCAL`` is put for SET."""
+SET_TRANSACTION = ", ".join(
+    f"set_config('{name}', '{v}', true)" for name, v in SESSION_SETTINGS.items()
+)
+"""What to SELECT at the start of a transaction, where a pooler may lend sessions."""
