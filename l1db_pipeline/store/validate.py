@@ -216,7 +216,7 @@ def _check_texts(
     plain = items.tolist() if mask is None else items[~mask].tolist()
     if kind is bytes and set(map(type, plain)) <= {bytes}:  # many, and quickly
         limit = column.length
-        if limit is None or max(map(len, plain)) <= limit:
+        if limit is None or max(map(len, plain), default=0) <= limit:
             return items
     for row, item in enumerate(items.tolist()):
         if mask is not None and mask[row]:
