@@ -18,6 +18,7 @@ __all__ = [
     "batch_of_frame",
     "frame_of_batch",
     "frame_of_batches",
+    "with_band",
 ]
 
 
@@ -137,3 +138,15 @@ def _series_of_array(values: NDArray[np.generic]) -> "pd.Series[Any]":
     if _INFERS_STR:
         return pd.Series(pd.array(texts, dtype="str")[inverse])
     return pd.Series(texts[inverse])
+
+
+def with_band(visits: pd.DataFrame) -> pd.DataFrame:
+    """Return visits with a column ``band``, taken from ``filter`` where it is absent.
+
+    Opsim files from before rubin_scheduler 3 have ``filter`` alone, which was the band
+    then (every public baseline up to v4). A physical filter such as ``r_57`` gives
+    ``r``. Visits with neither are returned as they are.
+    """
+    if "band" in visits.columns or "filter" not in visits.columns:
+        return visits
+    return visits.assign(band=visits["filter"].str.partition("_")[0])

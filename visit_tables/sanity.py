@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from visit_tables.day_obs import mjd_of_date
+from visit_tables.frames import with_band
 
 __all__ = ["BANDS", "visits_problems"]
 
@@ -56,6 +57,7 @@ def _time_problems(visits: pd.DataFrame, first: date, last: date) -> list[str]:
 
 
 def _band_problems(visits: pd.DataFrame) -> list[str]:
+    visits = with_band(visits)
     if "band" not in visits.columns:
         return []
     found = {str(band).partition("_")[0] for band in visits["band"].dropna().unique()}

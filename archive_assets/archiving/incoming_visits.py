@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 VISITS_NAME = "visits.h5"
+_USUAL_STATISTICS = ("altitude", "azimuth")
 _EXPECTED_ROWS = 1000  # sets the size of chunks where the number is not known
 
 
@@ -46,17 +47,20 @@ class IncomingVisits:
         Canonical hash of the visits.
     needed
         The column that tells the night, and those of the statistics.
+    stats_columns
+        The columns of the statistics.
     """
 
     path: Path
     sha256: bytes
     needed: Batch
+    stats_columns: tuple[str, ...]
 
 
 class _Account:
     """Hashes visits as they pass, and keeps the columns that are needed."""
 
-    def __init__(self, stats_columns: Sequence[str]) -> None:
+    def __init__(self, stats_columns: Sequence[str] | None) -> None:
         self._stats_columns = stats_columns
         self._digest = VisitsDigest()
         self._pieces: list[Batch] = []
@@ -69,12 +73,15 @@ class _Account:
             yield batch
 
     def of(self, path: Path) -> IncomingVisits:
-        return IncomingVisits(path, self._digest.digest(), _joined(self._pieces))
+        needed = _joined(self._pieces)
+        return IncomingVisits(
+            path, self._digest.digest(), needed, _described(needed, self._stats_columns)
+        )
 
 
 @contextmanager
 def incoming_visits(
-    visits: Path, stats_columns: Sequence[str]
+    visits: Path, stats_columns: Sequence[str] | None
 ) -> Iterator[IncomingVisits]:
     """Yield the visits as they are to be stored; they are read once.
 
@@ -124,15 +131,23 @@ def needed_columns(visits: Path, stats_columns: Sequence[str]) -> Batch:
     return _joined(list(iterate_visits(visits, columns=wanted)))
 
 
-def _wanted(present: Batch, stats_columns: Sequence[str]) -> list[str]:
+def _described(present: Batch, stats_columns: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns of the statistics: those asked for, or the usual ones."""
+    if stats_columns is None:
+        return tuple(name for name in _USUAL_STATISTICS if name in present)
+    return tuple(stats_columns)
+
+
+def _wanted(present: Batch, stats_columns: Sequence[str] | None) -> list[str]:
     times = [name for name in TIME_COLUMNS if name in present][:1]
-    for name in stats_columns:
+    described = _described(present, stats_columns)
+    for name in described:
         if name not in present:
             raise InvalidValueError(
                 f"the visits have no column {name!r} for statistics; "
                 f"they have {', '.join(present)}"
             )
-    return list(dict.fromkeys([*times, *stats_columns]))
+    return list(dict.fromkeys([*times, *described]))
 
 
 def _joined(pieces: list[Batch]) -> Batch:

@@ -126,7 +126,7 @@ def archive_visit_sequence(
     first_day_obs: Day = None,
     last_day_obs: Day = None,
     creation_time: object = None,
-    stats_columns: Sequence[str] = ("altitude", "azimuth"),
+    stats_columns: Sequence[str] | None = None,
     conda_env: tuple[bytes, str] | None = None,
     comments: Sequence[str] = (),
     author: str | None = None,
@@ -159,7 +159,8 @@ def archive_visit_sequence(
     creation_time
         Aware time; now by default.
     stats_columns
-        Columns to record nightly statistics of; none for no statistics.
+        Columns to record nightly statistics of; an empty list for no statistics. By
+        default ``altitude`` and ``azimuth``, as far as the visits have them.
     conda_env
         Hash and JSON of the environment to record; gives ``conda_env_sha256``.
     comments, author
@@ -215,8 +216,8 @@ def archive_visit_sequence(
             comments=[checked_text(words, "a comment") for words in comments],
             author=None if author is None else checked_text(author, "the author"),
             environment=conda_env,
-            statistics=night_statistics(batch, stats_columns)
-            if stats_columns and n_visits(batch)
+            statistics=night_statistics(batch, incoming.stats_columns)
+            if incoming.stats_columns and n_visits(batch)
             else (),
         )
         plan = _with_key(plan, idempotency_key)

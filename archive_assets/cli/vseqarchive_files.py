@@ -197,9 +197,8 @@ def make_prenight_index(
 @click.option(
     "--stats",
     "stats_columns",
-    default="altitude,azimuth",
-    show_default=True,
-    help="Columns to record nightly statistics of; empty for none.",
+    help="Columns to record nightly statistics of; empty for none. By default "
+    "altitude and azimuth, as far as the visits have them.",
 )
 @click.option("--comment", "comments", multiple=True, help="Comment; may be repeated.")
 @click.option("--author", help="Whose comments they are.")
@@ -229,7 +228,9 @@ def add(database: Any, visits_file: str, label: str, **options: Any) -> None:
         first_day_obs=options["first_day_obs"],
         last_day_obs=options["last_day_obs"],
         creation_time=None if created is None else time_of_text(created),
-        stats_columns=[c for c in options["stats_columns"].split(",") if c],
+        stats_columns=None
+        if (asked := options["stats_columns"]) is None
+        else [c for c in asked.split(",") if c],
         comments=options["comments"],
         author=options["author"],
         idempotency_key=options["key"],

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from archive_assets.simulation.site_data.files import day_obs_mjd
+from visit_tables.frames import with_band
 
 __all__ = [
     "BAND_COLOURS",
@@ -57,10 +58,11 @@ _SAME_FIELD_DEG = 1.75
 
 
 def visits_of_night(visits: pd.DataFrame, day_obs: date) -> pd.DataFrame:
-    """Return the visits of one night, in order of time."""
+    """Return the visits of one night, in order of time, with their ``band``."""
     noon = day_obs_mjd(day_obs)
     mjd = visits["observationStartMJD"]
-    return visits[(mjd >= noon) & (mjd < noon + 1)].sort_values("observationStartMJD")
+    of_night = visits[(mjd >= noon) & (mjd < noon + 1)]
+    return with_band(of_night.sort_values("observationStartMJD"))
 
 
 def write_night_report(

@@ -2,3 +2,7 @@
 
 What a table is made of is in `l1db_pipeline.schema`. Start at `catalog`.
 """
+
+from l1db_pipeline.catalog.catalog import Catalog
+
+__all__ = ["Catalog"]

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets.archiving import sequence as archive_module
 from archive_assets.archiving.sequence import ArchivedSequence, archive_visit_sequence
+from archive_assets.errors import InvalidValueError
 from archive_assets.metadata.nightly_statistics import DuplicateStatisticsError
 from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
@@ -347,3 +348,17 @@ def test_a_key_may_be_made_from_the_hash_of_the_visits(
     row = vsarch.query("SELECT idempotency_key FROM visitseq_registry")[0]
     assert row == (f"night 1:{file_sha256(opsim).hex()}",)
     assert add(vsarch, store, opsim, idempotency_key=row[0]).uuid == done.uuid
+
+
+def test_statistics_are_by_default_of_the_usual_columns_that_are_there(
+    vsarch: Archive, store: DataStore, opsim: Path
+) -> None:
+    connection = sqlite3.connect(opsim)
+    connection.execute("ALTER TABLE observations DROP COLUMN altitude")
+    connection.close()
+
+    done = add(vsarch, store, opsim)
+    with pytest.raises(InvalidValueError, match="no column 'altitude'"):
+        add(vsarch, store, opsim, stats_columns=["altitude"], label="asked for")
+
+    assert vsarch.describe(done.uuid)["statistics"] == ["azimuth"]

@@ -138,3 +138,17 @@ def test_reports_do_not_disturb_each_other(
         drawn = set(threads.map(draw, range(3)))
 
     assert len(drawn) == 1
+
+
+def test_a_night_from_before_the_bands_is_drawn_by_its_filters(
+    visits: pd.DataFrame, tmp_path: Path
+) -> None:
+    old = visits.rename(columns={"band": "filter"})
+    later = old.iloc[30:60]
+
+    pictures = write_night_report(tmp_path, {"nominal": old, "late": later}, NIGHT)
+    found = differences({"nominal": old, "late": later}, NIGHT)
+
+    assert list(visits_of_night(old, NIGHT)["band"][:3]) == ["r", "i", "z"]
+    assert set(pictures) >= {"altitude", "sky", "comparison"}
+    assert list(found["visits"]) == [60, 30]
