@@ -25,6 +25,7 @@ VSARCHIVE_PGDATABASE = "opsim_log"
 VSARCHIVE_PGHOST = "usdf-maf-visit-seq-archive-tx-ro.sdf.slac.stanford.edu"
 VSARCHIVE_PGUSER = "reader"
 VSARCHIVE_PGSCHEMA = "vsmd"
+_SCHEMA_VARIABLE = "VSARCHIVE_PGSCHEMA"
 VSARCHIVE_PGPORT: int | None = None
 """None leaves the port to libpq: ``PGPORT``, else 5432."""
 
@@ -101,7 +102,7 @@ def connection_settings(
     if "port" in connect and not str(connect["port"]).isdigit():
         raise InvalidValueError(f"the port must be a number, not {connect['port']!r}")
     if schema is None:
-        schema = environ.get("VSARCHIVE_PGSCHEMA", "").strip() or VSARCHIVE_PGSCHEMA
+        schema = environ.get(_SCHEMA_VARIABLE, "").strip() or VSARCHIVE_PGSCHEMA
     if not schema or "\0" in schema:
         raise InvalidValueError(f"unusable schema name {schema!r}")
     return ConnectionSettings(

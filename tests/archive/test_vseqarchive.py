@@ -127,7 +127,7 @@ class TestAddFile:
         assert [one.read(), two.read(), same.read()] == [b"1", b"2", b"1"]
         assert stored_names(base) == ["x.b.txt", "x.c.txt", "x.txt"]
 
-    @pytest.mark.parametrize("file_type", ["visits", "notes"])
+    @pytest.mark.parametrize("file_type", ["rewards", "notes"])
     def test_a_second_content_is_refused_before_anything_is_written(
         self,
         vsarch: VisitSequenceArchiveMetadata,
@@ -147,7 +147,7 @@ class TestAddFile:
         assert location.read() == b"old"
         assert add_file(vsarch, sequence, old, file_type, base) == location
 
-    @pytest.mark.parametrize("file_type", ["visits", "notes"])
+    @pytest.mark.parametrize("file_type", ["rewards", "notes"])
     def test_an_update_replaces_content_and_hash(
         self,
         vsarch: VisitSequenceArchiveMetadata,

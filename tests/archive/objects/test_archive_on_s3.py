@@ -93,7 +93,7 @@ def test_a_sequence_goes_in_is_verified_and_goes_for_good(
 
     run("delete", uuid)
     run("gc", "--trash-days", 0, "--apply")
-    assert stored(s3_bucket) == []
+    assert stored(s3_bucket) == ["lost.h5"]  # too young in the store to go
 
 
 def test_a_file_is_replaced_only_when_asked(
@@ -109,9 +109,9 @@ def test_a_file_is_replaced_only_when_asked(
     again = run("archive-file", uuid, notes, "notes", "--update").stdout.strip()
 
     assert "already registered" in refused.stderr
-    assert again == url
-    assert ResourcePath(url).read() == b"new"
-    assert stored(s3_bucket) == ["notes.txt", "visits.h5"]
+    assert again != url  # nothing is overwritten before the row points at it
+    assert ResourcePath(again).read() == b"new"
+    assert stored(s3_bucket) == ["notes.notes.txt", "visits.h5"]
     assert run("verify", uuid).exit_code == 0
 
 

@@ -17,7 +17,10 @@ from archive_assets import prototype
 from archive_assets.cli import retired
 from archive_assets.objects.datastore import UnsafeNameError
 from archive_assets.prototype import RetiredError
-from archive_assets.sim_archive import make_sim_data_dir
+from archive_assets.sim_archive import (
+    NoMatchingSimulationsFoundError,
+    make_sim_data_dir,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:the prototype simulation archive is deprecated:DeprecationWarning"
@@ -305,7 +308,9 @@ class TestFinding:
         assert stats == {"nominal_visits": 2}
 
     def test_no_match_is_an_error(self, which: dict[str, str]) -> None:
-        with pytest.raises(ValueError, match="no simulation of the prototype"):
+        with pytest.raises(
+            NoMatchingSimulationsFoundError, match="no simulation of the prototype"
+        ):
             prototype.fetch_sim_for_nights("2020-01-01", which_sim=which)
 
 
