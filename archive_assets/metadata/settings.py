@@ -8,7 +8,7 @@ from types import ModuleType
 from typing_extensions import override
 
 from archive_assets.errors import InvalidValueError
-from pipeline_runtime.environment import seconds_of
+from pipeline_runtime.environment import is_set, seconds_of, text_of
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",
@@ -25,7 +25,6 @@ VSARCHIVE_PGDATABASE = "opsim_log"
 VSARCHIVE_PGHOST = "usdf-maf-visit-seq-archive-tx-ro.sdf.slac.stanford.edu"
 VSARCHIVE_PGUSER = "reader"
 VSARCHIVE_PGSCHEMA = "vsmd"
-_SCHEMA_VARIABLE = "VSARCHIVE_PGSCHEMA"
 VSARCHIVE_PGPORT: int | None = None
 """None leaves the port to libpq: ``PGPORT``, else 5432."""
 
@@ -102,7 +101,11 @@ def connection_settings(
     if "port" in connect and not str(connect["port"]).isdigit():
         raise InvalidValueError(f"the port must be a number, not {connect['port']!r}")
     if schema is None:
-        schema = environ.get(_SCHEMA_VARIABLE, "").strip() or VSARCHIVE_PGSCHEMA
+        schema = (
+            text_of("VSARCHIVE_PGSCHEMA", environ)
+            if is_set("VSARCHIVE_PGSCHEMA", environ)
+            else VSARCHIVE_PGSCHEMA
+        )
     if not schema or "\0" in schema:
         raise InvalidValueError(f"unusable schema name {schema!r}")
     return ConnectionSettings(

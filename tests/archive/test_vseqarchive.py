@@ -75,6 +75,15 @@ def text_file(tmp_path: Path, name: str, text: str) -> Path:
     return path
 
 
+def content_file(tmp_path: Path, file_type: str, text: str) -> Path:
+    """Return a file ``x.h5`` of a type: visits are HDF5, others hold the text."""
+    path = text_file(tmp_path, "x.h5", text)
+    if file_type == "visits":
+        mjd = 61041.0 + np.arange(len(text) + ord(text[0]) % 7) / 100
+        write_visits(path, {"observations": pd.DataFrame({"observationStartMJD": mjd})})
+    return path
+
+
 def stored_names(base: str) -> list[str]:
     return sorted(found.url.basename() for found in DataStore(base).list_objects())
 
@@ -127,7 +136,7 @@ class TestAddFile:
         assert [one.read(), two.read(), same.read()] == [b"1", b"2", b"1"]
         assert stored_names(base) == ["x.b.txt", "x.c.txt", "x.txt"]
 
-    @pytest.mark.parametrize("file_type", ["rewards", "notes"])
+    @pytest.mark.parametrize("file_type", ["visits", "notes"])
     def test_a_second_content_is_refused_before_anything_is_written(
         self,
         vsarch: VisitSequenceArchiveMetadata,
@@ -136,18 +145,17 @@ class TestAddFile:
         base: str,
         file_type: str,
     ) -> None:
-        old = text_file(tmp_path, "x.h5", "old")
+        old = content_file(tmp_path, file_type, "old")
         location = add_file(vsarch, sequence, old, file_type, base)
 
+        new = content_file(tmp_path, file_type, "new")
         with pytest.raises(DuplicateFileError, match="already registered"):
-            add_file(
-                vsarch, sequence, text_file(tmp_path, "x.h5", "new"), file_type, base
-            )
+            add_file(vsarch, sequence, new, file_type, base)
 
-        assert location.read() == b"old"
+        assert location.read() == old.read_bytes()
         assert add_file(vsarch, sequence, old, file_type, base) == location
 
-    @pytest.mark.parametrize("file_type", ["rewards", "notes"])
+    @pytest.mark.parametrize("file_type", ["visits", "notes"])
     def test_an_update_replaces_content_and_hash(
         self,
         vsarch: VisitSequenceArchiveMetadata,
@@ -156,12 +164,13 @@ class TestAddFile:
         base: str,
         file_type: str,
     ) -> None:
-        add_file(vsarch, sequence, text_file(tmp_path, "x.h5", "old"), file_type, base)
+        old = content_file(tmp_path, file_type, "old")
+        add_file(vsarch, sequence, old, file_type, base)
 
-        new = text_file(tmp_path, "x.h5", "new")
+        new = content_file(tmp_path, file_type, "new")
         location = add_file(vsarch, sequence, new, file_type, base, update=True)
 
-        assert location.read() == b"new"
+        assert location.read() == new.read_bytes()
         assert vsarch.get_file_url(sequence, file_type) == location.geturl()
         if file_type != "visits":
             assert (

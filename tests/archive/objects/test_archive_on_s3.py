@@ -93,7 +93,11 @@ def test_a_sequence_goes_in_is_verified_and_goes_for_good(
 
     run("delete", uuid)
     run("gc", "--trash-days", 0, "--apply")
-    assert stored(s3_bucket) == ["lost.h5"]  # too young in the store to go
+    young = stored(s3_bucket)
+    run("gc", "--trash-days", 0, "--orphan-days", 0, "--apply")
+
+    assert young == ["lost.h5"]  # its path is of 2020, but it was written just now
+    assert stored(s3_bucket) == []
 
 
 def test_a_file_is_replaced_only_when_asked(
