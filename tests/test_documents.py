@@ -47,6 +47,14 @@ def test_every_link_leads_somewhere(document: str) -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_every_place_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    places = re.findall(r"`([\w.]+/[\w/.]*)`", text)
+
+    assert len(places) > 30
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
 def test_the_readme_is_short() -> None:
     assert README.count("\n") < 100
 
