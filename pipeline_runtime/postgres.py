@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pipeline_runtime.errors import PipelineRuntimeError
+from pipeline_runtime.postgres_session import open_session
 from pipeline_runtime.private_places import check_owner, make_private, short_link
 
 __all__ = ["EmbeddedPostgres", "ServicesError"]
@@ -223,7 +224,7 @@ class EmbeddedPostgres:
 
     def create_databases(self, names: Iterable[str]) -> None:
         """Create the databases that are not there yet."""
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+        with open_session(self.dsn()) as connection:
             present = {
                 row[0] for row in connection.execute("SELECT datname FROM pg_database")
             }

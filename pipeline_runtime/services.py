@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg
-
 from pipeline_runtime.environment import check_environment, text_of
 from pipeline_runtime.postgres import EmbeddedPostgres, ServicesError
+from pipeline_runtime.postgres_session import open_session
 from pipeline_runtime.private_places import make_private
 from pipeline_runtime.shipped import shipped_file
 
@@ -134,7 +133,7 @@ def _set_up_databases(server: EmbeddedPostgres) -> None:
     summarization ... was not recorded", 3.7 kB a visit: autovacuum comes to those
     ranges anyway. Its errors reach the client who made them.
     """
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+    with open_session(server.dsn()) as connection:
         connection.execute("ALTER DATABASE dagster SET synchronous_commit = off")
         connection.execute("ALTER DATABASE l1db SET log_min_messages = fatal")
 

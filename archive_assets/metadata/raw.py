@@ -11,6 +11,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from archive_assets.errors import InvalidValueError
 from archive_assets.metadata.database import MetadataDatabase
+from pipeline_runtime.postgres_session import SET_SESSION
 
 __all__ = [
     "Part",
@@ -120,6 +121,9 @@ class PooledConnections:
         """Borrow a psycopg connection; give it back with `putconn`."""
         proxied = self._engine.raw_connection()
         raw = _psycopg(proxied.driver_connection)
+        # its transactions are the borrower's: none of ours begins them
+        raw.execute(SET_SESSION.encode())
+        raw.commit()
         self._lent[id(raw)] = proxied
         return raw
 

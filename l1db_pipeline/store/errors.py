@@ -8,6 +8,7 @@ from l1db_pipeline.errors import L1dbError
 
 __all__ = [
     "CorruptChunkError",
+    "DatabaseEncodingError",
     "DatabaseError",
     "DatabaseFullError",
     "DatabaseReadOnlyError",
@@ -126,6 +127,15 @@ class DatabaseFullError(DatabaseError):
     """The database, or the disk under it, is full."""
 
     remedy = "nothing was stored: free some space, then run again"
+
+
+class DatabaseEncodingError(DatabaseError):
+    """The database cannot hold every text."""
+
+    remedy = (
+        "nothing was made: use a database made with "
+        "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+    )
 
 
 class CorruptChunkError(L1dbError):

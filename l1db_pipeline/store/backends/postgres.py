@@ -38,23 +38,32 @@ from l1db_pipeline.store.backends.pgbinary import (
 )
 from l1db_pipeline.store.backends.tabular import to_python
 from l1db_pipeline.store.errors import (
+    DatabaseEncodingError,
     DatabaseError,
     DatabaseFullError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
     StoreClosedError,
 )
-from pipeline_runtime.postgres_session import CLIENT_ENCODING, SET_SESSION
+from pipeline_runtime.postgres_session import (
+    CLIENT_ENCODING,
+    OWN_SCHEMA,
+    SESSION_SETTINGS,
+)
 
 __all__ = ["PostgresDatabase"]
 
-_SESSION = (
+_PLANS = {
     # every statement of ours has an index to use; parallel workers and compiled
     # plans cost more CPU than they save on statements of some 10 ms
-    f"{SET_SESSION}; SET enable_seqscan = off; SET enable_hashjoin = off; "
-    "SET enable_mergejoin = off; SET jit = off; "
-    "SET max_parallel_workers_per_gather = 0; SET client_min_messages = error"
-)
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "client_min_messages": "error",
+}
+_BY_THEMSELVES = {"BEGIN", "COMMIT", "ROLLBACK", "VACUUM"}
 _STAGE = "l1_stage"
 _CANCEL_S = 10.0
 _READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
@@ -111,20 +120,22 @@ class PostgresDatabase(DbapiDatabase):
         tables = Tables("postgresql", prefix=prefix, namespace=namespace)
         super().__init__(safe_url(url), tables, known)
         self._namespace = namespace
+        path = sql.Identifier(namespace).as_string() if namespace else OWN_SCHEMA
+        self._session = {name: f"'{value}'" for name, value in SESSION_SETTINGS.items()}
+        self._session |= {**_PLANS, "search_path": path}
         parts = make_url(url)
         options: dict[str, Any] = parts.translate_connect_args(
             username="user", database="dbname"
         )
         options |= {name: str(value) for name, value in parts.query.items()}
+        options["client_encoding"] = CLIENT_ENCODING
         self._options = options
         self._copies: dict[tuple[Hashable, ...], sql.Composed] = {}
         self._connect()
 
     def _connect(self) -> None:
         with self._translated():
-            self._connection = psycopg.connect(
-                **self._options, client_encoding=CLIENT_ENCODING, autocommit=True
-            )
+            self._connection = psycopg.connect(**self._options, autocommit=True)
             self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
             found = self._connection.execute("SELECT pg_backend_pid()").fetchone()
             # a pooler answers with a process of its own: prepared statements and
@@ -133,8 +144,14 @@ class PostgresDatabase(DbapiDatabase):
             if self._is_pooled:
                 self._connection.prepare_threshold = None
             else:
-                self._connection.execute(_SESSION)
+                self._set_session("SET")
         self._cursor = self._connection.cursor(binary=True)
+
+    def _set_session(self, verb: str) -> None:
+        """Set what statements rely on, as one statement of the simple protocol."""
+        settings = self._session.items()
+        text = "; ".join(f"{verb} {name} = {value}" for name, value in settings)
+        self._connection.execute(text.encode())
 
     @override
     def close(self) -> None:
@@ -162,7 +179,16 @@ class PostgresDatabase(DbapiDatabase):
         if self._connection.closed and not self._connection.broken:
             raise StoreClosedError
         with self._translated(table):
+            if self._is_pooled and self._is_alone(text):
+                with self._connection.transaction():
+                    self._set_session("SET LOCAL")
+                    return self._cursor.execute(text.encode(), values)
             return self._cursor.execute(text.encode(), values)
+
+    def _is_alone(self, text: str) -> bool:
+        """Tell whether a statement would run outside of any transaction."""
+        is_idle = self._connection.info.transaction_status is TransactionStatus.IDLE
+        return is_idle and text.partition(" ")[0] not in _BY_THEMSELVES
 
     @override
     def _execute_many(
@@ -184,8 +210,7 @@ class PostgresDatabase(DbapiDatabase):
     def transaction(self, *, write: bool) -> Iterator[None]:
         with super().transaction(write=write):
             if self._is_pooled:
-                # as one statement of the simple protocol
-                self._connection.execute(_SESSION.replace("SET ", "SET LOCAL "))
+                self._set_session("SET LOCAL")
             yield
 
     @override
@@ -283,6 +308,9 @@ class PostgresDatabase(DbapiDatabase):
 
     @override
     def create(self, table: Table) -> None:
+        encoding = self._connection.info.parameter_status("server_encoding")
+        if encoding != CLIENT_ENCODING:
+            raise DatabaseEncodingError(self.place, f"its encoding is {encoding}")
         if self._namespace:
             schema = sa.schema.CreateSchema(self._namespace, if_not_exists=True)
             self._execute(self._tables.compile(schema))

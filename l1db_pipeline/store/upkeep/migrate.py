@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import event, make_url
 from typing_extensions import override
 
 from l1db_pipeline.errors import L1dbError
@@ -22,6 +23,11 @@ from l1db_pipeline.schema.version import (
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.tables.layout import SETTINGS
+from pipeline_runtime.postgres_session import (
+    CLIENT_ENCODING,
+    OWN_SCHEMA,
+    SET_TRANSACTION,
+)
 
 __all__ = ["MigrationError", "current_revision", "migrate", "revisions"]
 
@@ -123,7 +129,7 @@ def migrate(
 def _connection(config: L1dbConfig) -> Iterator[sa.Connection]:
     place = safe_url(config.url)
     try:
-        engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+        engine = _engine(config)
     except (sa.exc.SQLAlchemyError, ImportError, ValueError):
         raise MigrationError(
             place, "is no database URL, or its driver is not installed"
@@ -134,6 +140,32 @@ def _connection(config: L1dbConfig) -> Iterator[sa.Connection]:
     except sa.exc.SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or type(error).__name__
         raise MigrationError(place, str(cause).strip().split("\n", 1)[0]) from error
+
+
+def _engine(config: L1dbConfig) -> sa.Engine:
+    is_postgres = make_url(config.url).get_backend_name() == "postgresql"
+    engine = sa.create_engine(
+        config.url,
+        poolclass=sa.NullPool,
+        connect_args={"client_encoding": CLIENT_ENCODING} if is_postgres else {},
+    )
+    if is_postgres:
+        event.listen(engine, "begin", _Begin(config.namespace))
+    return engine
+
+
+class _Begin:
+    """Sets what the session of each transaction relies on."""
+
+    def __init__(self, namespace: str) -> None:
+        self._path = namespace
+
+    def __call__(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "SELECT set_config('search_path', coalesce(quote_ident(nullif(%s, '')), "
+            f"%s), true), {SET_TRANSACTION}",
+            (self._path, OWN_SCHEMA),
+        )
 
 
 def _revision(config: L1dbConfig, connection: sa.Connection) -> str:
