@@ -16,6 +16,7 @@ __all__ = [
     "L1dbError",
     "MissingColumnsError",
     "NaiveTimeError",
+    "TimeRangeError",
     "VisitConflictError",
 ]
 
@@ -59,6 +60,24 @@ class NaiveTimeError(L1dbError, ValueError):
         return (
             f"{self.place}: {self.time} has no time zone: "
             "pass an aware datetime, e.g. with tzinfo=UTC"
+        )
+
+
+class TimeRangeError(L1dbError, ValueError):
+    """A time that the database could not give back as it was."""
+
+    def __init__(self, place: str, time: str, first: str, end: str) -> None:
+        super().__init__(place, time, first, end)
+        self.place = place
+        self.time = time
+        self.first = first
+        self.end = end
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.time} is out of range "
+            f"({self.first} <= time < {self.end}, UTC); nothing was stored"
         )
 
 

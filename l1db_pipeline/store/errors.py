@@ -18,6 +18,7 @@ __all__ = [
     "SchemaMismatchError",
     "SchemaMissingError",
     "StoreClosedError",
+    "TooManyTilesError",
     "UnknownObjectError",
     "VersionExistsError",
 ]
@@ -43,6 +44,10 @@ class DuplicateIdError(InvalidCatalogError):
 
 class UnknownObjectError(InvalidCatalogError):
     """A source refers to an object that neither the visit nor the database has."""
+
+
+class TooManyTilesError(InvalidCatalogError):
+    """A visit has all the tiles already that were announced."""
 
 
 class VersionExistsError(InvalidCatalogError):

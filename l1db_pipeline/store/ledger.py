@@ -7,6 +7,7 @@ import numpy as np
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.errors import TooManyTilesError
 from l1db_pipeline.store.tables.bookkeeping import one_row
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.validate import CheckedVisit
@@ -52,6 +53,8 @@ class Ledger:
                 raise VisitConflictError(
                     key.visit_id, str(stored["tile"][place]), theirs, ours
                 )
+        if is_new and 0 < key.n_tiles < len(stored):
+            raise _too_many(visit, len(stored))
         return is_new
 
     def entries(self, visit_id: int | None = None) -> Catalog:
@@ -66,7 +69,13 @@ class Ledger:
         return self._database.count(self._layout.ledger, where) > 0
 
     def complete(self, visit: CheckedVisit) -> None:
-        """Add the visit to the visits table if this was its last tile."""
+        """Add the visit to the visits table if this was its last tile.
+
+        Raises
+        ------
+        TooManyTilesError
+            If all tiles of the visit are stored already.
+        """
         key = visit.key
         if not key.n_tiles:
             return
@@ -75,10 +84,13 @@ class Ledger:
             # the counter's row stays locked until the end of the transaction, so of
             # two tiles that finish together one sees the other
             n_stored = self._database.increment(layout.tile_counts, key.visit_id)
+            if n_stored > key.n_tiles:
+                raise _too_many(visit, n_stored)
             if n_stored != key.n_tiles:
                 return
         row = one_row(layout.visits, key.visit_id, visit.time)
-        self._database.append(layout.visits, row)
+        if not self._database.add_if_absent(layout.visits, row):
+            raise _too_many(visit, key.n_tiles + 1)
 
     def save(self, visit: CheckedVisit) -> bool:
         """Add a visit to the visits table; false if it is there already.
@@ -115,6 +127,14 @@ class Ledger:
         where = [Condition("visitTime", Op.EQUAL, np.datetime64(latest, "us"))]
         found = self._database.select(table, ["visitId"], where)
         return int(found["visitId"].max()), latest.replace(tzinfo=UTC)
+
+
+def _too_many(visit: CheckedVisit, n_stored: int) -> TooManyTilesError:
+    return TooManyTilesError(
+        f"visit {visit.key.visit_id} tile {visit.key.tile!r}",
+        f"with it the visit has {n_stored} tiles, {visit.key.n_tiles} were announced",
+        "divide the visit as its first tile was divided, or use another visit id",
+    )
 
 
 def _summary(rows: Catalog, place: int, names: tuple[str, ...]) -> str:

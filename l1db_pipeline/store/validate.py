@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import MissingColumnsError
 from l1db_pipeline.schema.model import Column, Datatype, Table
-from l1db_pipeline.schema.times import utc64
+from l1db_pipeline.schema.times import check_times_fit, utc64
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
 from l1db_pipeline.store.tables.layout import MONTH_MARK, OWN_COLUMNS, Layout
 
-__all__ = ["CheckedVisit", "check_visit"]
+__all__ = ["CheckedVisit", "check_visit", "visit_time64"]
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_TILE_LENGTH = 32
@@ -52,10 +52,12 @@ def check_visit(layout: Layout, key: VisitKey, records: VisitRecords) -> Checked
         If a required column is absent.
     NaiveTimeError
         If the visit's time has no time zone.
+    TimeRangeError
+        If a time is one that its column does not hold.
     """
     place = f"visit {key.visit_id}" + (f" tile {key.tile}" if key.tile else "")
     _check_key(key, place)
-    time = utc64(key.time, place)
+    time = visit_time64(layout, key, place)
     objects = _prepare(layout.objects, records.objects, place, ignore=_SET_BY_STORE)
     sources = _prepare(layout.sources, records.sources, place)
     forced = _prepare(layout.forced, records.forced_sources, place)
@@ -74,6 +76,15 @@ def check_visit(layout: Layout, key: VisitKey, records: VisitRecords) -> Checked
             TableDigest.of(forced),
         ),
     )
+
+
+def visit_time64(layout: Layout, key: VisitKey, place: str) -> np.datetime64:
+    """Return the time of a visit as columns keep it; errors as `check_visit`."""
+    time = utc64(key.time, place)
+    start = layout.objects.column("validityStart")
+    for datatype in {Datatype.TIMESTAMP, start.datatype}:
+        check_times_fit(np.asarray(time), datatype, f"{place} time")
+    return time
 
 
 def _check_key(key: VisitKey, place: str) -> None:
@@ -178,6 +189,7 @@ def _cast(
                 f"NaT in rows {some(np.flatnonzero(bad).tolist())}",
                 "mark NULL times in Catalog.nulls",
             )
+        check_times_fit(cast, column.datatype, place, False if mask is None else mask)
     return cast
 
 

@@ -8,6 +8,7 @@ from contracts.l1db_sky import empty, key, records, visit_time
 
 from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitRecords
+from l1db_pipeline.store.errors import TooManyTilesError
 
 IDS = np.arange(1, 61)
 
@@ -141,6 +142,26 @@ def test_a_visit_of_one_tile_is_complete_with_it(store: L1Store) -> None:
     last = store.last_visit()
     assert last is not None
     assert last.visit_id == 1
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("n_tiles", [1, 2])
+def test_a_tile_beyond_the_announced_number_is_refused(
+    store: L1Store, n_tiles: int
+) -> None:
+    tiles = ["0x0", "1x0"][:n_tiles]
+    for tile in tiles:
+        store.store_visit(key(1, tile=tile, n_tiles=n_tiles), _tile(1, tile))
+    digest = store.science_digest()
+
+    for _ in range(2):
+        with pytest.raises(TooManyTilesError, match=r"visit 1 tile '2x0'"):
+            store.store_visit(key(1, tile="2x0", n_tiles=n_tiles), empty())
+
+    again = store.store_visit(key(1, tile="0x0", n_tiles=n_tiles), _tile(1, "0x0"))
+    assert again is StoreOutcome.ALREADY_STORED
+    assert store.stored_tiles(1) == set(tiles)
+    assert store.science_digest() == digest
     assert store.verify() == []
 
 

@@ -1,12 +1,16 @@
 """What every L1 store does, whatever its backend and options."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 from contracts.l1db_sky import as_us, by, empty, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.errors import VisitConflictError
-from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitRecords
+from l1db_pipeline.errors import TimeRangeError, VisitConflictError
+from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
+from l1db_pipeline.store.tables.rows import with_constants
 
 IDS = np.arange(1, 61)
 
@@ -256,3 +260,58 @@ def test_a_region_gives_the_sources_without_object_that_are_in_it(
     assert len(later) == 0
     assert len(of_objects) == int((~lone).sum())
     assert not store.verify()
+
+
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+ONE_US = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("time", [FIRST, FIRST + ONE_US, LATEST], ids=str)
+def test_a_time_of_the_range_is_kept_to_the_microsecond(
+    store: L1Store, time: datetime
+) -> None:
+    store.store_visit(VisitKey(visit_id=1, time=time), records(1, IDS))
+
+    last = store.last_visit()
+    assert last is not None
+    assert (last.time, store.visit_time(1)) == (time, time)
+    current = store.read_objects(field(), columns=["validityStart"])
+    assert set(current["validityStart"]) == {as_us(time)}
+    for at in (time, datetime.max.replace(tzinfo=UTC)):
+        assert len(store.read_objects(field(), at=at)) == len(IDS)
+    for at in (time - ONE_US, datetime.min.replace(tzinfo=UTC)):
+        assert not len(store.read_objects(field(), at=at))
+    window = {"since": time, "until": time + ONE_US}
+    assert len(store.read_sources(region=field(), **window)) == len(IDS)
+    assert not len(store.read_forced_sources(region=field(), until=time))
+    store.compact_history()
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("time", [FIRST - ONE_US, LATEST + ONE_US], ids=str)
+def test_a_time_out_of_range_is_refused_by_name(store: L1Store, time: datetime) -> None:
+    with pytest.raises(TimeRangeError, match=r"visit 1 time: .* out of range"):
+        store.store_visit(VisitKey(visit_id=1, time=time), records(1, IDS))
+    with pytest.raises(TimeRangeError, match=r"visit 2 time: .* out of range"):
+        store.save_visit(2, time)
+
+    assert store.last_visit() is None
+    assert not any(store.row_counts()[name] for name in ("DiaObject", "DiaSource"))
+
+
+@pytest.mark.parametrize("value", ["1969-12-31", "9999-12-31", "200000-01-01"])
+def test_a_time_of_a_row_out_of_range_is_refused_by_name(
+    store: L1Store, value: str
+) -> None:
+    rows = records(1, IDS)
+    times = rows.objects["lastNonForcedSource"].copy()
+    times[3] = np.datetime64(value, "us")
+    objects = with_constants(rows.objects, {"lastNonForcedSource": times})
+
+    with pytest.raises(
+        TimeRangeError, match=rf"lastNonForcedSource in row 3: {value}T.* out of range"
+    ):
+        store.store_visit(key(1), replace(rows, objects=objects))
+
+    assert store.stored_tiles(1) == frozenset()

@@ -9,6 +9,7 @@ import pytest
 from astropy.time import Time
 from l1db.original_records import FIELD, MODES, T0, Open, store_a_visit
 
+from l1db_pipeline.errors import TimeRangeError
 from l1db_pipeline.l1db import Visit
 from l1db_pipeline.runs.command import simulator
 from l1db_pipeline.runs.loop import run_visits
@@ -73,6 +74,21 @@ def test_full_objects_of_the_schema_of_today_are_read(
 
     assert found.validityStart == T0
     assert (found.validityEnd, found.pmRa) == (None, None)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_times_that_a_double_would_round_are_refused(
+    open_l1db: Open, apdb: dict[str, object], mode: str
+) -> None:
+    latest = T0.replace(2038, 4, 22, 23, 59, 59, 999_999)
+    database = open_l1db(dia_object_index=mode, read_full_objects=1, **apdb)
+
+    store_a_visit(database, 1, latest, 1)
+    with pytest.raises(TimeRangeError, match=r"2038-04-23.* is out of range"):
+        store_a_visit(database, 2, latest + timedelta(microseconds=1), 1)
+
+    (found,) = database.getDiaObjects(FIELD)
+    assert (found.validityStart, found.lastNonForcedSource) == (latest, latest)
 
 
 def test_filling_leaves_withdrawal_open_and_puts_forced_sources_at_their_objects(

@@ -33,6 +33,7 @@ from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import (
     DuplicateIdError,
     InvalidCatalogError,
+    TooManyTilesError,
     UnknownObjectError,
     VersionExistsError,
 )
@@ -44,7 +45,7 @@ from l1db_pipeline.store.tables.rows import (
     with_constants,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
-from l1db_pipeline.store.validate import CheckedVisit, check_visit
+from l1db_pipeline.store.validate import CheckedVisit, check_visit, visit_time64
 
 __all__ = ["MemoryL1Store"]
 
@@ -171,6 +172,13 @@ class MemoryL1Store(L1Store):
         visit = check_visit(self.layout, key, records)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
+        stored = self.stored_tiles(key.visit_id)
+        if 0 < key.n_tiles <= len(stored):
+            raise TooManyTilesError(
+                f"visit {key.visit_id} tile {key.tile!r}",
+                f"all {key.n_tiles} tiles are stored",
+                "use another visit id",
+            )
         objects, sources, forced = (
             _rows(part, visit.time)
             for part in (visit.objects, visit.sources, visit.forced)
@@ -224,7 +232,9 @@ class MemoryL1Store(L1Store):
 
     @override
     def save_visit(self, visit_id: int, time: datetime) -> None:
-        given = _moment(time, f"visit {visit_id}")
+        key = VisitKey(visit_id=visit_id, time=time)
+        visit_time64(self.layout, key, f"visit {visit_id}")
+        given = _moment(time)
         stored = self._visits.setdefault(visit_id, given)
         if stored != given:
             raise VisitConflictError(visit_id, "", str(stored), str(given))

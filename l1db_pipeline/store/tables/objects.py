@@ -24,6 +24,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import IdSet
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.schema.times import TIME_RANGES
 from l1db_pipeline.sky.htm import home_pixel
 from l1db_pipeline.sky.pixelization import htm_ranges
 from l1db_pipeline.store.backends.database import (
@@ -151,6 +152,8 @@ class ObjectTables:
         self, region: Region, columns: Sequence[str], time: np.datetime64
     ) -> Catalog:
         """Return the versions valid at a past time inside a region."""
+        start = self._layout.objects.column("validityStart")
+        time = min(time, TIME_RANGES[start.datatype][1])  # drivers know no later ones
         started = Condition("validityStart", Op.LESS, time + 1)
         ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)
         within = Condition("htmId20", Op.IN_RANGES, ranges)

@@ -6,8 +6,9 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l1db_pipeline.errors import NaiveTimeError
-from l1db_pipeline.schema.times import utc64
+from l1db_pipeline.errors import NaiveTimeError, TimeRangeError
+from l1db_pipeline.schema.model import Datatype
+from l1db_pipeline.schema.times import TIME_RANGES, utc64
 from visit_tables.day_obs import night_mjds
 from visit_tables.time_scales import (
     mjd_tai_from_utc,
@@ -16,6 +17,7 @@ from visit_tables.time_scales import (
     utc_from_mjd_tai,
 )
 
+_EXACT = [int(limit.astype(np.int64)) for limit in TIME_RANGES[Datatype.MJD_TAI]]
 _FIRST = int(np.datetime64("1972-01-01", "us").astype(np.int64))
 _LAST = int(np.datetime64("2045-01-01", "us").astype(np.int64))
 
@@ -27,6 +29,13 @@ def test_a_time_comes_back_to_a_microsecond(microseconds: int) -> None:
     back = utc_from_mjd_tai(mjd_tai_from_utc(time))
 
     assert abs((back - time)[0]) <= np.timedelta64(1, "us")
+
+
+@given(st.integers(_EXACT[0], _EXACT[1] - 1))
+def test_a_time_that_a_column_takes_comes_back_as_it_was(microseconds: int) -> None:
+    time = np.array([microseconds], "datetime64[us]")
+
+    assert utc_from_mjd_tai(mjd_tai_from_utc(time)) == time
 
 
 @pytest.mark.parametrize(
@@ -99,3 +108,10 @@ def test_the_night_of_a_visit_is_that_of_its_time_in_utc() -> None:
     ]
 
     assert nights == [60000, 59999]
+
+
+def test_a_time_out_of_the_calendar_is_refused_by_name() -> None:
+    west = timezone(timedelta(hours=-4))
+
+    with pytest.raises(TimeRangeError, match=r"visit 3: 9999-12-31T23.* out of range"):
+        utc64(datetime(9999, 12, 31, 23, tzinfo=west), "visit 3")
