@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.ids import new_object_ids, source_ids
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.htm import htm_index, xyz_to_radec
 from l1db_pipeline.sources.generators import rand_cone_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.visit.association import with_required_columns
 from l1db_pipeline.visit.filling import fill_columns, row_keys
+from visit_tables.time_scales import utc64
 
 FIELD_OF_VIEW_DEG = 3.5
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)

@@ -28,11 +28,11 @@ from _workload import VisitInput, Workload
 from psycopg import sql
 
 from l1db_pipeline.schema.config import History
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.store.backends.database import Condition, Op
 from l1db_pipeline.store.backends.pgbinary import copy_payload
 from l1db_pipeline.store.backends.postgres import PostgresDatabase
 from l1db_pipeline.store.sql_store import SqlL1Store
+from visit_tables.time_scales import utc64
 
 D7 = Workload(
     name="d7",

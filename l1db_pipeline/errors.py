@@ -15,8 +15,6 @@ __all__ = [
     "FileError",
     "L1dbError",
     "MissingColumnsError",
-    "NaiveTimeError",
-    "TimeRangeError",
     "VisitConflictError",
 ]
 
@@ -45,40 +43,6 @@ class FileError(L1dbError):
     @override
     def __str__(self) -> str:
         return f"{self.kind} {self.path}: {self.problem}"
-
-
-class NaiveTimeError(L1dbError, ValueError):
-    """A time has no time zone, so that nobody knows which moment it is."""
-
-    def __init__(self, place: str, time: str) -> None:
-        super().__init__(place, time)
-        self.place = place
-        self.time = time
-
-    @override
-    def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.time} has no time zone: "
-            "pass an aware datetime, e.g. with tzinfo=UTC"
-        )
-
-
-class TimeRangeError(L1dbError, ValueError):
-    """A time that the database could not give back as it was."""
-
-    def __init__(self, place: str, time: str, first: str, end: str) -> None:
-        super().__init__(place, time, first, end)
-        self.place = place
-        self.time = time
-        self.first = first
-        self.end = end
-
-    @override
-    def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.time} is out of range "
-            f"({self.first} <= time < {self.end}, UTC); nothing was stored"
-        )
 
 
 class MissingColumnsError(L1dbError, ValueError):

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from operator import index
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from visit_tables.columns import Batch, UnsupportedColumnError
 from visit_tables.errors import VisitTablesError
-from visit_tables.time_scales import mjd_utc
+from visit_tables.time_scales import in_utc, mjd_utc
 
 __all__ = [
     "DAY_OBS_ZONE",
@@ -24,10 +24,12 @@ __all__ = [
     "DayObsError",
     "NoTimeColumnError",
     "date_of_mjd",
+    "day_obs_at",
     "dayobs_to_date",
     "mjd_of_date",
     "night_column",
     "night_mjds",
+    "today_day_obs",
 ]
 
 
@@ -123,6 +125,22 @@ def _date_of_time(time: SupportsToDatetime) -> date:
     if not isinstance(found, datetime):
         raise DayObsError(time)
     return found.date()
+
+
+def day_obs_at(time: datetime, place: str = "time") -> date:
+    """Return the night that a moment belongs to; ``place`` is for the error.
+
+    Raises
+    ------
+    NaiveTimeError
+        If the time has no time zone.
+    """
+    return in_utc(time, place).astimezone(DAY_OBS_ZONE).date()
+
+
+def today_day_obs() -> date:
+    """Return the current night, whatever the zone of this computer."""
+    return day_obs_at(datetime.now(UTC))
 
 
 TIME_COLUMNS = ("day_obs", "obs_start_mjd", "observationStartMJD")

@@ -5,22 +5,28 @@ and the files that schedview publishes agree with that to 0.02 s. ``obs_start_mj
 consdb is TAI, which is 37 s ahead since 2017. Leap seconds are those of ERFA.
 """
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import erfa
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from visit_tables.errors import VisitTablesError
 
 __all__ = [
     "TAI_COLUMNS",
     "UTC_COLUMNS",
+    "NaiveTimeError",
     "SiderealTimeError",
+    "TimeRangeError",
     "check_sidereal_time",
+    "in_utc",
     "mjd_tai_from_utc",
     "mjd_utc",
+    "utc64",
     "utc_from_mjd",
     "utc_from_mjd_tai",
     "utc_from_mjd_utc",
@@ -41,8 +47,67 @@ _LST_TOLERANCE_DEG = 0.075
 """18 s: half of what TAI is ahead of UTC, far above what is rounded or neglected."""
 
 
+class NaiveTimeError(VisitTablesError, ValueError):
+    """A time has no time zone, so that nobody knows which moment it is."""
+
+    def __init__(self, place: str, time: str) -> None:
+        super().__init__(place, time)
+        self.place = place
+        self.time = time
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.time} has no time zone: "
+            "pass an aware datetime, e.g. with tzinfo=UTC"
+        )
+
+
+class TimeRangeError(VisitTablesError, ValueError):
+    """A time that the database could not give back as it was."""
+
+    def __init__(self, place: str, time: str, first: str, end: str) -> None:
+        super().__init__(place, time, first, end)
+        self.place = place
+        self.time = time
+        self.first = first
+        self.end = end
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.time} is out of range "
+            f"({self.first} <= time < {self.end}, UTC); nothing was stored"
+        )
+
+
 class SiderealTimeError(VisitTablesError, ValueError):
     """The times of visits contradict the sidereal time that their file states."""
+
+
+def in_utc(time: datetime, place: str = "time") -> datetime:
+    """Return an aware time in UTC.
+
+    ``place`` says in an error whose time it is.
+
+    Raises
+    ------
+    NaiveTimeError
+        If the time has no time zone.
+    TimeRangeError
+        If it is before the year 1 or after 9999 in UTC.
+    """
+    if time.utcoffset() is None:
+        raise NaiveTimeError(place, time.isoformat())
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise TimeRangeError(place, time.isoformat(), "0001-01-01", "10000") from None
+
+
+def utc64(time: datetime, place: str = "time") -> np.datetime64:
+    """Return an aware time as ``datetime64[us]``, UTC; a naive one as `in_utc`."""
+    return np.datetime64(in_utc(time, place).replace(tzinfo=None), "us")
 
 
 @cache

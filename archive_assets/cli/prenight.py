@@ -136,6 +136,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
     from archive_assets.simulation.work import default_work_folder
+    from visit_tables.day_obs import day_obs_at
 
     if repo and not script:
         raise click.UsageError("--repo needs --script")
@@ -143,7 +144,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
         raise click.UsageError("--command has its own configuration: no --script")
     driver = ExternalCommandDriver(tuple(shlex.split(command))) if command else None
     now = datetime.now(UTC)
-    first = day_obs.date() if day_obs else (now - timedelta(hours=12)).date()
+    first = day_obs.date() if day_obs else day_obs_at(now)
     last_made = completed_through.date() if completed_through else first - _A_DAY
     parent = None
     if completed is not None:

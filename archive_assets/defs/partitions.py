@@ -1,10 +1,11 @@
 """The nights: one partition a ``day_obs``."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 import dagster as dg
 
 from pipeline_runtime.environment import text_of
+from visit_tables.day_obs import day_obs_at
 
 __all__ = ["night_at", "night_of", "nights"]
 
@@ -23,4 +24,4 @@ def night_of(context: dg.AssetExecutionContext) -> date:
 
 def night_at(now: datetime) -> str:
     """Return the night that a time belongs to: its date at UTC-12."""
-    return (now.astimezone(UTC) - timedelta(hours=12)).date().isoformat()
+    return day_obs_at(now).isoformat()

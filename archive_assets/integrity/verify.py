@@ -21,7 +21,6 @@ from archive_assets.metadata.inventory import (
     registered_urls,
 )
 from archive_assets.metadata.nights import simulations_on_nights
-from archive_assets.metadata.values import today_day_obs
 from archive_assets.nights.index import (
     PUBLISHED_AGE,
     TELESCOPES,
@@ -42,6 +41,7 @@ from archive_assets.objects.datastore import (
 )
 from archive_assets.objects.transfer import store_errors
 from visit_tables.content_hash import HASH_ALGORITHM, file_sha256
+from visit_tables.day_obs import today_day_obs
 
 __all__ = ["Problem", "Report", "verify_archive"]
 

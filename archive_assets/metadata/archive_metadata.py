@@ -42,10 +42,9 @@ from archive_assets.metadata.values import (
     checked_time,
     checked_uuid,
     optional_day,
-    today_day_obs,
 )
 from visit_tables.content_hash import HASH_ALGORITHM
-from visit_tables.day_obs import DayObs
+from visit_tables.day_obs import DayObs, today_day_obs
 from visit_tables.frame_summaries import visits_sha256
 
 __all__ = ["VisitSequenceArchiveMetadata"]

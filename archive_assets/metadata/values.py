@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from archive_assets.metadata.errors import InvalidValueError
 from visit_tables.day_obs import DayObs, DayObsError, dayobs_to_date
+from visit_tables.time_scales import in_utc
 
 __all__ = [
-    "DAY_OBS_ZONE",
     "JSON_DUMP_LIMIT",
     "checked_hash",
     "checked_name",
@@ -22,12 +22,9 @@ __all__ = [
     "json_kwargs",
     "optional_day",
     "time_of_text",
-    "today_day_obs",
 ]
 
 JSON_DUMP_LIMIT = 4096
-DAY_OBS_ZONE = timezone(timedelta(hours=-12))
-"""The fixed zone of day_obs (SITCOMTN-032): a night has the date of its evening."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MAX_TEXT_BYTES = 1 << 20
@@ -128,14 +125,15 @@ def checked_time(value: object) -> datetime | None:
 
     Raises
     ------
+    NaiveTimeError
+        If it has no time zone.
     InvalidValueError
-        If it is naive, masked, not scalar, or no time at all.
+        If it is masked, not scalar, or no time at all.
     """
     if value is None:
         return None
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidValueError(f"the time {value} has no time zone")
+        in_utc(value, "creation_time")
         return value
     utc = getattr(value, "utc", None)  # of an astropy Time, not imported here
     if utc is None:
@@ -152,7 +150,7 @@ def checked_time(value: object) -> datetime | None:
 
 
 def time_of_text(text: str) -> datetime:
-    """Return an ISO time; one without a zone is in UTC.
+    """Return an ISO time; one without a zone is in UTC, as the original's users write.
 
     Raises
     ------
@@ -199,11 +197,6 @@ def checked_nights(
             f"first_day_obs {first_day} is after last_day_obs {last_day}"
         )
     return first_day, last_day
-
-
-def today_day_obs() -> date:
-    """Return the current day_obs, whatever the zone of this computer."""
-    return datetime.now(DAY_OBS_ZONE).date()
 
 
 def json_kwargs(kwargs: Mapping[str, object]) -> dict[str, object]:

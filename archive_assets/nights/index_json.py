@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.frames import typed_column
+from visit_tables.time_scales import in_utc
 
 __all__ = [
     "COLUMNS",
@@ -169,7 +170,7 @@ def _to_json(value: Any, kind: str) -> object:
 
 
 def _time_text(time: datetime) -> str:
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return in_utc(time, "creation_time").replace(tzinfo=None).isoformat() + "Z"
 
 
 _TO_JSON: dict[str, Callable[[Any], object]] = {

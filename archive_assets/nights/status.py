@@ -11,6 +11,8 @@ from typing import Any
 
 import requests
 
+from visit_tables.time_scales import in_utc
+
 __all__ = ["NightStatus", "publish_status", "status_payload"]
 
 _log = logging.getLogger(__name__)
@@ -45,16 +47,14 @@ def status_payload(status: NightStatus, now: datetime) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If ``now`` is naive.
+    NaiveTimeError
+        If ``now`` has no time zone.
     """
-    if now.tzinfo is None:
-        raise ValueError(f"the time of a status must be aware, not {now}")
     value = {
         "measurement": "lsst.survey.pre_night",
         "telescope": status.telescope,
         "dayobs": status.day_obs.isoformat(),
-        "timestamp": int(now.timestamp() * 1000),
+        "timestamp": int(in_utc(now, "time of a status").timestamp() * 1000),
         "success": status.success,
         "uuid": status.visitseq_uuid,
         "total_visit_count": status.n_visits,

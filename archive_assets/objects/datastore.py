@@ -11,7 +11,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -34,12 +34,12 @@ from archive_assets.objects.transfer import (
     stage,
     store_errors,
 )
+from visit_tables.day_obs import day_obs_at
 
 __all__ = [
     "STAGED_PREFIX",
     "DataStore",
     "HashMismatchError",
-    "NaiveTimeError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "OutsideStoreError",
@@ -51,7 +51,6 @@ __all__ = [
 
 TRASH = ".trash"
 STAGED_PREFIX = ".staged-"
-_NIGHT_ZONE = timezone(timedelta(hours=-12))
 
 
 class OutsideStoreError(ArchiveError, ValueError):
@@ -60,10 +59,6 @@ class OutsideStoreError(ArchiveError, ValueError):
     @override
     def __str__(self) -> str:
         return f"{self.args[0]} is not an object of the data store {self.args[1]}"
-
-
-class NaiveTimeError(ArchiveError, ValueError):
-    """A creation time has no time zone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,9 +121,7 @@ class DataStore:
             If the time has no zone.
         """
         check_name(telescope, "telescope")
-        if creation_time.tzinfo is None:
-            raise NaiveTimeError(f"creation time {creation_time} has no time zone")
-        day = creation_time.astimezone(_NIGHT_ZONE).date().isoformat()
+        day = day_obs_at(creation_time, "creation_time").isoformat()
         uuid = str(UUID(str(visitseq_uuid)))
         return self.base.join(telescope).join(day).join(uuid, forceDirectory=True)
 

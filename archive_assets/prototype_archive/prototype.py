@@ -22,7 +22,7 @@ from archive_assets.reading.simulations import (
     NoMatchingSimulationsFoundError,
     make_sim_data_dir,
 )
-from visit_tables.day_obs import DayObs, dayobs_to_date
+from visit_tables.day_obs import DayObs, day_obs_at, dayobs_to_date, today_day_obs
 
 __all__ = [
     "DEPRECATED",
@@ -238,7 +238,7 @@ def find_latest_prenight_sim_for_nights(  # noqa: PLR0917 the original's order
 def _nights(
     first_day_obs: DayObs | None, last_day_obs: DayObs | None
 ) -> tuple[date, date]:
-    today = (datetime.now(UTC) - timedelta(hours=12)).date()
+    today = today_day_obs()
     first = today if first_day_obs is None else dayobs_to_date(first_day_obs)
     return first, first if last_day_obs is None else dayobs_to_date(last_day_obs)
 
@@ -400,7 +400,7 @@ def fetch_sim_stats_for_night(
     """
     now = datetime.now(UTC)
     night = (
-        (now - timedelta(hours=12)).date() - timedelta(days=1)
+        day_obs_at(now) - timedelta(days=1)
         if day_obs is None
         else dayobs_to_date(day_obs)
     )

@@ -17,7 +17,6 @@ from lsst.resources import ResourcePath
 from numpy.typing import NDArray
 
 from archive_assets.errors import ArchiveError
-from archive_assets.metadata.values import today_day_obs
 from archive_assets.nights.index import (
     get_prenight_index,
     select_latest_prenight_sim,
@@ -31,6 +30,7 @@ from visit_tables.day_obs import (
     dayobs_to_date,
     night_column,
     night_mjds,
+    today_day_obs,
 )
 from visit_tables.files import is_sqlite
 from visit_tables.frame_summaries import nightly_stats

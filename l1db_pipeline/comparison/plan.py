@@ -182,10 +182,14 @@ def _time(value: object) -> datetime:
         try:
             value = datetime.fromisoformat(value)
         except ValueError as error:
-            raise PlanError(f"start_time {value!r} is no ISO time") from error
+            raise PlanError(f"start_time {value!r} is not an ISO time") from error
     if not isinstance(value, datetime):
         raise PlanError(f"start_time must be a time, not {value!r}")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    if value.utcoffset() is None:
+        raise PlanError(
+            f"start_time {value} has no time zone: write Z or an offset after it"
+        )
+    return value
 
 
 def _option(value: object) -> str:

@@ -15,6 +15,7 @@ from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.survey.pointings import Pointing, field_pointings, random_pointings
 from l1db_pipeline.visit.process import Visit
+from visit_tables.time_scales import in_utc
 
 __all__ = [
     "CADENCE_SETTING",
@@ -52,6 +53,10 @@ class Cadence:
     interval_s: int = _DEFAULT_INTERVAL_S
     fields_deg: tuple[tuple[float, float], ...] = ()
     """RA and Dec of the fields that are observed in turn; none for random places."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that nobody can place."""
+        in_utc(self.start_time, "start_time")
 
     def to_json(self) -> str:
         """Return the text that a database keeps."""

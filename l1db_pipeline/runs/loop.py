@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from l1db_pipeline.visit.process import (
     VisitSummary,
     process_visit,
 )
+from visit_tables.day_obs import day_obs_at
 
 __all__ = [
     "COUNTS_EVERY",
@@ -226,12 +227,7 @@ def _is_daily_due(
 ) -> bool:
     if daily_every is not None:
         return visit.visit_id % daily_every == 0
-    return last_time is not None and _night(visit.time) > _night(last_time)
-
-
-def _night(time: datetime) -> date:
-    """Return the day at UTC-12, which has no midnight in a night."""
-    return (time.astimezone(UTC) - timedelta(hours=12)).date()
+    return last_time is not None and day_obs_at(visit.time) > day_obs_at(last_time)
 
 
 def _do_daily_job(store: L1Store) -> None:

@@ -1,17 +1,16 @@
-"""Times as columns keep them: UTC, and in the range that a column holds."""
+"""The range of times that a column holds."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.errors import NaiveTimeError, TimeRangeError
 from l1db_pipeline.schema.model import Datatype
+from visit_tables.time_scales import TimeRangeError
 
-__all__ = ["TIME_RANGES", "check_times_fit", "utc64"]
+__all__ = ["TIME_RANGES", "check_times_fit"]
 
 TIME_RANGES: Mapping[Datatype, tuple[np.datetime64, np.datetime64]] = MappingProxyType(
     {
@@ -29,27 +28,6 @@ TIME_RANGES: Mapping[Datatype, tuple[np.datetime64, np.datetime64]] = MappingPro
     }
 )
 """First time that a column of a type holds, and the one from which it holds none."""
-
-
-def utc64(time: datetime, place: str = "time") -> np.datetime64:
-    """Return an aware time as ``datetime64[us]``, UTC.
-
-    ``place`` says in an error whose time it is.
-
-    Raises
-    ------
-    NaiveTimeError
-        If the time has no time zone.
-    TimeRangeError
-        If it is before the year 1 or after 9999 in UTC.
-    """
-    if time.utcoffset() is None:
-        raise NaiveTimeError(place, time.isoformat())
-    try:
-        utc = time.astimezone(UTC)
-    except OverflowError:
-        raise TimeRangeError(place, time.isoformat(), "0001-01-01", "10000") from None
-    return np.datetime64(utc.replace(tzinfo=None), "us")
 
 
 def check_times_fit(

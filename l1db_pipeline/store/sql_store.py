@@ -14,7 +14,6 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Schema, Table
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.backends.database import Database
@@ -51,6 +50,7 @@ from l1db_pipeline.store.upkeep.audit import science_digest
 from l1db_pipeline.store.upkeep.compact import compact, rebuild, rebuild_current
 from l1db_pipeline.store.upkeep.verify import Verifier
 from l1db_pipeline.store.validate import CheckedVisit, check_visit
+from visit_tables.time_scales import utc64
 
 __all__ = ["SqlL1Store"]
 

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import MissingColumnsError
 from l1db_pipeline.schema.model import Column, Datatype, Table
-from l1db_pipeline.schema.times import check_times_fit, utc64
+from l1db_pipeline.schema.times import check_times_fit
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
 from l1db_pipeline.store.tables.layout import MONTH_MARK, OWN_COLUMNS, Layout
+from visit_tables.time_scales import utc64
 
 __all__ = ["CheckedVisit", "check_visit", "visit_time64"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.geometry import unit_vector
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sources.generators import rand_sphere_xyz
 from l1db_pipeline.survey.visits_table import VisitsTable
+from visit_tables.time_scales import in_utc
 
 __all__ = [
     "DAY_END_HOUR",
@@ -52,13 +52,12 @@ def next_night_time(time: datetime, interval: timedelta) -> datetime:
     ValueError
         If the time is naive, or the interval not positive or longer than a night.
     """
-    utc64(time, "time of a visit")
+    time = in_utc(time, "time of a visit")
     if not timedelta(0) < interval <= _NIGHT:
         raise ValueError(
             f"interval between visits must be positive and at most {_NIGHT}, the "
             f"length of a night, not {interval}"
         )
-    time = time.astimezone(UTC)
     while DAY_START_HOUR <= time.hour < DAY_END_HOUR:
         dusk = time.replace(hour=DAY_END_HOUR, minute=0, second=0, microsecond=0)
         time += -((time - dusk) // interval) * interval

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.ids import new_object_ids
 from l1db_pipeline.schema.model import Schema
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.sky.geometry import cosines, fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sky.matching import match_positions
@@ -33,7 +32,7 @@ from l1db_pipeline.visit.association import (
     with_required_columns,
 )
 from l1db_pipeline.visit.filling import fill_columns, row_keys
-from visit_tables.time_scales import mjd_tai_from_utc
+from visit_tables.time_scales import mjd_tai_from_utc, utc64
 
 __all__ = [
     "AREA_STEPS",

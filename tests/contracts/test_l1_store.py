@@ -8,9 +8,10 @@ import pytest
 from contracts.l1db_sky import as_us, by, empty, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.errors import TimeRangeError, VisitConflictError
+from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.store.tables.rows import with_constants
+from visit_tables.time_scales import TimeRangeError
 
 IDS = np.arange(1, 61)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from contracts.l1db_sky import START, by, empty, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.errors import L1dbError, MissingColumnsError, NaiveTimeError
+from l1db_pipeline.errors import L1dbError, MissingColumnsError
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import OWN_SCHEMA
 from l1db_pipeline.schema.version import SchemaVersionError
@@ -30,6 +30,7 @@ from l1db_pipeline.store.errors import (
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from visit_tables.time_scales import NaiveTimeError
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 IDS = [1, 2, 3]

@@ -9,7 +9,6 @@ import pytest
 from astropy.time import Time
 from l1db.original_records import FIELD, MODES, T0, Open, store_a_visit
 
-from l1db_pipeline.errors import TimeRangeError
 from l1db_pipeline.l1db import Visit
 from l1db_pipeline.runs.command import simulator
 from l1db_pipeline.runs.loop import run_visits
@@ -20,6 +19,7 @@ from l1db_pipeline.sources.generators import rand_cone_xyz
 from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.visit import process
+from visit_tables.time_scales import TimeRangeError
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
-from l1db_pipeline.schema.times import utc64
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -46,6 +45,7 @@ from l1db_pipeline.store.tables.rows import (
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.validate import CheckedVisit, check_visit, visit_time64
+from visit_tables.time_scales import utc64
 
 __all__ = ["MemoryL1Store"]
 

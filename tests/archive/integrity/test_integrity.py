@@ -22,11 +22,11 @@ from archive_assets.integrity.collect import collect_garbage
 from archive_assets.integrity.verify import Report, verify_archive
 from archive_assets.metadata import sequences
 from archive_assets.metadata.search import SearchCriteria
-from archive_assets.metadata.values import today_day_obs
 from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import prenight_index_path, write_prenight_index
 from archive_assets.simulation.outbox import remove_older
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.day_obs import today_day_obs
 from visit_tables.hdf5.read import write_visits
 
 pytestmark = pytest.mark.postgresql

@@ -12,7 +12,6 @@ from lsst.resources import ResourcePath
 from archive_assets.objects.datastore import (
     DataStore,
     HashMismatchError,
-    NaiveTimeError,
     ObjectExistsError,
     ObjectNotFoundError,
     OutsideStoreError,
@@ -20,6 +19,7 @@ from archive_assets.objects.datastore import (
     UnsafeNameError,
     check_name,
 )
+from visit_tables.time_scales import NaiveTimeError
 
 UUID_A = UUID("11111111-2222-4333-8444-555555555555")
 NIGHT = datetime(2026, 1, 2, 3, tzinfo=UTC)

@@ -153,6 +153,20 @@ def test_an_example_has_eight_configurations_or_more(example: Path) -> None:
         ("visits: 5", "configurations must be a list"),
         ("visits: many\n" + "configurations: [{name: a}]", "has database ''"),
         ("speed: 5\nconfigurations: []", "unknown keys speed"),
+        (
+            (
+                "databases: {d: x}\nstart_time: 2026-01-01 00:00:00\n"
+                "configurations: [{name: a, database: d}]"
+            ),
+            "start_time 2026-01-01 00:00:00 has no time zone: write Z",
+        ),
+        (
+            (
+                "databases: {d: x}\nstart_time: '2026-01-01T00:00:00'\n"
+                "configurations: [{name: a, database: d}]"
+            ),
+            "start_time 2026-01-01 00:00:00 has no time zone: write Z",
+        ),
         ("- 1", "the plan must map names to values"),
         ("visits: [", "is not YAML"),
         ("!!python/object/apply:os.system [ls]", "is not YAML"),

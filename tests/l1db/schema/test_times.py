@@ -6,13 +6,15 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l1db_pipeline.errors import NaiveTimeError, TimeRangeError
 from l1db_pipeline.schema.model import Datatype
-from l1db_pipeline.schema.times import TIME_RANGES, utc64
+from l1db_pipeline.schema.times import TIME_RANGES
 from visit_tables.day_obs import night_mjds
 from visit_tables.time_scales import (
+    NaiveTimeError,
+    TimeRangeError,
     mjd_tai_from_utc,
     mjd_utc,
+    utc64,
     utc_from_mjd,
     utc_from_mjd_tai,
 )

@@ -13,13 +13,13 @@ from l1db_pipeline.errors import L1dbError, MissingColumnsError
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.schema.times import NaiveTimeError
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.validate import CheckedVisit, check_visit
+from visit_tables.time_scales import NaiveTimeError
 
 LAYOUT = Layout.of(load_schema(None), L1dbConfig(url="memory:"))
 IDS = [1, 2, 3]
