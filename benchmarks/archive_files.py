@@ -94,7 +94,7 @@ def noisy_columns(first: int, n: int) -> dict[str, NDArray[np.generic]]:
         *("solarElong", "cummTelAz"),
     )
     smooth = (
-        *("observationStartLST", "moonAz", "sunAz", "sunRA", "sunDec", "moonRA"),
+        *("moonAz", "sunAz", "sunRA", "sunDec", "moonRA"),
         *("moonDec", "moonAlt", "sunAlt", "moonPhase"),
     )
     constant = ("visitExposureTime", "visitTime", "cloud", "rotTelPos_backup",
@@ -105,6 +105,8 @@ def noisy_columns(first: int, n: int) -> dict[str, NDArray[np.generic]]:
         "fieldRA": rng.random(5292)[rng.integers(0, 5292, n)] * 360 + night * 1e-3,
         "fieldDec": rng.random(5292)[rng.integers(0, 5292, n)] * 90 - night * 1e-3,
         "observationStartMJD": mjd,
+        # mean sidereal time at the observatory: one that contradicts is refused
+        "observationStartLST": (209.7112 + 360.98564736629 * (mjd - 51544.5)) % 360,
         "flush_by_mjd": np.floor(mjd * 200) / 200 + 0.02,
         "band": np.array(list("grizy"))[kind],
         "filter": np.array(["g_6", "r_57", "i_39", "z_20", "y_10"])[kind],

@@ -4,7 +4,8 @@ No pandas is needed to move visits from opsim to HDF5, which keeps commands quic
 start and memory bounded.
 """
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ __all__ = [
     "VisitsFileError",
     "check_text",
     "n_rows",
+    "number_array",
     "text_array",
 ]
 
@@ -58,6 +60,26 @@ class UnsupportedColumnError(VisitTablesError, ValueError):
     @override
     def __str__(self) -> str:
         return f"column {self.column!r} {self.reason}"
+
+
+def number_array(name: str, items: Sequence[Any]) -> NDArray[np.generic]:
+    """Return numbers as they are, or as floats, NaN where one is None.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If a float cannot hold an integer that stands beside a fraction or None.
+    """
+    array = np.array([np.nan if item is None else item for item in items])
+    if array.dtype.kind == "f":
+        for item, found in zip(items, array.tolist(), strict=True):
+            if isinstance(item, int | np.integer) and int(found) != int(item):
+                raise UnsupportedColumnError(
+                    name,
+                    f"holds {item} beside a missing value or a fraction, and no float "
+                    "can hold it: store it as a text, or fill what is missing",
+                )
+    return array
 
 
 def n_rows(batch: Batch) -> int:

@@ -5,9 +5,18 @@ from pathlib import Path
 
 from visit_tables.columns import Batch, VisitsFileError
 from visit_tables.hdf5.batches import iterate_hdf5
+from visit_tables.hdf5.nodes import child_group, open_hdf5
+from visit_tables.hdf5.tables import stored_table
 from visit_tables.opsim.batches import iterate_opsim
+from visit_tables.opsim.file import declared_columns, open_opsim
 
-__all__ = ["SQLITE_EXTENSIONS", "is_hdf5", "is_sqlite", "iterate_visits"]
+__all__ = [
+    "SQLITE_EXTENSIONS",
+    "is_hdf5",
+    "is_sqlite",
+    "iterate_visits",
+    "visits_columns",
+]
 
 SQLITE_EXTENSIONS = {".db", ".sqlite", ".sqlite3", ".db3"}
 _SQLITE = b"SQLite format 3\0"
@@ -48,4 +57,20 @@ def iterate_visits(
         return iterate_hdf5(path, table, columns)
     if is_sqlite(path):
         return iterate_opsim(path, table, columns)
-    raise VisitsFileError(path, "is neither an opsim (SQLite) nor an HDF5 file")
+    raise _of_neither_format(path)
+
+
+def visits_columns(path: str | Path, table: str = "observations") -> list[str]:
+    """Return the names of the columns of a table, in its order; errors as above."""
+    if is_hdf5(path):
+        with open_hdf5(path) as file:
+            return list(stored_table(child_group(file, table)).columns)
+    if is_sqlite(path):
+        with open_opsim(path) as connection:
+            return [name for name, _ in declared_columns(connection, path, table)]
+    raise _of_neither_format(path)
+
+
+def _of_neither_format(path: str | Path) -> VisitsFileError:
+    what = "is neither an opsim (SQLite) nor an HDF5 file"
+    return VisitsFileError(path, what if Path(path).stat().st_size else "is empty")

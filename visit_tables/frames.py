@@ -11,6 +11,7 @@ from visit_tables.columns import (
     MISSING_TEXT,
     Batch,
     UnsupportedColumnError,
+    number_array,
     text_array,
 )
 
@@ -99,9 +100,11 @@ def _encode(value: str) -> bytes:
 def _numbers(name: str, values: NDArray[np.object_]) -> NDArray[np.generic]:
     missing = np.asarray(pd.isna(values))
     try:
-        if not missing.any():
-            return _native(np.array(values.tolist()))
-        return np.where(missing, np.nan, values).astype(np.float64)
+        present = np.where(missing, None, values)  # type: ignore[call-overload]
+        numbers = number_array(name, present.tolist())
+        return numbers.astype(np.float64) if missing.any() else _native(numbers)
+    except UnsupportedColumnError:
+        raise
     except (OverflowError, TypeError, ValueError) as error:
         raise UnsupportedColumnError(name, "holds numbers out of range") from error
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from visit_tables.day_obs import mjd_of_date
 from visit_tables.frames import with_band
+from visit_tables.validity import LST, POINTING_NAMES, pointing_problems
 
 __all__ = ["BANDS", "visits_problems"]
 
 BANDS = frozenset("ugrizy")
-_LIMITS = {"fieldRA": (0.0, 360.0), "fieldDec": (-90.0, 90.0)}
 _AUXTEL_BANDS = frozenset({"white", "empty", "none", ""})
 _TIME = "observationStartMJD"
 
@@ -28,14 +28,12 @@ def visits_problems(
     first_day_obs, last_day_obs
         Nights (UTC-12) that the visits must lie in.
     """
-    lacking = {_TIME, *_LIMITS} - set(visits.columns)
-    if lacking:
-        return [f"columns are missing: {', '.join(sorted(lacking))}"]
-    problems = []
-    for name, (low, high) in _LIMITS.items():
-        values = visits[name].to_numpy(dtype=np.float64)
-        if bad := int((~((values >= low) & (values <= high))).sum()):
-            problems.append(f"{name} of {bad} visits is not within {low:g}..{high:g}")
+    wanted = [*(name for names in POINTING_NAMES.values() for name in names), LST]
+    problems = pointing_problems(
+        {name: visits[name].to_numpy() for name in wanted if name in visits.columns}
+    )
+    if _TIME not in visits.columns:
+        return problems or [f"lacks {_TIME}"]
     return [
         *problems,
         *_time_problems(visits, first_day_obs, last_day_obs),

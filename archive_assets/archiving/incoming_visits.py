@@ -11,7 +11,7 @@ import numpy as np
 
 from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.values import checked_nights
-from visit_tables.columns import Batch
+from visit_tables.columns import Batch, VisitsFileError
 from visit_tables.content_hash import VisitsDigest
 from visit_tables.convert import opsim_to_hdf5
 from visit_tables.day_obs import TIME_COLUMNS, date_of_mjd, night_mjds
@@ -20,6 +20,7 @@ from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
 from visit_tables.hdf5.tables import FixedFormat, stored_table
 from visit_tables.hdf5.write import write_batches
+from visit_tables.validity import sidereal_problems
 
 __all__ = [
     "VISITS_NAME",
@@ -60,13 +61,16 @@ class IncomingVisits:
 class _Account:
     """Hashes visits as they pass, and keeps the columns that are needed."""
 
-    def __init__(self, stats_columns: Sequence[str] | None) -> None:
+    def __init__(self, source: Path, stats_columns: Sequence[str] | None) -> None:
+        self._source = source
         self._stats_columns = stats_columns
         self._digest = VisitsDigest()
         self._pieces: list[Batch] = []
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
+            if not self._pieces and (problems := list(sidereal_problems(batch))):
+                raise VisitsFileError(self._source, problems[0])
             wanted = _wanted(batch, self._stats_columns)
             self._digest.update(batch)
             self._pieces.append({name: batch[name].copy() for name in wanted})
@@ -92,7 +96,7 @@ def incoming_visits(
     VisitsFileError
         If the file cannot be read.
     """
-    account = _Account(stats_columns)
+    account = _Account(visits, stats_columns)
     is_opsim = is_sqlite(visits)
     if not is_opsim and not _has_pickles(visits):
         for _ in account.watch(iterate_hdf5(visits)):

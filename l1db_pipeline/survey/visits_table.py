@@ -22,27 +22,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l1db_pipeline.survey.visits_files import VisitsFileError, read_columns
-from visit_tables.time_scales import (
-    SiderealTimeError,
-    check_sidereal_time,
-    utc_from_mjd,
+from visit_tables.columns import MISSING_TEXT, Batch, VisitsFileError
+from visit_tables.files import iterate_visits, visits_columns
+from visit_tables.time_scales import utc_from_mjd
+from visit_tables.validity import (
+    LST,
+    POINTING_NAMES,
+    numbers_of,
+    pointing_names,
+    pointing_problems,
 )
 
-__all__ = ["VisitsFileError", "VisitsTable", "read_visits_table"]
+__all__ = ["VisitsTable", "read_visits_table"]
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "start": ("observationStartMJD", "obs_start_mjd"),
-    "ra": ("fieldRA", "s_ra"),
-    "dec": ("fieldDec", "s_dec"),
-}
 _OPTIONAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "duration": ("visitTime", "visitExposureTime", "shut_time", "exp_time"),
     "order": ("observationId", "visit_id"),
     "band": ("band", "filter"),
 }
-_LIMITS = {"start": (41317.0, 100_000.0), "ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
-_LST = "observationStartLST"
 _IDS_PER_NIGHT = 99_999
 _US_PER_S = 1_000_000
 
@@ -91,70 +88,32 @@ def read_visits_table(
         table or not the columns needed, a value that cannot be used, a visit twice,
         or times that contradict its own sidereal times.
     """
-    path = Path(path)
-    groups = {**_NAMES, **_OPTIONAL_NAMES}
-    wanted = [name for names in groups.values() for name in names] + [_LST]
-    columns = read_columns(path, table, wanted)
-    chosen = {
-        what: next((columns[name] for name in names if name in columns), None)
-        for what, names in groups.items()
+    columns = _read(Path(path), table)
+    if problems := pointing_problems(columns):
+        raise VisitsFileError(path, f"table {table!r}: {'; '.join(problems)}")
+    names = pointing_names(columns)
+    names |= {
+        what: name
+        for what, known in _OPTIONAL_NAMES.items()
+        if (name := next((n for n in known if n in columns), None)) is not None
     }
-    lacking = [names for what, names in _NAMES.items() if chosen[what] is None]
-    if lacking:
-        described = ", ".join(f"{names[0]} (or {names[1]})" for names in lacking)
-        raise VisitsFileError(path, f"table {table!r} lacks {described}")
-    values = {
-        what: _numbers(path, _found(names, columns), columns)
-        for what, names in groups.items()
-        if chosen[what] is not None and what != "band"
-    }
-    names = {what: _found(_NAMES[what], columns) for what in _NAMES}
-    for what, (low, high) in _LIMITS.items():
-        _check(path, names[what], values[what], low, high)
-    _check_sidereal_time(path, names["start"], values["start"], columns)
-    return _ordered(path, names["start"], values, chosen["band"])
-
-
-def _found(names: tuple[str, ...], columns: Mapping[str, Any]) -> str:
-    return next(name for name in names if name in columns)
-
-
-def _numbers(
-    path: Path, name: str, columns: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float64]:
+    band = names.pop("band", None)
     try:
-        return columns[name].astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise VisitsFileError(path, f"{name} is not a number: {error}") from error
+        values = {what: numbers_of(columns, name) for what, name in names.items()}
+    except ValueError as error:
+        raise VisitsFileError(path, f"table {table!r}: {error}") from error
+    bands = None if band is None else columns[band]
+    return _ordered(Path(path), names["start"], values, bands)
 
 
-def _check(
-    path: Path, name: str, values: NDArray[np.float64], low: float, high: float
-) -> None:
-    bad = ~((values >= low) & (values <= high))  # true for NaN, which NULL becomes
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise VisitsFileError(
-            path,
-            f"row {row} (of {int(bad.sum())} such rows): "
-            f"{name} is {values[row]}, not within {low:g}..{high:g}",
-        )
-
-
-def _check_sidereal_time(
-    path: Path,
-    name: str,
-    start: NDArray[np.float64],
-    columns: Mapping[str, NDArray[Any]],
-) -> None:
-    if _LST not in columns or not len(start):
-        return
-    try:
-        check_sidereal_time(
-            name, float(start[0]), float(_numbers(path, _LST, columns)[0]), 0
-        )
-    except SiderealTimeError as error:
-        raise VisitsFileError(path, str(error)) from error
+def _read(path: Path, table: str) -> Batch:
+    """Return those columns of a table that matter here."""
+    groups = [*POINTING_NAMES.values(), *_OPTIONAL_NAMES.values(), (LST,)]
+    wanted = {name for names in groups for name in names}
+    present = [name for name in visits_columns(path, table) if name in wanted]
+    pieces = list(iterate_visits(path, table, present))
+    return {name: np.concatenate([piece[name] for piece in pieces])
+            for name in present}  # fmt: skip
 
 
 def _ordered(
@@ -168,7 +127,11 @@ def _ordered(
     start = utc_from_mjd(start_name, values["start"][rows])
     seconds = np.nan_to_num(values.get("duration", np.zeros(n))[rows], posinf=0)
     half = np.rint(seconds / 2 * _US_PER_S).astype("timedelta64[us]")
-    names = np.full(n, "") if bands is None else np.array([_text(b) for b in bands])
+    names = (
+        np.full(n, "")
+        if bands is None
+        else np.array([_text(b) for b in bands.tolist()], dtype=np.str_)
+    )
     numbers = values["order"][rows] if "order" in values else None
     ids = _visit_ids(path, rows, start, numbers)
     _refuse_twins(path, rows, ids, "have one number in one night")
@@ -203,8 +166,9 @@ def _refuse_twins(
 
 def _text(value: object) -> str:
     """Return a band's name: opsim's ``r``, or ``r_57`` of a physical filter."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    return str(text).partition("_")[0] if text is not None else ""
+    if not isinstance(value, bytes) or value == MISSING_TEXT:
+        return ""
+    return value.decode("utf-8", "replace").partition("_")[0]
 
 
 def _visit_ids(

@@ -156,11 +156,14 @@ def test_an_unusual_table_is_read(
     same(change(make(tmp_path / "t.db", ROWS, *before), *after))
 
 
-def test_generated_columns_are_left_out(tmp_path: Path) -> None:
+def test_generated_columns_are_read(tmp_path: Path) -> None:
     path = make(tmp_path / "t.db", ROWS[:5])
     change(path, "ALTER TABLE t ADD COLUMN e AS (a + 1) VIRTUAL")
 
-    assert list(joined(iterate_opsim(path, "t"))) == ["a", "b", "c", "d"]
+    read = joined(iterate_opsim(path, "t"))
+
+    assert list(read) == ["a", "b", "c", "d", "e"]
+    assert read["e"].tolist() == (read["a"] + 1).tolist()
 
 
 def test_what_waits_in_a_journal_is_seen(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from visit_tables.columns import MISSING_TEXT, Batch, text_array
+from visit_tables.columns import MISSING_TEXT, Batch, number_array, text_array
 from visit_tables.hdf5.nodes import HDF5FileError, attribute, child_dataset
 from visit_tables.hdf5.safe_pickle import load_objects
 
@@ -321,7 +321,7 @@ def _plain(name: str, values: NDArray[Any]) -> NDArray[np.generic]:
     if any(isinstance(v, int | float | np.number) and v == v for v in items):  # noqa: PLR0124 NaN
         if any(isinstance(v, str | bytes) for v in items):
             raise HDF5FileError("", f"column {name!r} mixes numbers and texts")
-        return np.array([np.nan if v is None else v for v in items])
+        return number_array(name, items)
     return text_array(
         name,
         [

@@ -414,8 +414,10 @@ def open_tables(path: str | Path) -> Iterator[OpsimTables]:
             raise OpsimFileError(path, f"cannot be read: {error}") from error
         with database, AdbcConnection(database) as values:
             with AdbcStatement(values) as statement:
-                statement.set_sql_query("PRAGMA cell_size_check=ON")
-                statement.execute_update()
+                # a generated column may ask for functions: the harmless ones only
+                for pragma in ("cell_size_check=ON", "trusted_schema=OFF"):
+                    statement.set_sql_query(f"PRAGMA {pragma}")
+                    statement.execute_update()
             values.set_autocommit(enabled=False)  # what a writer commits is not seen
             yield OpsimTables(path, schema, values)
 

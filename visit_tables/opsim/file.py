@@ -142,10 +142,11 @@ def check_observations(
 def declared_columns(
     connection: sqlite3.Connection, path: str | Path, table: str
 ) -> list[tuple[str, str]]:
-    """Return names and declared types of the stored columns of a table."""
+    """Return names and declared types of a table's columns, generated ones too."""
     if table not in opsim_table_names(connection):
-        raise OpsimFileError(path, f"has no table {table!r}")
+        known = ", ".join(opsim_table_names(connection)) or "none"
+        raise OpsimFileError(path, f"has no table {table!r}; it has {known}")
     rows = connection.execute(
-        "SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden = 0", (table,)
+        "SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden != 1", (table,)
     ).fetchall()
     return [(name.decode(), declared.decode()) for name, declared in rows]

@@ -21,6 +21,7 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from visit_tables.columns import VisitsFileError
 from visit_tables.content_hash import file_sha256
 from visit_tables.hdf5 import safe_pickle
 from visit_tables.hdf5.read import read_visits
@@ -185,6 +186,23 @@ def test_a_wrong_argument_leaves_nothing(
 
     assert objects(store) == []
     assert vsarch.search(SearchCriteria()).empty
+
+
+def test_visits_that_contradict_their_sidereal_time_are_refused(
+    vsarch: Archive, store: DataStore, opsim: Path
+) -> None:
+    with sqlite3.connect(opsim) as connection:
+        connection.execute("ALTER TABLE observations ADD observationStartLST REAL")
+        connection.execute(
+            "UPDATE observations SET observationStartLST = 1 + "
+            "(209.7112 + 360.98564736629 * (observationStartMJD - 51544.5)) % 360"
+        )
+    connection.close()
+
+    with pytest.raises(VisitsFileError, match=r"opsim.db: row 0: .*sidereal time"):
+        add(vsarch, store, opsim)
+
+    assert objects(store) == []
 
 
 def test_an_error_at_the_last_step_leaves_nothing(
