@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.sky.htm import HTM_LEVEL, MAX_HTM_LEVEL
 
-__all__ = ["MAX_HTM_RANGES", "htm_ranges", "in_region"]
+__all__ = ["MAX_HTM_RANGES", "Interior", "htm_ranges", "in_region"]
 
 MAX_HTM_RANGES = 64
+_INTERIOR_LEVEL = 10
+_MOST_PIXELS = 1 << 24
 
 
 def htm_ranges(
@@ -54,3 +56,31 @@ def in_region(xyz: NDArray[np.floating[Any]], region: Region) -> NDArray[np.bool
     """Tell which positions, unit vectors of shape ``(n, 3)``, a region holds."""
     x, y, z = np.ascontiguousarray(np.asarray(xyz, dtype=np.float64).T)
     return np.asarray(region.contains(x, y, z), dtype=np.bool_)
+
+
+class Interior:
+    """The pixels of a level that lie wholly inside a region, as a table to look in.
+
+    Positions in them need no trigonometry. A region so large that the table would be
+    has none: every position is then tested exactly.
+    """
+
+    def __init__(self, region: Region, level: int = _INTERIOR_LEVEL) -> None:
+        self._shift = 2 * (HTM_LEVEL - level)
+        inside = HtmPixelization(level).interior(region).ranges()
+        ranges = np.array(inside, dtype=np.int64).reshape(-1, 2)
+        if not len(ranges) or ranges.max() - ranges.min() > _MOST_PIXELS:
+            ranges = ranges[:0]
+        # one pixel more at each end, outside, is what all others are taken for
+        self._first = int(ranges.min(initial=1 << 40)) - 1
+        n_pixels = int(ranges.max(initial=self._first)) - self._first + 1
+        self._is_inside = np.zeros(n_pixels, dtype=np.bool_)
+        for begin, end in (ranges - self._first).tolist():
+            self._is_inside[begin:end] = True
+
+    def holds(self, htm_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which positions, HTM ids of level 20, are surely in the region."""
+        places = (htm_ids >> self._shift) - self._first
+        np.clip(places, 0, len(self._is_inside) - 1, out=places)
+        found: NDArray[np.bool_] = self._is_inside[places]
+        return found

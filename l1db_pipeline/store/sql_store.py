@@ -383,7 +383,7 @@ class SqlL1Store(L1Store):
             if bad := verifier.bad_pixels[history.table.name]:
                 rebuild(self._database, history, bad)
         self._repair_register(found)
-        repaired = {"packed", "chunk", "filled"}
+        repaired = {"packed", "chunk", "tiers", "filled"}
         if verifier.bad_current and self.layout.packed_last is not None:
             rebuild_current(self._database, self._objects, verifier.bad_current)
             repaired.add("current")

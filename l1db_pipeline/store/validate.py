@@ -15,7 +15,8 @@ from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.errors import DuplicateIdError, InvalidCatalogError, some
-from l1db_pipeline.store.tables.layout import MONTH_MARK, OWN_COLUMNS, Layout
+from l1db_pipeline.store.tables.layout import OWN_COLUMNS, Layout
+from l1db_pipeline.store.tables.tiers import TIER_MARK
 from visit_tables.time_scales import utc64
 
 __all__ = ["CheckedVisit", "check_visit", "visit_time64"]
@@ -99,9 +100,9 @@ def _check_key(key: VisitKey, place: str) -> None:
             f"the tile's name has {len(key.tile)} characters",
             f"use at most {_MAX_TILE_LENGTH}",
         )
-    if key.tile.startswith(MONTH_MARK):
+    if key.tile.startswith(TIER_MARK):
         raise InvalidCatalogError(
-            place, f"a tile's name begins with {MONTH_MARK!r}", "use another name"
+            place, f"a tile's name begins with {TIER_MARK!r}", "use another name"
         )
     if not 0 <= key.n_tiles <= _MAX_TILES:
         raise InvalidCatalogError(

@@ -393,6 +393,12 @@ STEERING: dict[str, tuple[str, str, Callable[[object], object]]] = {
     "rows of a chunk": ("packed_sources", "nRows", _plus(1)),
     "visit of a chunk": ("packed_sources", "visitId", _plus(1000)),
     "tile of a chunk": ("packed_sources", "tile", lambda _: "9x9"),
+    "tier of a chunk": ("packed_sources", "tier", _plus(1)),
+    "first time of current objects": ("packed_last", "firstTime", _shift(3)),
+    "last time of current objects": ("packed_last", "lastTime", _shift(-3)),
+    "rows of current objects": ("packed_last", "nRows", _plus(1)),
+    "visit of current objects": ("packed_last", "visitId", _plus(1000)),
+    "tier of current objects": ("packed_last", "tier", _plus(1)),
     "pixel of a chunk": ("packed_sources", "pixel", _plus(1)),
     "time of a source": ("sources", VISIT_TIME, _shift(1)),
     "time of a forced source": ("forced", VISIT_TIME, _shift(1)),
@@ -419,6 +425,7 @@ def _plant(
     table = getattr(store.layout, name)
     if table is None:
         pytest.skip("this layout has no such table")
+    table = getattr(table, "chunks", table)
     with store._database.transaction(write=True):
         rows = store._database.select(table, table.names)
         first = rows.take(np.arange(1))

@@ -148,6 +148,17 @@ class Database(Protocol):
         those left who held them before.
         """
 
+    def select_free(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Catalog:
+        """Return columns of rows as they are now, and keep others from them.
+
+        Rows that another transaction changes are left out: nobody waits.
+        """
+
+    def delete_keys(self, table: Table, keys: Catalog) -> int:
+        """Delete the rows with these primary keys, and no others; return how many."""
+
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Delete rows; return how many."""
 

@@ -193,21 +193,22 @@ class DbapiDatabase(Database, ABC):
 
     def _statement(self, kind: Hashable, table: Table, columns: Sequence[str]) -> Any:
         made = self._tables[table]
-        wanted = [table.by_name[name] for name in columns]
+        cells = [self._cell(table, name) for name in columns]
         match kind:
             case "count":
                 return sa.select(sa.func.count()).select_from(made)
             case "delete":
                 return sa.delete(made)
             case "lock rows":
-                keys = [made.c[column.sql_name] for column in wanted]
-                return sa.select(*keys).order_by(*keys).with_for_update()
+                return sa.select(*cells).order_by(*cells).with_for_update()
             case "update":
-                element = made.c[wanted[0].sql_name]
-                value = sa.bindparam("new_value", type_=element.type)
-                return sa.update(made).values({element: value})
+                value = sa.bindparam("new_value", type_=cells[0].type)
+                return sa.update(made).values({cells[0]: value})
             case _:
-                return sa.select(*(self._result(c, made.c[c.sql_name]) for c in wanted))
+                wanted = [table.by_name[name] for name in columns]
+                found = sa.select(*map(self._result, wanted, cells))
+                is_free = kind == "select free"
+                return found.with_for_update(skip_locked=True) if is_free else found
 
     @override
     def create(self, table: Table) -> None:
@@ -228,9 +229,7 @@ class DbapiDatabase(Database, ABC):
         key = (kind, table.name, tuple(columns), tuple(blank))
         found = self._texts.get(key)
         if found is None:
-            bound: dict[str, sa.BindParameter[Any]] = {
-                name: sa.bindparam(name) for name in columns
-            }
+            bound: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
             statement = self._insert_statement(kind, table, bound, blank)
             found = self._compiled(key, statement)
         return found[0], [columns[name] for name in found[1]]
@@ -239,7 +238,7 @@ class DbapiDatabase(Database, ABC):
         self,
         kind: str,
         table: Table,
-        bound: dict[str, sa.BindParameter[Any]],
+        bound: Mapping[str, Any],
         blank: Sequence[str],
     ) -> sa.ClauseElement:
         """Return an INSERT of kind ``append`` or ``if absent``.
@@ -263,8 +262,7 @@ class DbapiDatabase(Database, ABC):
         """Return what an upsert sets, by name in the database."""
         keys = {table.column(name).sql_name for name in table.primary_key}
         new = self._offered(insert)
-        changed: dict[str, Any] = {name: new[name] for name in names
-                                   if name not in keys}  # fmt: skip
+        changed = {name: new[name] for name in names if name not in keys}
         return changed | {table.column(name).sql_name: sa.null() for name in blank}
 
     @abstractmethod
@@ -286,9 +284,7 @@ class DbapiDatabase(Database, ABC):
         """Return an INSERT that changes a row of the same key if it is not newer."""
         made = self._tables[table]
         statement: sa.ClauseElement = insert.on_conflict_do_update(
-            index_elements=[
-                made.c[table.column(n).sql_name] for n in table.primary_key
-            ],
+            index_elements=[self._cell(table, name) for name in table.primary_key],
             set_=changed,
             where=made.c[newest] <= insert.excluded[newest],
         )
@@ -370,9 +366,9 @@ class DbapiDatabase(Database, ABC):
         self.add_if_absent(table, row)
         where = [Condition(key_name, Op.EQUAL, key)]
         clauses, bound = self._clauses(table, where), self._values(table, where)
-        made = self._tables[table]
-        element = made.c[table.column(counter).sql_name]
-        update = sa.update(made).values({element: element + sa.literal_column("1")})
+        element = self._cell(table, counter)
+        plus_one = {element: element + sa.literal_column("1")}
+        update = sa.update(self._tables[table]).values(plus_one)
         text, names = self._compiled(("increment", table.name), update.where(*clauses))
         self._execute(text, [bound[name] for name in names], table.name)
         return int(self.select(table, [counter], where)[counter][0])
@@ -386,22 +382,40 @@ class DbapiDatabase(Database, ABC):
         *,
         null_free: frozenset[str] = frozenset(),
     ) -> Catalog:
+        return self._fetched("select", table, columns, where)
+
+    def _fetched(
+        self, kind: str, table: Table, names: Sequence[str], where: Sequence[Condition]
+    ) -> Catalog:
         rows: list[Any] = []
-        for cursor in self._selected(table, columns, where):
+        for part in self._split_ranges(where):
+            cursor = self._run(kind, table, names, part)
             with self._translated(table.name):
                 rows += cursor.fetchall()
-        return from_tuples([table.by_name[name] for name in columns], rows)
-
-    def _selected(
-        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
-    ) -> Iterator[Any]:
-        """Yield the cursors whose rows are those asked for."""
-        for part in self._split_ranges(where):
-            yield self._run("select", table, columns, part)
+        return from_tuples([table.by_name[name] for name in names], rows)
 
     @override
     def lock_rows(self, table: Table, where: Sequence[Condition]) -> None:
         self._run("lock rows", table, table.primary_key, where).fetchall()
+
+    @override
+    def select_free(
+        self, table: Table, columns: Sequence[str], where: Sequence[Condition]
+    ) -> Catalog:
+        return self._fetched("select free", table, columns, where)
+
+    @override
+    def delete_keys(self, table: Table, keys: Catalog) -> int:
+        if not len(keys):
+            return 0
+        cells = {name: self._cell(table, name) for name in table.primary_key}
+        equal = [cell == sa.bindparam(n, type_=cell.type) for n, cell in cells.items()]
+        shape = ("delete keys", table.name)
+        text, names = self._texts.get(shape) or self._compiled(
+            shape, sa.delete(self._tables[table]).where(*equal)
+        )
+        rows = self._to_rows([table.by_name[name] for name in names], keys)
+        return self._execute_many(text, rows, table.name)
 
     @override
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
@@ -433,7 +447,7 @@ class DbapiDatabase(Database, ABC):
 
     @override
     def count_by(self, table: Table, column: str) -> Mapping[int, int]:
-        element = self._tables[table].c[table.column(column).sql_name]
+        element = self._cell(table, column)
         statement = sa.select(element, sa.func.count()).group_by(element)
         text = self._tables.compile(statement)
         return dict(self._execute(text, table=table.name).fetchall())
@@ -442,20 +456,18 @@ class DbapiDatabase(Database, ABC):
     def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
         if not columns:
             return []
-        made = self._tables[table]
-        counts = [sa.func.count(made.c[table.column(n).sql_name]) for n in columns]
+        counts = [sa.func.count(self._cell(table, name)) for name in columns]
         text = self._tables.compile(sa.select(*counts))
         return list(self._execute(text, table=table.name).fetchone())
 
     @override
     def maximum(self, table: Table, column: str) -> Any:
-        wanted = table.column(column)
-        element = self._tables[table].c[wanted.sql_name]
-        text = self._tables.compile(sa.select(sa.func.max(element).label("m")))
+        largest = sa.func.max(self._cell(table, column)).label("m")
+        text = self._tables.compile(sa.select(largest))
         (value,) = self._execute(text, table=table.name).fetchone()
         if value is None:
             return None
-        return from_tuples([wanted], [(value,)])[column].tolist()[0]
+        return from_tuples([table.column(column)], [(value,)])[column].tolist()[0]
 
     @override
     def explain(

@@ -62,7 +62,15 @@ _BLOCK_RANGE: Mapping[str, Any] = {
     "postgresql_using": "brin",
     "postgresql_with": {"pages_per_range": 8, "autosummarize": "on"},
 }
+_APPENDED: Mapping[str, Any] = {
+    # pages that only fill are logged once, not again by each vacuum of inserts
+    "postgresql_with": {"autovacuum_vacuum_insert_threshold": -1}
+}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "DiaObject": _APPENDED,
+    "DiaSource": _APPENDED,
+    "DiaForcedSource": _APPENDED,
+    "L1ObjectHome": _APPENDED,
     # room for a new version of every row on its page: updates leave indexes alone
     "DiaObjectLast": {"postgresql_with": {"fillfactor": 50}},
 }

@@ -412,7 +412,8 @@ class PostgresDatabase(DbapiDatabase):
     @override
     def tidy(self) -> None:
         names = ", ".join(map(self._quoted, self._known))
-        self._execute(f"VACUUM (ANALYZE) {names}")
+        # no vacuum of inserts does it: freeze pages now, not all at once
+        self._execute(f"VACUUM (FREEZE, ANALYZE) {names}")
 
 
 def _detail(error: psycopg.Error) -> str:

@@ -150,7 +150,8 @@ class SqliteDatabase(DbapiDatabase):
         wanted = [table.by_name[name] for name in columns]
         has_nulls = any(c.nullable and c.name not in null_free for c in wanted)
         if are_numbers(wanted) and not has_nulls:
-            cursors = self._selected(table, columns, where)
+            cursors = (self._run("select", table, columns, part)
+                       for part in self._split_ranges(where))  # fmt: skip
             # a NaN is text
             with self._translated(table.name), suppress(struct.error):
                 return from_numbers(wanted, chain.from_iterable(cursors))

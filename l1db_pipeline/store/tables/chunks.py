@@ -1,17 +1,17 @@
-"""The bytes of packed history: chunks of rows of one table and one sky pixel.
+"""The bytes of packed tables: chunks of rows of one table and one sky pixel.
 
-``docs/chunk-format.md`` describes the format. A chunk explains itself: it names
-its columns and their types, holds values that are the same in all its rows once,
-leaves all-NULL columns out, keeps NULL beside NaN, and ends in no doubt about
-damage thanks to a checksum over everything.
+``docs/chunk-format.md`` describes the format. A chunk explains itself: it names its
+columns and their types, holds values that are the same in all rows of a segment (a
+run of one visit) once, leaves all-NULL columns out, keeps NULL beside NaN, and ends in
+no doubt about damage thanks to a checksum over everything. Its columns lie one after
+the other, so that a reader touches those only that it is asked for.
 """
 
 import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,39 +19,119 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.store.errors import CorruptChunkError
+from l1db_pipeline.store.tables.chunk_columns import (
+    BASE,
+    HEADER,
+    START,
+    TEXT_DTYPE,
+    group_columns,
+    padding,
+    split_columns,
+)
+from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunk_records import group_records, split_records
 
-__all__ = ["CHUNK_VERSION", "ChunkGroup", "encode_chunks", "group_chunks"]
+__all__ = ["CHUNK_VERSION", "encode_chunks", "group_chunks"]
 
-CHUNK_VERSION = 1
+CHUNK_VERSION = 2
 _MAGIC = b"L1HC"
-# magic, version, reserved, checksum | pixel, rows, lengths of layout, constants, heap
-_START = struct.Struct("<4sHHI")
-_REST = struct.Struct("<iIIII")
-_HEADER_BYTES = _START.size + _REST.size
-_TEXT = "O"
-_TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
-_NULL_BITS = "\0nulls"
+_HEAD = struct.Struct("<4sHH")
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-_Parts = tuple[int, int, memoryview, memoryview, memoryview]
-"""Pixel, number of rows, constants, records and heap of a chunk."""
-_FORBIDDEN = "a column of another kind"
+_REPEATED = 0.75  # a dictionary pays where so many rows or fewer are distinct
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What the layout section of a chunk says."""
+@dataclass(slots=True)
+class _Encoded:
+    """Columns of rows as all their chunks hold them."""
 
-    table: str
-    constants: np.dtype[Any]
-    record: np.dtype[Any]
-    nullable: tuple[str, ...]
-    """Columns with a NULL somewhere; each has its bit in the record's first bytes."""
-    texts: Mapping[str, str]
-    """Columns in the heap: name to ``str`` or ``bytes``."""
+    starts: NDArray[np.intp]
+    """First row of each segment."""
+    counts: NDArray[np.int64]
+    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """One value a segment."""
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    offsets: dict[str, str] = field(default_factory=dict)
+    """Columns held as offsets from the segment's least: their own type."""
+    texts: dict[str, list[bytes]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    dictionary: str = ""
+    entries: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def add(
+        self, name: str, column: NDArray[Any], mask: NDArray[np.bool_] | None
+    ) -> None:
+        """Take a column in the shortest form that it has."""
+        if mask is not None:
+            self.masks[name] = mask
+            column = _blank(column, mask)
+        if column.dtype.hasobject:
+            self.kinds[name], self.texts[name] = _as_bytes(column)
+            self.columns[name] = np.zeros(len(column), dtype=TEXT_DTYPE)
+            return
+        column = np.ascontiguousarray(column)
+        if mask is None:
+            words = column.view(_WORDS[column.dtype.itemsize])
+            if (words == np.repeat(words[self.starts], self.counts)).all():
+                self.constants[name] = column[self.starts]
+                return
+        if column.dtype == np.int64 and self._as_offsets(name, column):
+            return
+        self.columns[name] = column
+
+    def _as_offsets(self, name: str, column: NDArray[np.int64]) -> bool:
+        lows = np.minimum.reduceat(column, self.starts)
+        highs = np.maximum.reduceat(column, self.starts)
+        # as Python numbers: the width of a column may not fit 64 bits
+        width = max(map(int.__sub__, highs.tolist(), lows.tolist()))
+        if width >= 1 << 32:
+            return False
+        small = np.dtype("<u2" if width < 1 << 16 else "<u4")
+        self.constants[BASE + name] = lows
+        self.offsets[name] = "<i8"
+        self.columns[name] = (column - np.repeat(lows, self.counts)).astype(small)
+        return True
+
+    def add_dictionary(
+        self, name: str, ids: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Take ids as places in the distinct ones of a chunk, if they repeat."""
+        places = np.empty(len(ids), np.int64)
+        for start, stop in bounds:
+            distinct, places[start:stop] = np.unique(
+                ids[start:stop], return_inverse=True
+            )
+            self.entries.append(distinct)
+        if sum(map(len, self.entries)) > _REPEATED * len(ids):
+            self.entries = []
+            return False
+        is_short = max(map(len, self.entries)) <= 1 << 16
+        self.dictionary = name
+        self.columns[name] = places.astype("<u2" if is_short else "<u4")
+        return True
+
+    def section(self, table: str) -> bytes:
+        """Return the layout section."""
+        described = {
+            "table": table,
+            "constants": {n: _plain(c.dtype).str for n, c in self.constants.items()},
+            "rows": {n: self.kinds.get(n) or _plain(c.dtype).str
+                     for n, c in self.columns.items()},
+            "offsets": self.offsets,
+            "nullable": list(self.masks),
+            "dictionary": self.dictionary,
+        }  # fmt: skip
+        section = json.dumps(described, separators=(",", ":")).encode()
+        return section + b" " * padding(len(section))
 
 
 def encode_chunks(
-    table: str, rows: Catalog, pixels: NDArray[np.int32]
+    table: str,
+    rows: Catalog,
+    pixels: NDArray[np.int32],
+    *,
+    segments: NDArray[np.int64] | None = None,
+    dictionary: str = "",
 ) -> list[tuple[int, int, bytes]]:
     """Return pixel, number of rows and bytes of a chunk for each run of pixels.
 
@@ -60,82 +140,81 @@ def encode_chunks(
     table
         Name of the table, which the chunk repeats.
     rows
-        Rows ordered by pixel.
+        Rows ordered by pixel, and by segment within one.
     pixels
         Pixel of each row, ascending.
+    segments
+        A number whose runs are the segments; `None` for one segment a chunk.
+    dictionary
+        Column of ids that is held as places in a list, if ids repeat.
     """
-    chunks: list[tuple[int, int, bytes]] = []
     if not len(rows):
-        return chunks
-    section, constants, record, texts = _encode_rows(table, rows)
-    starts = np.flatnonzero(np.diff(pixels, prepend=pixels[0] - 1))
-    stops = [*starts[1:].tolist(), len(rows)]
-    for start, stop in zip(starts.tolist(), stops, strict=True):
-        part, heap = record[start:stop], b""
-        if texts:
-            part, heap = _with_heap(part, texts, start, stop)
-        pixel = int(pixels[start])
-        body = b"".join(
-            (
-                _REST.pack(
-                    pixel, stop - start, len(section), len(constants), len(heap)
-                ),
-                section, constants, part.tobytes(), heap,
-            )
-        )  # fmt: skip
-        head = _START.pack(_MAGIC, CHUNK_VERSION, 0, zlib.crc32(body))
-        chunks.append((pixel, stop - start, head + body))
+        return []
+    is_first = np.diff(pixels, prepend=pixels[0] - 1) != 0
+    firsts = np.flatnonzero(is_first)
+    bounds = list(zip(firsts.tolist(), [*firsts[1:].tolist(), len(rows)], strict=True))
+    if segments is not None:
+        is_first |= np.diff(segments, prepend=segments[0]) != 0
+    starts = np.flatnonzero(is_first)
+    held = _Encoded(starts, np.diff(starts, append=len(rows)))
+    for name, column in rows.columns.items():
+        mask = rows.nulls.get(name)
+        mask = mask if mask is not None and mask.any() else None
+        if mask is not None and mask.all():
+            continue
+        is_listed = name == dictionary and mask is None
+        if not is_listed or not held.add_dictionary(name, column, bounds):
+            held.add(name, column, mask)
+    return _chunks_of(table, held, pixels, bounds)
+
+
+def _chunks_of(
+    table: str,
+    held: _Encoded,
+    pixels: NDArray[np.int32],
+    bounds: Sequence[tuple[int, int]],
+) -> list[tuple[int, int, bytes]]:
+    section = held.section(table)
+    fields = [(n, _plain(c.dtype)) for n, c in held.constants.items()]
+    constants = np.empty(len(held.starts), dtype=fields)
+    for name, column in held.constants.items():
+        constants[name] = column
+    columns = {n: c.astype(_plain(c.dtype), copy=False)
+               for n, c in held.columns.items()}  # fmt: skip
+    counts = held.counts.astype("<u4")
+    chunks = []
+    for place, (start, stop) in enumerate(bounds):
+        first, last = np.searchsorted(held.starts, (start, stop)).tolist()
+        entries = held.entries[place] if held.dictionary else np.empty(0, np.int64)
+        pieces, heap = [], b""
+        for name, column in columns.items():
+            piece = column[start:stop]
+            if name in held.texts:
+                piece, heap = _with_heap(held.texts[name][start:stop], heap)
+            pieces.append(piece.tobytes())
+        masks = [np.packbits(mask[start:stop], bitorder="little").tobytes()
+                 for mask in held.masks.values()]  # fmt: skip
+        parts = [counts[first:last].tobytes(), constants[first:last].tobytes(),
+                 entries.astype("<i8").tobytes(), *masks, *pieces, heap]  # fmt: skip
+        head = HEADER.pack(int(pixels[start]), stop - start, last - first,
+                           len(section), len(heap), len(entries), 0)  # fmt: skip
+        padded = [part + bytes(padding(len(part))) for part in parts]
+        body = b"".join((head, section, *padded))
+        stated = START.pack(_MAGIC, CHUNK_VERSION, 0, zlib.crc32(body))
+        chunks.append((int(pixels[start]), stop - start, stated + body))
     return chunks
 
 
-def _encode_rows(
-    table: str, rows: Catalog
-) -> tuple[bytes, bytes, NDArray[Any], dict[str, list[bytes]]]:
-    """Return the layout section, the constants, the records and the texts."""
-    constant, varying, texts, kinds = {}, {}, {}, {}
-    nullable = []
-    for name, column in rows.columns.items():
-        mask = rows.nulls.get(name)
-        if mask is not None and mask.all():
-            continue
-        if mask is not None and mask.any():
-            nullable.append(name)
-            column = _blank(column, mask)  # noqa: PLW2901 - what a NULL hides is not kept
-        if column.dtype.hasobject:
-            kinds[name], texts[name] = _as_bytes(column)
-            varying[name] = np.zeros(len(column), dtype=_TEXT_DTYPE)
-        elif mask is None and _is_constant(column):
-            constant[name] = column[:1]
-        else:
-            varying[name] = column
-    fields = [(name, _plain(column.dtype)) for name, column in varying.items()]
-    n_bytes = (len(nullable) + 7) // 8
-    bits = [(_NULL_BITS, np.dtype((np.uint8, n_bytes)))] if nullable else []
-    record = np.empty(len(rows), dtype=[*bits, *fields])
-    for name, column in varying.items():
-        record[name] = column
-    if nullable:
-        masks = np.stack([rows.nulls[name] for name in nullable], axis=1)
-        record[_NULL_BITS] = np.packbits(masks, axis=1, bitorder="little")
-    described = {
-        "table": table,
-        "constants": {n: _plain(c.dtype).str for n, c in constant.items()},
-        "rows": {n: kinds.get(n, _plain(c.dtype).str) for n, c in varying.items()},
-        "nullable": nullable,
-    }
-    section = json.dumps(described, separators=(",", ":")).encode()
-    constants = b"".join(
-        column.astype(_plain(column.dtype)).tobytes() for column in constant.values()
-    )
-    return section, constants, record, texts
-
-
-def _is_constant(column: NDArray[Any]) -> bool:
-    words = np.ascontiguousarray(column).view(_WORDS[column.dtype.itemsize])
-    return bool((words == words[0]).all())
+def _with_heap(items: Sequence[bytes], heap: bytes) -> tuple[NDArray[Any], bytes]:
+    lengths = np.fromiter(map(len, items), np.int64, len(items))
+    places = np.empty(len(items), dtype=TEXT_DTYPE)
+    places["start"] = len(heap) + np.cumsum(lengths) - lengths
+    places["length"] = lengths
+    return places, heap + b"".join(items)
 
 
 def _blank(column: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return a column without what its NULLs hide, which is not kept."""
     blank = column.copy()
     kept = column[~mask]
     if column.dtype.hasobject:
@@ -148,193 +227,45 @@ def _blank(column: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
 def _as_bytes(column: NDArray[Any]) -> tuple[str, list[bytes]]:
     items = column.tolist()
     if isinstance(items[0], str):
-        return f"{_TEXT}str", [item.encode() for item in items]
-    return f"{_TEXT}bytes", list(map(bytes, items))
-
-
-def _with_heap(
-    part: NDArray[Any], texts: Mapping[str, list[bytes]], start: int, stop: int
-) -> tuple[NDArray[Any], bytes]:
-    part = part.copy()
-    heap, end = [], 0
-    for name, items in texts.items():
-        lengths = np.fromiter(map(len, items[start:stop]), np.int64, stop - start)
-        part[name]["start"] = end + np.cumsum(lengths) - lengths
-        part[name]["length"] = lengths
-        end += int(lengths.sum())
-        heap += items[start:stop]
-    return part, b"".join(heap)
+        return "Ostr", [item.encode() for item in items]
+    return "Obytes", list(map(bytes, items))
 
 
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if dtype == _TEXT_DTYPE else dtype.newbyteorder("<")
+    return dtype if dtype == TEXT_DTYPE else dtype.newbyteorder("<")
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkGroup:
-    """Chunks of one layout, decoded together."""
-
-    layout: _Layout
-    pixels: NDArray[np.int32]
-    """Pixel of each chunk."""
-    counts: NDArray[np.int64]
-    """Rows of each chunk."""
-    constants: NDArray[Any]
-    records: NDArray[Any]
-    heaps: tuple[bytes, ...]
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __contains__(self, name: object) -> bool:
-        names = (self.layout.constants.names or ()) + (self.layout.record.names or ())
-        return name in names
-
-    def column(
-        self, name: str, keep: NDArray[np.intp] | None = None
-    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return the values and NULL mask of a column, of all rows or of some."""
-        if name in (self.layout.constants.names or ()):
-            values = np.repeat(self.constants[name], self.counts)
-            return (values if keep is None else values[keep]), None
-        if name in self.layout.texts:
-            values = self._texts(name)
-            values = values if keep is None else values[keep]
-        else:
-            column = self.records[name]
-            values = np.ascontiguousarray(column) if keep is None else column[keep]
-        if name not in self.layout.nullable:
-            return values, None
-        bit = self.layout.nullable.index(name)
-        flags = self.records[_NULL_BITS][:, bit // 8]
-        flags = flags if keep is None else flags[keep]
-        return values, (flags >> np.uint8(bit % 8) & np.uint8(1)).astype(np.bool_)
-
-    def catalog(
-        self, names: Sequence[str], keep: NDArray[np.intp] | None = None
-    ) -> Catalog:
-        """Return columns that the chunks have, of all rows or of some."""
-        values, nulls = {}, {}
-        for name in names:
-            values[name], mask = self.column(name, keep)
-            if mask is not None:
-                nulls[name] = mask
-        return Catalog(values, nulls)
-
-    @property
-    def names(self) -> list[str]:
-        """All columns that the chunks have."""
-        constants = self.layout.constants.names or ()
-        records = self.layout.record.names or ()
-        return [name for name in (*constants, *records) if name != _NULL_BITS]
-
-    def _texts(self, name: str) -> NDArray[np.object_]:
-        places = self.records[name]
-        starts, lengths = places["start"].tolist(), places["length"].tolist()
-        stops = np.cumsum(self.counts).tolist()
-        items: list[Any] = []
-        for heap, first, stop in zip(self.heaps, [0, *stops[:-1]], stops, strict=True):
-            spans = zip(starts[first:stop], lengths[first:stop], strict=True)
-            items += [heap[start : start + length] for start, length in spans]
-        if self.layout.texts[name] == "str":
-            items = [raw.decode() for raw in items]
-        values = np.empty(len(items), dtype=object)
-        values[:] = items
-        return values
-
-
-def group_chunks(table: str, chunks: Sequence[tuple[int, bytes]]) -> list[ChunkGroup]:
+def group_chunks(
+    table: str, chunks: Sequence[tuple[int, bytes | memoryview]]
+) -> list[ChunkGroup]:
     """Check chunks, given with the pixel that they claim, and decode them.
 
     Raises
     ------
     CorruptChunkError
-        If a chunk is damaged, of another version, table or pixel.
+        If a chunk is damaged, of an unknown version, another table or pixel.
     """
-    groups: dict[bytes, list[_Parts]] = {}
+    of_columns: dict[bytes, list[Any]] = {}
+    of_records: dict[bytes, list[Any]] = {}
+    kinds: Mapping[int, Any] = {
+        1: (split_records, of_records), CHUNK_VERSION: (split_columns, of_columns)
+    }  # fmt: skip
     for pixel, raw in chunks:
-        section, parts = _split(table, pixel, raw)
+        where = f"of {table} in pixel {pixel}"
+        if len(raw) < _HEAD.size:
+            raise CorruptChunkError(where, f"is only {len(raw)} bytes long")
+        magic, version, _ = _HEAD.unpack_from(raw)
+        if magic != _MAGIC:
+            raise CorruptChunkError(where, f"starts with {magic!r}, not {_MAGIC!r}")
+        if version not in kinds:
+            readable = f"this program reads 1 to {CHUNK_VERSION}"
+            raise CorruptChunkError(where, f"has version {version}, {readable}")
+        split, groups = kinds[version]
+        section, parts = split(table, pixel, memoryview(raw))
         groups.setdefault(section, []).append(parts)
-    return [_group(table, section, parts) for section, parts in groups.items()]
-
-
-def _split(table: str, pixel: int, raw: bytes) -> tuple[bytes, _Parts]:
-    where = f"of {table} in pixel {pixel}"
-    if len(raw) < _HEADER_BYTES:
-        raise CorruptChunkError(where, f"is only {len(raw)} bytes long")
-    magic, version, _, checksum = _START.unpack_from(raw)
-    view = memoryview(raw)
-    if magic != _MAGIC:
-        raise CorruptChunkError(where, f"starts with {magic!r}, not {_MAGIC!r}")
-    if version != CHUNK_VERSION:
-        raise CorruptChunkError(
-            where, f"has version {version}, this program reads {CHUNK_VERSION}"
-        )
-    if zlib.crc32(view[_START.size :]) != checksum:
-        raise CorruptChunkError(where, "does not agree with its checksum")
-    own_pixel, n_rows, n_section, n_constants, n_heap = _REST.unpack_from(
-        raw, _START.size
-    )
-    if own_pixel != pixel:
-        raise CorruptChunkError(where, f"says it is of pixel {own_pixel}")
-    end = _HEADER_BYTES + n_section
-    section = raw[_HEADER_BYTES:end]
-    layout = _layout(table, section)
-    stop = end + n_constants + n_rows * layout.record.itemsize
-    if n_constants != layout.constants.itemsize or stop + n_heap != len(raw):
-        raise CorruptChunkError(where, "has sections of the wrong length")
-    middle = end + n_constants
-    return section, (pixel, n_rows, view[end:middle], view[middle:stop], view[stop:])
-
-
-def _group(table: str, section: bytes, parts: Sequence[_Parts]) -> ChunkGroup:
-    layout = _layout(table, section)
-    pixels, counts, constants, records, heaps = zip(*parts, strict=True)
-    n_chunks, n_rows = len(counts), sum(counts)
-    return ChunkGroup(
-        layout,
-        np.array(pixels, dtype=np.int32),
-        np.array(counts, dtype=np.int64),
-        _from_bytes(b"".join(constants), layout.constants, n_chunks),
-        _from_bytes(b"".join(records), layout.record, n_rows),
-        tuple(bytes(heap) for heap in heaps) if layout.texts else (),
-    )
-
-
-def _from_bytes(raw: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    if dtype.itemsize == 0:
-        return np.empty(count, dtype=dtype)
-    return np.frombuffer(raw, dtype=dtype)
-
-
-@lru_cache(maxsize=256)
-def _layout(table: str, section: bytes) -> _Layout:
-    where = f"of {table}"
-    try:
-        described = json.loads(section)
-        rows = described["rows"]
-        texts = {n: t[1:] for n, t in rows.items() if t.startswith(_TEXT)}
-        fields = [(n, _TEXT_DTYPE if n in texts else _scalar(t))
-                  for n, t in rows.items()]  # fmt: skip
-        nullable = tuple(described["nullable"])
-        n_bytes = (len(nullable) + 7) // 8
-        bits = [(_NULL_BITS, np.dtype((np.uint8, n_bytes)))] if nullable else []
-        layout = _Layout(
-            described["table"],
-            np.dtype([(n, _scalar(t)) for n, t in described["constants"].items()]),
-            np.dtype([*bits, *fields]),
-            nullable,
-            texts,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptChunkError(where, f"has a layout that says {error!r}") from error
-    if layout.table != table:
-        raise CorruptChunkError(where, f"says it is of {layout.table}")
-    return layout
-
-
-def _scalar(text: str) -> np.dtype[Any]:
-    dtype = np.dtype(text)
-    if dtype.kind not in "biufM":
-        raise ValueError(_FORBIDDEN)
-    return dtype
+    found: list[ChunkGroup] = [
+        group_columns(table, section, parts) for section, parts in of_columns.items()
+    ]
+    return found + [
+        group_records(table, section, parts) for section, parts in of_records.items()
+    ]

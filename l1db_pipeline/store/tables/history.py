@@ -9,7 +9,7 @@ from lsst.sphgeom import Region
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.catalog.id_set import IdSet
+from l1db_pipeline.catalog.id_set import IdSet, sorted_unique
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.sky.htm import home_pixel
@@ -20,9 +20,11 @@ from l1db_pipeline.store.backends.database import (
     KeyExistsError,
     Op,
 )
+from l1db_pipeline.store.base import VisitKey
 from l1db_pipeline.store.errors import DuplicateIdError
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
-from l1db_pipeline.store.tables.chunks import ChunkGroup, encode_chunks, group_chunks
+from l1db_pipeline.store.tables.chunk_group import ChunkGroup, join_groups
+from l1db_pipeline.store.tables.chunk_table import ChunkTable
 from l1db_pipeline.store.tables.current import trim
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME
 from l1db_pipeline.store.tables.rows import (
@@ -31,6 +33,7 @@ from l1db_pipeline.store.tables.rows import (
     read_rows,
     with_constants,
 )
+from l1db_pipeline.store.tables.tiers import HISTORY_TIERS
 from l1db_pipeline.store.timing import Timings
 from l1db_pipeline.store.validate import CheckedVisit
 
@@ -76,6 +79,11 @@ class HistoryTable:
         self._filled = filled
         self.table = table
         self.packed = packed
+        self._chunks = None
+        if packed is not None:
+            self._chunks = ChunkTable(
+                database, packed, table.name, HISTORY_TIERS, "diaObjectId"
+            )
 
     def store(
         self,
@@ -111,32 +119,53 @@ class HistoryTable:
                 ) from error
         if self.packed is not None:
             with timings.step(f"{self.packed.name} insert") as step:
-                step.n_bytes = self.write_chunks(
-                    rows, homes, visit.key.visit_id, visit.key.tile
-                )
+                step.n_bytes = self._add_chunks(rows, homes, visit.key)
+
+    def _add_chunks(
+        self, rows: Catalog, homes: NDArray[np.int32], key: VisitKey
+    ) -> int:
+        """Write a chunk a pixel, merged with those of the pixel that are due."""
+        chunks = self._chunks
+        if chunks is None:
+            return 0
+        pixels = sorted_unique(homes.astype(np.int64))
+        tiers = chunks.due(pixels, chunks.held(pixels))
+        of_row = tiers[np.searchsorted(pixels, homes)]
+        total = 0
+        for tier in np.unique(tiers).tolist():
+            part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
+            if tier:
+                old = chunks.take(pixels[tiers == tier], tier)
+                part, part_homes = self._joined(old, part, part_homes)
+            total += chunks.write(part, part_homes, key.visit_id, key.tile, tier=tier)
+        return total
+
+    def _joined(
+        self, groups: Sequence[ChunkGroup], new: Catalog, homes: NDArray[np.int32]
+    ) -> tuple[Catalog, NDArray[np.int32]]:
+        """Return rows of chunks and new ones, ordered by pixel and visit."""
+        if not groups:
+            return new, homes
+        old, old_pixels = self._rows_of(groups)
+        present = {*old.names, *new.names}
+        names = [name for name in self.table.names if name in present]
+        both = [add_empty_columns(self.table, rows, names) for rows in (old, new)]
+        rows, pixels = Catalog.concat(both), np.concatenate([old_pixels, homes])
+        order = np.lexsort((rows[VISIT_ID], pixels))
+        return rows.take(order), pixels[order]
 
     def write_chunks(
-        self, rows: Catalog, homes: NDArray[np.int32], chunk_id: int, tile: str
+        self,
+        rows: Catalog,
+        homes: NDArray[np.int32],
+        chunk_id: int,
+        tile: str,
+        tier: int,
     ) -> int:
-        """Pack rows that are ordered by pixel; return the bytes."""
-        if self.packed is None or not len(rows):
+        """Pack rows that are ordered by pixel and visit; return the bytes."""
+        if self._chunks is None:
             return 0
-        chunks = encode_chunks(self.table.name, rows, homes)
-        n_chunks = len(chunks)
-        times = rows[VISIT_TIME]
-        stops = np.cumsum([n_rows for _, n_rows, _ in chunks])
-        starts = stops - [n_rows for _, n_rows, _ in chunks]
-        columns: dict[str, NDArray[Any]] = {
-            "pixel": np.array([pixel for pixel, _, _ in chunks], dtype=np.int32),
-            "visitId": np.full(n_chunks, chunk_id, dtype=np.int64),
-            "tile": _objects([tile] * n_chunks),
-            "firstTime": np.minimum.reduceat(times, starts),
-            "lastTime": np.maximum.reduceat(times, starts),
-            "nRows": (stops - starts).astype(np.int32),
-            "data": _objects([raw for _, _, raw in chunks]),
-        }
-        self._database.append(self.packed, Catalog(columns))
-        return sum(len(raw) for _, _, raw in chunks)
+        return self._chunks.write(rows, homes, chunk_id, tile, tier=tier)
 
     def read(
         self,
@@ -194,21 +223,20 @@ class HistoryTable:
         columns: Sequence[str],
     ) -> Catalog:
         names = list(dict.fromkeys(columns))
-        parts = [
-            self._unpack(group, ids, window, names)
+        wanted = IdSet(ids)
+        groups = [
+            group
             for group in self.read_chunks(pixels, window)
-            if "diaObjectId" in group  # else all its sources are without object
+            if "diaObjectId" in group.names  # else all its sources are without object
         ]
-        if not parts:
-            table = self.table
-            empty = {n: np.empty(0, table.column(n).numpy_dtype) for n in names}
-            return Catalog(empty)
-        held = {name for part in parts for name in part.columns}
-        present = [name for name in dict.fromkeys(["diaObjectId", *names])
-                   if name in held]  # fmt: skip
-        full = [add_empty_columns(self.table, part, present) for part in parts]
-        rows = Catalog.concat(full) if len(full) > 1 else full[0]
-        return add_empty_columns(self.table, rows, names)
+        keeps = [_rows_wanted(group, wanted, window) for group in groups]
+        first = list(dict.fromkeys(["diaObjectId", *names]))
+        rows = join_groups(groups, keeps, first, self._dtype_of)
+        nulls = {n: mask for n, mask in rows.nulls.items() if n != "diaObjectId"}
+        return add_empty_columns(self.table, Catalog(rows.columns, nulls), names)
+
+    def _dtype_of(self, name: str) -> np.dtype[Any]:
+        return self.table.column(name).numpy_dtype
 
     @property
     def has_lone(self) -> bool:
@@ -255,44 +283,44 @@ class HistoryTable:
         self, where: Sequence[Condition]
     ) -> tuple[Catalog, NDArray[np.int32]]:
         """Return all columns of the chunks that conditions choose, and their pixels."""
-        groups = self._groups(where)
+        return self._rows_of(self._groups(where))
+
+    def _rows_of(
+        self, groups: Sequence[ChunkGroup]
+    ) -> tuple[Catalog, NDArray[np.int32]]:
         names = list(dict.fromkeys(name for g in groups for name in g.names))
-        rows = [
-            add_empty_columns(self.table, group.catalog(group.names), names)
-            for group in groups
-        ]
-        pixels = [np.repeat(group.pixels, group.counts) for group in groups]
-        return Catalog.concat(rows), np.concatenate(pixels)
+        rows = join_groups(groups, [None] * len(groups), names, self._dtype_of)
+        pixels = [group.pixel_of_row() for group in groups]
+        return rows, np.concatenate(pixels)
 
     def _groups(self, where: Sequence[Condition]) -> list[ChunkGroup]:
-        if self.packed is None:
-            return []
-        found = self._database.select(self.packed, ["pixel", "data"], where)
-        chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
-        return group_chunks(self.table.name, list(chunks))
+        return [] if self._chunks is None else self._chunks.read(where)
 
-    @staticmethod
-    def _unpack(
-        group: ChunkGroup,
-        ids: NDArray[np.int64],
-        window: TimeWindow,
-        columns: Sequence[str],
-    ) -> Catalog:
+
+def _rows_wanted(
+    group: ChunkGroup, ids: IdSet, window: TimeWindow
+) -> NDArray[np.intp] | None:
+    """Return the rows of wanted objects within a window; `None` for all."""
+    masks = []
+    listed = group.entries("diaObjectId")
+    if listed is not None:
+        distinct, places = listed  # asked once an object, not once a row
+        of_entry = ids.holds(distinct)
+        if not of_entry.all():
+            masks.append(of_entry[places])
+    else:
         object_ids, is_null = group.column("diaObjectId")
-        wanted = IdSet(ids).holds(object_ids)
+        of_row = ids.holds(object_ids)
         if is_null is not None:
-            wanted &= ~is_null
-        if window != TimeWindow():
-            wanted &= window.holds(group.column(VISIT_TIME)[0])
-        keep = np.flatnonzero(wanted)
-        held = set(group.names) - {"diaObjectId"}
-        others = [name for name in columns if name in held]
-        rest = group.catalog(others, keep)
-        columns_kept = {"diaObjectId": object_ids[keep], **rest.columns}
-        return Catalog(columns_kept, rest.nulls)
-
-
-def _objects(items: Sequence[Any]) -> NDArray[np.object_]:
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
+            of_row &= ~is_null
+        if not of_row.all():
+            masks.append(of_row)
+    if window != TimeWindow():
+        times = group.constant(VISIT_TIME)
+        each = group.column(VISIT_TIME)[0] if times is None else times
+        inside = window.holds(each)
+        if not inside.all():
+            masks.append(
+                inside if times is None else np.repeat(inside, group.segment_counts)
+            )
+    return np.flatnonzero(np.logical_and.reduce(masks)) if masks else None

@@ -1,16 +1,20 @@
-"""Current DIAObjects packed: one chunk a pixel, rewritten whole by each visit to it.
+"""Current DIAObjects packed: what each visit wrote of a pixel, merged by tiers.
 
 As rows of DiaObjectLast they cost the largest part of a visit: each UPDATE finds its
-row, writes it anew and logs it. A chunk is written as one value, and read as one.
+row, writes it anew and logs it. A chunk is written once, as one value. An object may
+be in several chunks of its pixel: the latest is the current one, merges drop the
+others. Every row says whether its object had a version before, and of an object's rows
+at most one says no; so only objects with a row that says yes can have several.
 
-Three tables take part (see `layout`): the chunks, in the format of packed history; the
-home of each object, the pixel where it was first stored; and the strays, the pixels in
+Four tables take part (see `layout`): the chunks, in the format of packed history; the
+home of each object, the pixel where it was first stored; the strays, the pixels in
 which objects of another home were ever seen, so that a region misses no object that
-moved over the edge of its home. All follow from the versions: `rebuild` makes them
-anew.
+moved over the edge of its home; and what those lock who add to a pixel. All follow
+from the versions: `rebuild` makes them anew.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +24,9 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import IdSet, sorted_unique
-from l1db_pipeline.schema.model import Table
+from l1db_pipeline.schema.model import Column, Datatype, Table
 from l1db_pipeline.sky.htm import home_pixel, radec_to_xyz
-from l1db_pipeline.sky.pixelization import htm_ranges, in_region
+from l1db_pipeline.sky.pixelization import Interior, htm_ranges, in_region
 from l1db_pipeline.store.backends.database import (
     Condition,
     Database,
@@ -30,20 +34,30 @@ from l1db_pipeline.store.backends.database import (
     Op,
 )
 from l1db_pipeline.store.errors import VersionExistsError, some
-from l1db_pipeline.store.tables.chunks import ChunkGroup, encode_chunks, group_chunks
+from l1db_pipeline.store.tables.chunk_group import ChunkGroup, join_groups
+from l1db_pipeline.store.tables.chunk_table import ChunkTable
 from l1db_pipeline.store.tables.current import (
     CurrentObjects,
     Homes,
     NewVersions,
     StaleHomesError,
 )
-from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME, PackedLast
-from l1db_pipeline.store.tables.rows import add_empty_columns
+from l1db_pipeline.store.tables.layout import (
+    HOME_PIXEL,
+    VISIT_ID,
+    VISIT_TIME,
+    PackedLast,
+)
+from l1db_pipeline.store.tables.rows import add_empty_columns, with_constants
+from l1db_pipeline.store.tables.tiers import ALL_TILE, CURRENT_TIERS, TOP_TIER
 from l1db_pipeline.store.timing import Timings
 
-__all__ = ["LAST_NAME", "LastChunks"]
+__all__ = ["IS_KNOWN", "LAST_NAME", "LastChunks"]
 
 LAST_NAME = "DiaObjectLast"
+IS_KNOWN = "l1IsKnown"
+_KNOWN_COLUMN = Column(IS_KNOWN, Datatype.BYTE, nullable=False)
+_NO_IDS = np.empty(0, dtype=np.int64)
 _COVER_RANGES = 4096  # few pixels too many cost more than the ranges
 _Ids = NDArray[np.int64]
 _Pixels = NDArray[np.int32]
@@ -61,8 +75,15 @@ class LastChunks(CurrentObjects):
         self.level = tables.level
         self._shift = tables.shift
         self._database = database
+        kept = [column for column in current.columns
+                if column.name not in {"validityEnd", HOME_PIXEL}]  # fmt: skip
+        self._kept = replace(
+            current, columns=(*kept, _KNOWN_COLUMN), primary_key=(), indexes=(),
+            keys_by_mode={},
+        )  # fmt: skip
         self._current = current
         self._tables = tables
+        self._chunks = ChunkTable(database, tables.chunks, LAST_NAME, CURRENT_TIERS)
         self._strays: set[int] = set()
 
     @property
@@ -84,18 +105,38 @@ class LastChunks(CurrentObjects):
         self, region: Region, columns: Sequence[str]
     ) -> tuple[Catalog, Homes]:
         ranges = htm_ranges(region, self.level, _COVER_RANGES)
-        groups = self._groups(Condition("pixel", Op.IN_RANGES, ranges))
+        groups = self._chunks.read([Condition("pixel", Op.IN_RANGES, ranges)])
         more = self._homes_of_strays(ranges)
         if len(more):
-            groups += self._groups(Condition("pixel", Op.ONE_OF, more))
-        parts, ids = [], []
-        for group in groups:
-            ra, decl = (group.column(name)[0] for name in ("ra", "decl"))
-            keep = np.flatnonzero(in_region(radec_to_xyz(ra, decl), region))
-            parts.append(self._unpack(group, columns, keep))
-            ids.append(group.column("diaObjectId")[0])
-        homes = Homes(_joined(ids, np.int64), _joined(map(_pixels, groups), np.int32))
-        return self._concat(parts, columns), homes
+            groups += self._chunks.read([Condition("pixel", Op.ONE_OF, more)])
+        interior = Interior(region)
+        # the latest first: an older version may be inside where the latest is not
+        keeps = [
+            _inside(group, is_latest, region, interior)
+            for group, is_latest in zip(groups, _latest(groups), strict=True)
+        ]
+        found = self._join(groups, keeps, ["diaObjectId", *columns])
+        pixels = [group.pixel_of_row() if keep is None else group.pixel_of_row()[keep]
+                  for group, keep in zip(groups, keeps, strict=True)]  # fmt: skip
+        homes = Homes(found["diaObjectId"], _joined(pixels, np.int32))
+        return found.select(list(dict.fromkeys(columns))), homes
+
+    def _join(
+        self,
+        groups: Sequence[ChunkGroup],
+        keeps: Sequence[NDArray[np.intp] | None],
+        columns: Sequence[str],
+    ) -> Catalog:
+        names = list(dict.fromkeys(columns))
+        # of a chunk column that all lack there is at least the number of rows
+        rows = join_groups(
+            groups, keeps, list(dict.fromkeys(["diaObjectId", *names])), self._dtype_of
+        )
+        return add_empty_columns(self._current, rows, names)
+
+    def _dtype_of(self, name: str) -> np.dtype[Any]:
+        table = self._kept if name in self._kept else self._current
+        return table.column(name).numpy_dtype
 
     def _homes_of_strays(self, ranges: _Ids) -> _Ids:
         """Return the homes out of some ranges of objects that may be in them."""
@@ -114,7 +155,7 @@ class LastChunks(CurrentObjects):
 
     def homes_in(self, pixels: _Ids) -> Homes:
         """Return the homes within pixels of history."""
-        return self._homes([Condition("pixel", Op.IN_RANGES, self._ranges(pixels))])
+        return self._homes([self.of_history(pixels)])
 
     def _homes(self, where: Sequence[Condition]) -> Homes:
         table = self._tables.homes
@@ -123,66 +164,27 @@ class LastChunks(CurrentObjects):
 
     @override
     def in_pixels(self, pixels: _Ids, columns: Sequence[str]) -> Catalog:
-        groups = self._groups(Condition("pixel", Op.IN_RANGES, self._ranges(pixels)))
-        every = [self._unpack(g, columns, np.arange(len(g))) for g in groups]
-        return self._concat(every, columns)
+        groups = self._chunks.read([self.of_history(pixels)])
+        keeps = [np.flatnonzero(is_latest) for is_latest in _latest(groups)]
+        return self._join(groups, keeps, columns)
 
-    def _ranges(self, pixels: _Ids) -> _Ids:
+    def of_history(self, pixels: _Ids) -> Condition:
+        """Return the condition that a pixel of ours is within some of history."""
         lows = pixels.astype(np.int64) << self._shift
-        return np.stack([lows, lows + (1 << self._shift)], axis=1)
-
-    def _groups(self, where: Condition) -> list[ChunkGroup]:
-        found = self._database.select(self._tables.chunks, ["pixel", "data"], [where])
-        chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
-        return group_chunks(LAST_NAME, [(pixel, raw) for pixel, raw in chunks if raw])
-
-    def _unpack(
-        self, group: ChunkGroup, columns: Sequence[str], keep: NDArray[np.intp]
-    ) -> Catalog:
-        held = set(group.names)
-        present = [name for name in dict.fromkeys(columns) if name in held]
-        if not present:
-            return Catalog({"diaObjectId": group.column("diaObjectId", keep)[0]})
-        return group.catalog(present, keep)
-
-    def _concat(self, parts: Sequence[Catalog], columns: Sequence[str]) -> Catalog:
-        names = list(dict.fromkeys(columns))
-        full = [add_empty_columns(self._current, part, names) for part in parts]
-        if not full:
-            empty = {n: np.empty(0, self._current.column(n).numpy_dtype) for n in names}
-            return Catalog(empty)
-        return Catalog.concat(full) if len(full) > 1 else full[0]
+        ranges = np.stack([lows, lows + (1 << self._shift)], axis=1)
+        return Condition("pixel", Op.IN_RANGES, ranges)
 
     @override
     def lock(self, homes: _Pixels) -> None:
-        table = self._tables.chunks
+        table = self._tables.locks
         pixels = sorted_unique(homes.astype(np.int64))
         where = [Condition("pixel", Op.ONE_OF, pixels)]
         present = self._database.select(table, ["pixel"], where)["pixel"]
         missing = np.setdiff1d(pixels, present)
         if len(missing):
-            # a chunk of nothing, for who else writes the first one to wait for
-            nothing = self._chunks(missing, np.zeros(len(missing), "M8[us]"))
-            self._database.add_if_absent(table, nothing)
+            rows = Catalog({"pixel": missing.astype(np.int32)})
+            self._database.add_if_absent(table, rows)
         self._database.lock_rows(table, where)
-
-    @staticmethod
-    def _chunks(
-        pixels: _Ids,
-        times: NDArray[np.datetime64],
-        counts: Sequence[int] = (),
-        data: Sequence[bytes] = (),
-    ) -> Catalog:
-        raw = np.empty(len(pixels), dtype=object)
-        raw[:] = data or [b""] * len(pixels)
-        return Catalog(
-            {
-                "pixel": pixels.astype(np.int32),
-                "lastTime": times,
-                "nRows": np.array(counts or [0] * len(pixels), dtype=np.int32),
-                "data": raw,
-            }
-        )
 
     @override
     def store(self, new: NewVersions, timings: Timings) -> None:
@@ -192,7 +194,7 @@ class LastChunks(CurrentObjects):
             self._append_homes(new.rows["diaObjectId"][is_new], new.homes[is_new])
             self._note_strays(new.rows, new.homes)
             self.lock(new.homes)
-            step.n_bytes = self._write(*self._merged(new))
+            step.n_bytes = self._add(new)
 
     def _append_homes(self, ids: _Ids, homes: _Pixels) -> None:
         order = np.argsort(ids)
@@ -223,58 +225,72 @@ class LastChunks(CurrentObjects):
         # only what was there before: our own may yet be rolled back
         self._strays.update(registered.tolist())
 
-    def _merged(self, new: NewVersions) -> tuple[Catalog, _Pixels]:
-        """Return the current objects of the visit's pixels, and their pixels.
+    def _add(self, new: NewVersions) -> int:
+        """Write a chunk a pixel, merged with those of the pixel that are due."""
+        chunks, key, homes = self._chunks, new.visit.key, new.homes
+        rows = new.rows.select([n for n in new.rows.names if n in self._kept.by_name])
+        rows = with_constants(rows, {IS_KNOWN: new.is_known.astype(np.int8)})
+        pixels = sorted_unique(homes.astype(np.int64))
+        held = chunks.held(pixels)
+        self._refuse_same_time(new, held)
+        tiers = chunks.due(pixels, held)
+        of_row = tiers[np.searchsorted(pixels, homes)]
+        total = 0
+        for tier in np.unique(tiers).tolist():
+            part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
+            if tier:
+                old = chunks.take(pixels[tiers == tier], tier)
+                part, part_homes = self._latest_of(old, part, part_homes)
+            total += chunks.write(part, part_homes, key.visit_id, key.tile, tier=tier)
+        return total
+
+    def _refuse_same_time(self, new: NewVersions, held: Catalog) -> None:
+        """Look in the chunks, as a rule none, whose times meet the visit's.
 
         Raises
         ------
         VersionExistsError
             If an object has a version of the same time already.
         """
-        names = [n for n in new.rows.names if n in self._kept_names]
-        rows, homes = new.rows.select(names), new.homes
-        ids = IdSet(rows["diaObjectId"])
-        stays = np.ones(len(rows), dtype=np.bool_)
-        others, other_homes = [], []
-        pixels = sorted_unique(homes.astype(np.int64))
-        for group in self._groups(Condition("pixel", Op.ONE_OF, pixels)):
-            places = ids.places(group.column("diaObjectId")[0])
-            times = group.column(VISIT_TIME)[0]
-            same = places[(places >= 0) & (times == new.visit.time)]
-            if len(same):
-                _refuse(new, rows["diaObjectId"][same])
-            is_later = (places >= 0) & (times > new.visit.time)
-            stays[places[is_later]] = False
-            keep = np.flatnonzero((places < 0) | is_later)
-            if len(keep):
-                others.append(group.catalog(group.names, keep))
-                other_homes.append(_pixels(group)[keep])
-        if not others:
+        time = new.visit.time
+        meets = (held["firstTime"] <= time) & (held["lastTime"] >= time)
+        if not meets.any():
+            return
+        ids = IdSet(new.rows["diaObjectId"])
+        where = [
+            Condition("pixel", Op.ONE_OF, np.unique(held["pixel"][meets])),
+            Condition("lastTime", Op.AT_LEAST, time),
+        ]
+        for group in self._chunks.read(where):
+            theirs = group.column("diaObjectId")[0]
+            same = ids.holds(theirs) & (group.column(VISIT_TIME)[0] == time)
+            if same.any():
+                _refuse(new, theirs[same])
+
+    def _latest_of(
+        self, groups: Sequence[ChunkGroup], rows: Catalog, homes: _Pixels
+    ) -> tuple[Catalog, _Pixels]:
+        """Return the latest of each object of chunks and new rows, in chunk order."""
+        if not groups:
             return rows, homes
-        every = [rows.take(stays), *others]
-        present = {name for part in every for name in part.names}
-        names = [name for name in self._current.names if name in present]
-        merged = self._concat(every, names)
-        pixels_of = np.concatenate([homes[stays], *other_homes])
-        order = np.lexsort((merged["diaObjectId"], pixels_of))
-        return merged.take(order), pixels_of[order]
-
-    @property
-    def _kept_names(self) -> set[str]:
-        return {*self._current.names} - {"validityEnd", HOME_PIXEL}
-
-    def _write(self, rows: Catalog, homes: _Pixels) -> int:
-        chunks = encode_chunks(LAST_NAME, rows, homes)
-        if not chunks:
-            return 0
-        pixels, counts, data = zip(*chunks, strict=True)
-        starts = np.cumsum([0, *counts[:-1]])
-        times = np.maximum.reduceat(rows[VISIT_TIME], starts)
-        written = self._chunks(np.array(pixels), times, counts, data)
-        self._database.upsert(
-            self._tables.chunks, written, newest_by="lastTime", blank=()
+        present = {*rows.names, *(name for group in groups for name in group.names)}
+        names = [name for name in self._kept.names if name in present]
+        old = join_groups(groups, [None] * len(groups), names, self._dtype_of)
+        every = Catalog.concat(
+            [add_empty_columns(self._kept, part, names) for part in (old, rows)]
         )
-        return sum(map(len, data))
+        pixels = np.concatenate([*(g.pixel_of_row() for g in groups), homes])
+        ids = every["diaObjectId"]
+        order = np.lexsort((every[VISIT_TIME], ids))
+        is_last = np.append(ids[order][1:] != ids[order][:-1], np.True_)
+        starts = np.flatnonzero(np.append(np.True_, is_last[:-1]))
+        # it has a version elsewhere if none of these was its first
+        known = np.minimum.reduceat(every[IS_KNOWN][order], starts)
+        latest = order[is_last]
+        kept, pixels = every.take(latest), pixels[latest]
+        kept = Catalog({**kept.columns, IS_KNOWN: known}, kept.nulls)
+        in_chunk = np.lexsort((kept["diaObjectId"], kept[VISIT_ID], pixels))
+        return kept.take(in_chunk), pixels[in_chunk]
 
     def unregistered_strays(self, latest: Catalog, homes: Homes) -> _Ids:
         """Return objects that a search of the region where they are would miss."""
@@ -300,13 +316,13 @@ class LastChunks(CurrentObjects):
         latest
             The latest version of each object of theirs, with own columns.
         """
-        homes, ranges = self._new_homes(latest), self._ranges(pixels)
-        within = [Condition("pixel", Op.IN_RANGES, ranges)]
+        homes, within = self._new_homes(latest), [self.of_history(pixels)]
         old = self.homes_in(pixels)
         chunks = self._database.select(self._tables.chunks, ["pixel"], within)
+        held = np.unique(chunks["pixel"])
         ids = np.concatenate([old.ids, latest["diaObjectId"]])
         for table, name, values in (
-            (self._tables.chunks, "pixel", chunks["pixel"]),
+            (self._tables.chunks, "pixel", held),
             (self._tables.homes, "diaObjectId", ids),
         ):
             self._database.delete(table, [Condition(name, Op.ONE_OF, values)])
@@ -316,8 +332,13 @@ class LastChunks(CurrentObjects):
         rows, homes = latest.take(order), homes[order]
         self._append_homes(rows["diaObjectId"], homes)
         self._note_strays(rows, homes)
-        kept = [name for name in rows.names if name in self._kept_names]
-        self._write(rows.select(kept), homes)
+        kept = rows.select([name for name in rows.names if name in self._kept.by_name])
+        kept = with_constants(kept, {IS_KNOWN: np.int8(0)})
+        order = np.lexsort((kept[VISIT_ID], homes))
+        last_visit = int(kept[VISIT_ID].max())
+        self._chunks.write(
+            kept.take(order), homes[order], last_visit, ALL_TILE, tier=TOP_TIER
+        )
 
     def _new_homes(self, latest: Catalog) -> _Pixels:
         """Return homes as they were; of objects that have none, where they are now."""
@@ -331,8 +352,46 @@ class LastChunks(CurrentObjects):
         return np.where(inside, homes, coarse << self._shift).astype(np.int32)
 
 
-def _pixels(group: ChunkGroup) -> _Pixels:
-    return np.repeat(group.pixels, group.counts)
+def _inside(
+    group: ChunkGroup,
+    is_latest: NDArray[np.bool_],
+    region: Region,
+    interior: Interior,
+) -> NDArray[np.intp] | None:
+    """Return the rows that are current and in a region; `None` for all."""
+    keep = None if is_latest.all() else np.flatnonzero(is_latest)
+    inside = interior.holds(group.column("htmId20", keep)[0])
+    rest = np.flatnonzero(~inside)
+    if len(rest):
+        which = rest if keep is None else keep[rest]
+        ra, decl = (group.column(name, which)[0] for name in ("ra", "decl"))
+        inside[rest] = in_region(radec_to_xyz(ra, decl), region)
+    if inside.all():
+        return keep
+    return np.flatnonzero(inside) if keep is None else keep[inside]
+
+
+def _latest(groups: Sequence[ChunkGroup]) -> list[NDArray[np.bool_]]:
+    """Tell which rows are the latest of their object among all groups."""
+    latest = [np.ones(len(group), dtype=np.bool_) for group in groups]
+    marked = []
+    for group in groups:
+        rows = np.flatnonzero(group.column(IS_KNOWN)[0])
+        marked.append(group.column("diaObjectId", rows)[0] if len(rows) else _NO_IDS)
+    several = IdSet(np.unique(_joined(marked, np.int64)))
+    if not len(several):
+        return latest
+    best = np.full(len(several), np.datetime64("0001-01-01", "us"))
+    found = []
+    for number, group in enumerate(groups):
+        places = several.places(group.column("diaObjectId")[0])
+        rows = np.flatnonzero(places >= 0)
+        times = group.column(VISIT_TIME, rows)[0]
+        np.maximum.at(best, places[rows], times)
+        found.append((number, rows, places[rows], times))
+    for number, rows, places, times in found:
+        latest[number][rows[times < best[places]]] = False
+    return latest
 
 
 def _joined(parts: Iterator[Any] | list[Any], dtype: Any) -> NDArray[Any]:

@@ -25,7 +25,6 @@ __all__ = [
     "BLOCK_RANGE",
     "CURRENT_LEVEL",
     "HOME_PIXEL",
-    "MONTH_MARK",
     "OWN_COLUMNS",
     "VISIT_ID",
     "VISIT_TIME",
@@ -38,11 +37,10 @@ VISIT_ID = "l1VisitId"
 VISIT_TIME = "l1VisitTime"
 BLOCK_RANGE = "BRIN"
 """How the name of an index begins that is a block range index on PostgreSQL."""
-CURRENT_LEVEL = 8
-"""HTM level of the chunks of current objects, if that of history is not finer: a visit
-rewrites the chunks of its pixels whole, a tile those of a few."""
-MONTH_MARK = "@"
-"""First letter of the name that a monthly chunk has in the place of a tile's."""
+CURRENT_LEVEL = 6
+"""HTM level of the chunks of current objects, if that of history is not finer: large
+enough for few chunks, small enough that a visit merges a part of its pixels only."""
+_MERGED_TILE_LENGTH = 40  # that of a tile, with the mark and the tier before it
 OWN_COLUMNS = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
 
 _OWN = {
@@ -124,9 +122,10 @@ def _packed(name: str) -> Table:
     columns = (
         Column("pixel", Datatype.INT, nullable=False),
         _long("visitId"),
-        _text("tile", 32),
+        _text("tile", _MERGED_TILE_LENGTH),
         _time("firstTime"),
         _time("lastTime"),
+        Column("tier", Datatype.INT, nullable=False),
         Column("nRows", Datatype.INT, nullable=False),
         Column("data", Datatype.BLOB, nullable=False),
     )
@@ -148,15 +147,12 @@ STRAYS = Table(
     primary_key=("pixel", "homePixel"),
     description="Pixels in which objects of another home are, or once were.",
 )
-PACKED_LAST = Table(
-    "L1PackedDiaObjectLast",
-    (
-        Column("pixel", Datatype.INT, nullable=False),
-        _time("lastTime"),
-        Column("nRows", Datatype.INT, nullable=False),
-        Column("data", Datatype.BLOB, nullable=False),
-    ),
+PACKED_LAST = _packed("L1PackedDiaObjectLast")
+PIXEL_LOCKS = Table(
+    "L1PixelLock",
+    (Column("pixel", Datatype.INT, nullable=False),),
     primary_key=("pixel",),
+    description="What those lock who add versions to a pixel of current objects.",
 )
 
 
@@ -171,11 +167,12 @@ class PackedLast:
     chunks: Table = PACKED_LAST
     homes: Table = OBJECT_HOMES
     strays: Table = STRAYS
+    locks: Table = PIXEL_LOCKS
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All of them."""
-        return self.chunks, self.homes, self.strays
+        return self.chunks, self.homes, self.strays, self.locks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

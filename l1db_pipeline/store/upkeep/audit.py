@@ -105,5 +105,5 @@ def _history_digest(
     total = TableDigest()
     pixels = part.pixels.astype(np.int32)
     for group in history.read_chunks(pixels, TimeWindow()):
-        total += TableDigest.of(group.catalog([n for n in columns if n in group]))
+        total += TableDigest.of(group.catalog([n for n in columns if n in group.names]))
     return total

@@ -11,12 +11,12 @@ from l1db_pipeline.store.tables.history import HistoryTable
 from l1db_pipeline.store.tables.last_chunks import LastChunks
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
-    MONTH_MARK,
     VISIT_ID,
     VISIT_TIME,
 )
 from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.tables.rows import with_constants
+from l1db_pipeline.store.tables.tiers import TIER_MARK, TOP_TIER
 
 __all__ = ["compact", "rebuild", "rebuild_current"]
 
@@ -155,4 +155,6 @@ def _write_month(
 ) -> None:
     order = np.lexsort((rows[VISIT_TIME], pixels))
     rows, pixels = rows.take(order), pixels[order]
-    history.write_chunks(rows, pixels, int(rows[VISIT_ID].max()), MONTH_MARK + month)
+    history.write_chunks(
+        rows, pixels, int(rows[VISIT_ID].max()), TIER_MARK + month, tier=TOP_TIER
+    )

@@ -5,31 +5,36 @@ wrong hides rows without a trace. A new one gets its line here.
 """
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.backends.database import Condition, Database
 from l1db_pipeline.store.base import Finding
 from l1db_pipeline.store.errors import some
 from l1db_pipeline.store.tables.chunks import group_chunks
-from l1db_pipeline.store.tables.history import HistoryTable
 from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.tiers import ALL_TILE, TIER_MARK, TOP_TIER, Tiers
 
-__all__ = ["check_tile_counts", "check_times", "read_chunks"]
+__all__ = ["check_tiers", "check_tile_counts", "check_times", "read_chunks"]
 
 
 def read_chunks(
     database: Database,
-    history: HistoryTable,
-    pixel: int,
+    packed: Table,
+    of_table: str,
+    where: Condition,
     tiles: Collection[tuple[int, str]],
 ) -> Iterator[tuple[Catalog, list[Finding]]]:
-    """Yield the rows of each chunk of a pixel, and what its columns say wrongly.
+    """Yield the rows of each chunk of some, and what its columns say wrongly.
 
     Parameters
     ----------
+    packed, of_table
+        The table of chunks, and the name of the one whose rows they hold.
     tiles
         Visits and tiles that the ledger has.
 
@@ -38,47 +43,62 @@ def read_chunks(
     CorruptChunkError
         If a chunk cannot be read.
     """
-    if history.packed is None:
-        return
-    where = [Condition("pixel", Op.EQUAL, pixel)]
-    chunks = database.select(history.packed, history.packed.names, where)
-    for place in range(len(chunks)):
-        name = history.table.name
-        (group,) = group_chunks(name, [(pixel, chunks["data"][place])])
+    chunks = database.select(packed, packed.names, [where])
+    for place, pixel in enumerate(chunks["pixel"].tolist()):
+        (group,) = group_chunks(of_table, [(pixel, chunks["data"][place])])
         rows = group.catalog(group.names)
         said = {column: chunks[column][place] for column in chunks.names}
-        yield rows, list(_check_chunk(f"{name} pixel {pixel}", said, rows, tiles))
+        visit, tile = said["visitId"], said["tile"]
+        name = f"{of_table} pixel {pixel} visit {visit} tile {tile!r}"
+        yield (
+            rows,
+            [
+                Finding(
+                    invariant="chunk",
+                    where=name,
+                    detail=f"its {column} is {said[column]}, its rows say {expected}",
+                )
+                for column, expected in _denied(said, rows, tiles)
+            ],
+        )
 
 
-def _check_chunk(
-    where: str,
-    said: dict[str, object],
-    rows: Catalog,
-    tiles: Collection[tuple[int, str]],
-) -> Iterator[Finding]:
-    times = rows[VISIT_TIME]
-    visit_id, tile = int(rows[VISIT_ID].max()), str(said["tile"])
-    expected: dict[str, object] = {
-        "firstTime": times.min(),
-        "lastTime": times.max(),
-        "nRows": len(rows),
-    }
-    if tile.startswith("@"):
-        expected["tile"] = f"@{times.min().astype('datetime64[M]')}"
-        # the last visit of the pixels that were compacted together
-        if int(str(said["visitId"])) < visit_id:
-            expected["visitId"] = f"{visit_id} or later"
-    else:
-        expected["visitId"] = visit_id
-        if (visit_id, tile) not in tiles:
-            expected["tile"] = "one of the visit's tiles"
-    for column, value in expected.items():
-        if said[column] != value:
-            yield Finding(
-                invariant="chunk",
-                where=f"{where} visit {said['visitId']} tile {tile!r}",
-                detail=f"its {column} is {said[column]}, its rows say {value}",
-            )
+def _denied(
+    said: dict[str, Any], rows: Catalog, tiles: Collection[tuple[int, str]]
+) -> Iterator[tuple[str, object]]:
+    """Yield the columns of a chunk that its rows deny, and what these say."""
+    times, visits = rows[VISIT_TIME], rows[VISIT_ID]
+    for column, expected in (
+        ("firstTime", times.min()), ("lastTime", times.max()), ("nRows", len(rows))
+    ):  # fmt: skip
+        if said[column] != expected:
+            yield column, expected
+    tile, tier = str(said["tile"]), int(said["tier"])
+    mark = f"{TIER_MARK}{tier}" if tier else ""
+    if tier == TOP_TIER:
+        # of a month, or all, the last visit of the pixels that were merged together
+        if said["visitId"] < visits.max():
+            yield "visitId", f"{visits.max()} or later"
+        month = f"{TIER_MARK}{times.min().astype('datetime64[M]')}"
+        if tile not in {month, ALL_TILE}:
+            yield "tile", f"{month} or {ALL_TILE}"
+    elif not tier and (visits != said["visitId"]).any():
+        yield "visitId", visits.max()
+    elif (
+        not tile.startswith(mark)
+        or (said["visitId"], tile.removeprefix(mark)) not in tiles
+    ):
+        yield "tile", f"{mark!r} and one of the visit's tiles"
+
+
+def check_tiers(
+    database: Database, packed: Table, tiers: Tiers
+) -> Iterator[tuple[int, Finding]]:
+    """Find the pixels whose chunks are not merged as they should be."""
+    held = database.select(packed, ("pixel", "tile", "tier", "nRows"))
+    for problem, pixel in tiers.broken(held):
+        where = f"{packed.name} pixel {pixel}"
+        yield pixel, Finding(invariant="tiers", where=where, detail=problem)
 
 
 def check_times(

@@ -13,6 +13,7 @@ Invariant          What must hold
 ``position``       ``htmId20`` is that of ``ra`` and ``decl``
 ``packed``         packed history has exactly what the rows have
 ``chunk``          every chunk agrees with its checksum, its columns with its rows
+``tiers``          merged chunks are marked, and no pixel has more than it may
 ``filled``         no column holds values or NULLs that the register denies
 ``time``           every row has the time that the ledger has of its visit
 ``tile count``     a visit's counter of tiles is the number of those in the ledger
@@ -27,13 +28,13 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
-from l1db_pipeline.store.backends.database import Database
+from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.base import Finding
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.tables.history import HistoryTable
-from l1db_pipeline.store.tables.last_chunks import LastChunks
+from l1db_pipeline.store.tables.last_chunks import IS_KNOWN, LAST_NAME, LastChunks
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
     OWN_COLUMNS,
@@ -43,8 +44,10 @@ from l1db_pipeline.store.tables.layout import (
 )
 from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
+from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
 from l1db_pipeline.store.upkeep.steering import (
+    check_tiers,
     check_tile_counts,
     check_times,
     read_chunks,
@@ -107,7 +110,23 @@ class Verifier:
                 yield from check_times(history.table.name, VISIT_TIME, rows, entries)
                 yield from self._check_objects(history.table, versions, rows)
                 yield from self._check_packed(history, part, rows)
+        yield from self._check_tiers()
         yield from self._check_ledger(entries)
+
+    def _check_tiers(self) -> Iterator[Finding]:
+        for history in self._histories:
+            if history.packed is None:
+                continue
+            found = check_tiers(self._database, history.packed, HISTORY_TIERS)
+            for pixel, finding in found:
+                self.bad_pixels[history.table.name].add(pixel)
+                yield finding
+        last = self._layout.packed_last
+        if last is not None:
+            found = check_tiers(self._database, last.chunks, CURRENT_TIERS)
+            for pixel, finding in found:
+                self.bad_current.add(pixel >> last.shift)
+                yield finding
 
     def _read_all(self, table: Table, part: SkyPart) -> Catalog:
         """Return all columns; those without any value are not asked for."""
@@ -250,8 +269,25 @@ class Verifier:
             ours["diaObjectId"],
             stale,
         )
-        if isinstance(self._objects.current, LastChunks):
-            yield from self._check_homes(self._objects.current, part, latest)
+        chunks = self._objects.current
+        if isinstance(chunks, LastChunks):
+            yield from self._check_homes(chunks, part, latest)
+            yield from self._check_current_chunks(chunks, part)
+
+    def _check_current_chunks(
+        self, chunks: LastChunks, part: SkyPart
+    ) -> Iterator[Finding]:
+        here, table = chunks.of_history(part.pixels), chunks.table
+        first = [np.empty(0, dtype=np.int64)]
+        for rows, wrong in read_chunks(
+            self._database, table, LAST_NAME, here, self._tiles
+        ):
+            yield from wrong
+            first.append(rows["diaObjectId"][rows[IS_KNOWN] == 0])
+        ids, counts = np.unique(np.concatenate(first), return_counts=True)
+        yield from _report(
+            "current", "several rows are marked as its first", ids, counts > 1
+        )
 
     def _check_homes(
         self, chunks: LastChunks, part: SkyPart, latest: Catalog
@@ -292,26 +328,28 @@ class Verifier:
     def _check_packed(
         self, history: HistoryTable, part: SkyPart, rows: Catalog
     ) -> Iterator[Finding]:
-        if history.packed is None:
+        name, packed = history.table.name, history.packed
+        if packed is None:
             return
-        name = history.table.name
         bad = self.bad_pixels[name]
         found: dict[tuple[int, int], TableDigest] = {}
         for pixel in part.pixels.tolist():
             try:
-                chunks = list(read_chunks(self._database, history, pixel, self._tiles))
+                where = Condition("pixel", Op.EQUAL, pixel)
+                read = read_chunks(self._database, packed, name, where, self._tiles)
+                chunks = list(read)
             except CorruptChunkError as error:
                 bad.add(pixel)
                 yield Finding(
                     invariant="chunk", where=error.where, detail=error.problem
                 )
                 continue
-            for packed, wrong in chunks:
+            for held, wrong in chunks:
                 if wrong:
                     bad.add(pixel)
                     yield from wrong
-                hashes = row_hashes(packed, without=(HOME_PIXEL,))
-                for visit, digest in digest_by_group(hashes, packed[VISIT_ID]).items():
+                hashes = row_hashes(held, without=(HOME_PIXEL,))
+                for visit, digest in digest_by_group(hashes, held[VISIT_ID]).items():
                     total = found.get((pixel, visit), TableDigest())
                     found[pixel, visit] = total + digest
         expected = _by_pixel_and_visit(rows)

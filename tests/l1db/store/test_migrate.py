@@ -1,13 +1,17 @@
+import gzip
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 from contracts.l1db_sky import key, records
 
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
@@ -18,8 +22,11 @@ from l1db_pipeline.schema.version import (
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.tables.last_chunks import LastChunks
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import public_columns, with_constants
+from l1db_pipeline.store.tables.tiers import TOP_TIER
+from l1db_pipeline.store.upkeep import compact as compact_module
 from l1db_pipeline.store.upkeep.migrate import (
     MigrationError,
     current_revision,
@@ -226,6 +233,7 @@ def _rows_of_last(store: SqlL1Store, config: L1dbConfig) -> None:
             database.drop(table)
         version = store.layout.version
         database.set_value(version, VERSION_COLUMN, "0001", [])
+    _drop_tiers(store, config)
     if config.url.startswith("postgresql"):
         statement = (
             f'ALTER TABLE "{config.prefix}DiaObject" '
@@ -235,6 +243,16 @@ def _rows_of_last(store: SqlL1Store, config: L1dbConfig) -> None:
         engine = sa.create_engine(config.url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             connection.execute(sa.text(statement))
+
+
+def _drop_tiers(store: SqlL1Store, config: L1dbConfig) -> None:
+    engine = sa.create_engine(config.url, poolclass=sa.NullPool)
+    quote = engine.dialect.identifier_preparer.quote
+    with engine.begin() as connection:
+        for packed in (store.layout.packed_sources, store.layout.packed_forced):
+            assert packed is not None
+            name = quote(config.prefix + packed.name)
+            connection.execute(sa.text(f"ALTER TABLE {name} DROP COLUMN tier"))
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
@@ -285,9 +303,146 @@ def test_current_objects_in_rows_become_chunks(
         store.store_visit(key(3), records(3, np.arange(1, 30)))
         assert store.verify() == []
     if not is_interrupted and backend != "mariadb_url":
-        with pytest.raises(MigrationError, match="do not become rows"):
+        with pytest.raises(MigrationError, match="do not return to their first format"):
             migrate(config, "0001")
 
 
 def _interrupt(_: SqlL1Store) -> None:
     raise KeyboardInterrupt
+
+
+RECORDED = Path(__file__).parents[1] / "data"
+"""Databases that revision 0002 wrote: eight visits, two late, three compacted."""
+RECORDED_DIGEST = {
+    "versions": "174:e32264a3eeddba97ea26acdf045d3b50",
+    "objects": "61:2555274e098b8fb381ec730db3d4f395",
+    "DiaSource": "174:d01dafcff9943eed7125b631ec11c3f1",
+    "DiaForcedSource": "174:86a20be202ed17928d8cefbcb169037d",
+}
+
+
+def _recorded(backend: str, url: str) -> L1dbConfig:
+    """Fill an empty database with what revision 0002 wrote."""
+    text = gzip.decompress((RECORDED / f"revision_0002_{backend}.sql.gz").read_bytes())
+    script = text.decode()
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    if backend == "sqlite":
+        with closing(sqlite3.connect(str(engine.url.database))) as connection:
+            connection.executescript(script)
+    else:
+        lines = script.splitlines()
+        script = "\n".join(n for n in lines if not n.startswith(("\\", "--")))
+        with engine.begin() as opened:
+            for statement in script.split(";\n"):
+                if statement.strip():
+                    opened.exec_driver_sql(statement.replace("%", "%%"))
+    index = ObjectIndex.LAST_OBJECT_TABLE
+    return L1dbConfig(url=url, dia_object_index=index)
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+    ]
+)
+def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
+    """A database of revision 0002, as that revision's package left it."""
+    backend = str(request.param)
+    url = f"sqlite:///{tmp_path}/l1.db"
+    if backend != "sqlite":
+        url = request.getfixturevalue("database_url")
+    return _recorded(backend, url)
+
+
+def _check_migrated(config: L1dbConfig) -> None:
+    with closing(open_store(config)) as store:
+        assert store.science_digest() == RECORDED_DIGEST
+        assert store.verify() == []
+        for visit_id in range(50, 64):
+            ids = np.arange(2, 60, 3)
+            store.store_visit(key(visit_id), records(visit_id, ids, moved_deg=0.2))
+        assert store.verify() == []
+        # chunks of format 1 were merged with those of today
+        packed = store.layout.packed_sources
+        assert packed is not None
+        tiers = store._database.count_by(packed, "tier")
+        assert set(tiers) >= {1, TOP_TIER}
+
+
+def test_a_recorded_database_is_carried_to_tiers(recorded: L1dbConfig) -> None:
+    assert migrate(recorded) == ("0002", SCHEMA_REVISION)
+
+    _check_migrated(recorded)
+
+
+def test_a_migration_is_resumed_from_each_of_its_statements(tmp_path: Path) -> None:
+    made = tmp_path / "made.db"
+    _recorded("sqlite", f"sqlite:///{made}")
+    index = ObjectIndex.LAST_OBJECT_TABLE
+
+    is_done, n_cuts = False, 0
+    while not is_done:
+        path = tmp_path / f"cut_{n_cuts}.db"
+        shutil.copy(made, path)
+        config = L1dbConfig(url=f"sqlite:///{path}", dia_object_index=index)
+        is_done = _migrate_until(config, n_cuts)
+        if not is_done:
+            with closing(open_store(config)) as store, pytest.raises(L1dbError):
+                store.last_visit()
+            migrate(config)
+        with closing(open_store(config)) as store:
+            assert store.science_digest() == RECORDED_DIGEST
+            assert store.verify() == []
+        n_cuts += 1
+    assert n_cuts > 10
+
+
+def _migrate_until(config: L1dbConfig, n_statements: int) -> bool:
+    """Migrate, but stop before the change after so many; tell whether there is none."""
+    left = n_statements
+
+    def stop(*given: Any) -> None:
+        nonlocal left
+        statement = str(given[2])
+        if not statement.startswith(("SELECT", "PRAGMA")):
+            if not left:
+                raise KeyboardInterrupt
+            left -= 1
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", stop)
+    try:
+        migrate(config)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", stop)
+    return True
+
+
+def test_a_migration_is_resumed_from_the_middle_of_its_data(
+    recorded: L1dbConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compact_module, "_PIXELS_AT_ONCE", 1)
+    rebuild, n_calls = LastChunks.rebuild, 0
+
+    def rebuild_once(self: LastChunks, pixels: Any, latest: Catalog) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise KeyboardInterrupt
+        rebuild(self, pixels, latest)
+
+    monkeypatch.setattr(LastChunks, "rebuild", rebuild_once)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(recorded)
+    with (
+        closing(open_store(recorded)) as store,
+        pytest.raises(SchemaVersionError, match="run l1db migrate"),
+    ):
+        store.last_visit()
+
+    migrate(recorded)
+
+    assert n_calls > 2
+    _check_migrated(recorded)

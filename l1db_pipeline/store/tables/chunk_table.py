@@ -1,0 +1,128 @@
+"""A table of chunks: write-once, merged by tiers, deleted by key."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunks import encode_chunks, group_chunks
+from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME
+from l1db_pipeline.store.tables.tiers import TIER_MARK, Tiers
+
+__all__ = ["ChunkTable"]
+
+_KEY = ("pixel", "visitId", "tile")
+_HELD = ("pixel", "tier", "nRows", "firstTime", "lastTime")
+
+
+class ChunkTable:
+    """The chunks of one table.
+
+    Parameters
+    ----------
+    database, table
+        Where they are.
+    of_table
+        Name of the table whose rows they hold.
+    tiers
+        When they are merged.
+    dictionary
+        Column of ids that merged chunks hold as places in a list.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        table: Table,
+        of_table: str,
+        tiers: Tiers,
+        dictionary: str = "",
+    ) -> None:
+        self.table = table
+        self._database = database
+        self._of_table = of_table
+        self._tiers = tiers
+        self._dictionary = dictionary
+
+    def held(self, pixels: NDArray[np.int64]) -> Catalog:
+        """Return what chunks pixels have: pixel, tier, rows and times of each."""
+        here = [Condition("pixel", Op.ONE_OF, pixels)]
+        return self._database.select(self.table, _HELD, here)
+
+    def due(self, pixels: NDArray[np.int64], held: Catalog) -> NDArray[np.int64]:
+        """Return the tier of the chunk that each pixel gets next; 0 if unmerged."""
+        targets = self._tiers.due(pixels, held)
+        return np.array([targets.get(p, 0) for p in pixels.tolist()], dtype=np.int64)
+
+    def read(self, where: Sequence[Condition]) -> list[ChunkGroup]:
+        """Return the checked chunks for which all conditions hold."""
+        found = self._database.select(self.table, ("pixel", "data"), where)
+        return self._grouped(found)
+
+    def take(self, pixels: NDArray[np.int64], tier: int) -> list[ChunkGroup]:
+        """Return the chunks of lower tiers than one, and delete just these.
+
+        Those that another merge has in hand are left to it: what is deleted is what
+        was read, key by key, so that no row is lost or kept twice.
+        """
+        lower = [Condition("pixel", Op.ONE_OF, pixels),
+                 Condition("tier", Op.LESS, tier)]  # fmt: skip
+        found = self._database.select_free(self.table, (*_KEY, "data"), lower)
+        self._database.delete_keys(self.table, found.select(_KEY))
+        return self._grouped(found)
+
+    def _grouped(self, found: Catalog) -> list[ChunkGroup]:
+        chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
+        return group_chunks(self._of_table, list(chunks))
+
+    def write(
+        self,
+        rows: Catalog,
+        pixels: NDArray[np.int32],
+        chunk_id: int,
+        tile: str,
+        *,
+        tier: int = 0,
+    ) -> int:
+        """Pack rows that are ordered by pixel and visit; return the bytes.
+
+        ``tile`` of a chunk of a higher tier gets the mark and the tier before it,
+        unless it has the mark.
+        """
+        if not len(rows):
+            return 0
+        chunks = encode_chunks(
+            self._of_table,
+            rows,
+            pixels,
+            segments=rows[VISIT_ID] if tier else None,
+            dictionary=self._dictionary if tier else "",
+        )
+        if tier and not tile.startswith(TIER_MARK):
+            tile = f"{TIER_MARK}{tier}{tile}"
+        n_chunks, times = len(chunks), rows[VISIT_TIME]
+        stops = np.cumsum([n_rows for _, n_rows, _ in chunks])
+        starts = stops - [n_rows for _, n_rows, _ in chunks]
+        columns: dict[str, NDArray[Any]] = {
+            "pixel": np.array([pixel for pixel, _, _ in chunks], dtype=np.int32),
+            "visitId": np.full(n_chunks, chunk_id, dtype=np.int64),
+            "tile": _objects([tile] * n_chunks),
+            "firstTime": np.minimum.reduceat(times, starts),
+            "lastTime": np.maximum.reduceat(times, starts),
+            "tier": np.full(n_chunks, tier, dtype=np.int32),
+            "nRows": (stops - starts).astype(np.int32),
+            "data": _objects([raw for _, _, raw in chunks]),
+        }
+        self._database.append(self.table, Catalog(columns))
+        return sum(len(raw) for _, _, raw in chunks)
+
+
+def _objects(items: Sequence[Any]) -> NDArray[np.object_]:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
