@@ -4,12 +4,12 @@ import shlex
 
 import click
 
-from pipeline_runtime.edge import plain_errors
+from pipeline_runtime.edge import EdgeGroup, plain_errors
 
 __all__ = ["main"]
 
 
-@click.group()
+@click.group(cls=EdgeGroup)
 def main() -> None:
     """Run the embedded PostgreSQL and show what each part of the project reads.
 

@@ -1,22 +1,182 @@
-"""The edge of every command: expected errors as one line, dates, logging."""
+"""The edge of every command: one line for each error, dates, input files, logging.
 
+What a command raises on purpose has its own text. Everything else that may go wrong,
+a full disk under standard output too, becomes one line that says where it happened.
+"""
+
+import errno
 import logging
-from collections.abc import Callable
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from io import TextIOWrapper
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, ParamSpec, TypeVar
 
 import click
+from typing_extensions import override
 
 from pipeline_runtime.errors import PipelineRuntimeError
 
-__all__ = ["DAY_OBS", "plain_errors", "set_up_logging", "turned_into_text"]
+__all__ = [
+    "DAY_OBS",
+    "EdgeCommand",
+    "EdgeGroup",
+    "InputFile",
+    "one_line",
+    "plain_errors",
+    "set_up_logging",
+    "turned_into_text",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+_ROOT = Path(__file__).resolve().parent.parent
+_LONGEST = 2000
 
 # gives a datetime at midnight: callers take its date
 DAY_OBS = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
+
+
+class InputFile(click.Path):
+    """A file to read: there, and a regular one.
+
+    A FIFO would be waited for without end, and ``/dev/zero`` read without end.
+    """
+
+    def __init__(self, path_type: type[str] | type[Path] = Path) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=path_type)
+
+    @override
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        found = super().convert(value, param, ctx)
+        if not stat.S_ISREG(os.stat(found).st_mode):  # noqa: PTH116 - str or Path
+            shown = click.format_filename(value)
+            self.fail(f"{shown!r} is not a regular file", param, ctx)
+        return found
+
+
+class _Edge(click.Command):
+    """A command that ends with one line on standard error, whatever happens.
+
+    With Python's development mode (``python -X dev``) an error that nobody expected
+    shows its traceback.
+    """
+
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,  # Any: these are click's own, as is what it returns
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(
+                args, prog_name, complete_var, standalone_mode=False, **extra
+            )
+        if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+            # a letter that the terminal's encoding lacks is no reason to fail
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            super().main(args, prog_name, complete_var, **extra)
+        except SystemExit as end:
+            if (problem := _unwritten()) is not None and end.code in {0, None}:
+                _say(problem)
+                end.code = 1
+            raise
+        except Exception as error:
+            if sys.flags.dev_mode and not isinstance(error, OSError):
+                raise
+            _say(_unwritten() or _described(error))
+            sys.exit(1)
+
+
+class EdgeCommand(_Edge):
+    """A program of one command."""
+
+
+class EdgeGroup(_Edge, click.Group):
+    """A program of several commands."""
+
+
+def one_line(text: object) -> str:
+    """Return a text as one line of printable letters, whatever it holds."""
+    words = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else _escaped(c) for c in words)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _say(message: str) -> None:
+    with suppress(OSError):
+        click.echo(f"Error: {one_line(message)}", err=True)
+
+
+def _unwritten() -> str | None:
+    """Write what is left for standard output; return why it cannot be, if so."""
+    flush = getattr(sys.stdout, "flush", None)  # None if it was closed before
+    try:
+        if flush is not None:
+            flush()
+    except BrokenPipeError:
+        reason = None  # whoever read has seen enough
+    except (OSError, ValueError) as error:
+        reason = _of_output(error)
+    else:
+        return None
+    with suppress(OSError, ValueError):  # else Python tries it again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return reason
+
+
+def _of_output(error: Exception) -> str:
+    return f"standard output: {_reason(error)}; what is printed there is not whole"
+
+
+def _described(error: Exception) -> str:
+    last = extract_tb(error.__traceback__)[-1]
+    if isinstance(error, OSError) and last.name == "echo":
+        return _of_output(error)  # of click: nothing else of ours writes there
+    if isinstance(error, OSError) and error.errno is not None:
+        place = error.filename if error.filename is not None else _place(error)
+        return f"{place}: {_reason(error)}"
+    return f"{_place(error)}: {type(error).__name__}: {error}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.strerror}: free some, and run it again"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _place(error: Exception) -> str:
+    """Return file and line of ours where an error came out."""
+    frames = extract_tb(error.__traceback__)
+    ours = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(_ROOT)
+        and "site-packages" not in Path(frame.filename).relative_to(_ROOT).parts
+    ]
+    last = (ours or frames)[-1]
+    path = Path(last.filename)
+    name = path.relative_to(_ROOT) if ours else path.name
+    return f"{name}, line {last.lineno}"
 
 
 def turned_into_text(
@@ -30,7 +190,7 @@ def turned_into_text(
             try:
                 return function(*args, **kwargs)
             except expected as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(one_line(error)) from error
 
         return wrapped
 

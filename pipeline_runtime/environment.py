@@ -15,6 +15,7 @@ from datetime import date
 from typing import Generic, TypeVar
 
 from pipeline_runtime.errors import EnvironmentValueError
+from pipeline_runtime.urls import CredentialsError, check_connection_word, check_url
 
 __all__ = [
     "VARIABLES",
@@ -74,6 +75,8 @@ class Variable(Generic[T]):
             return self.default
         try:
             return self.parse(text)
+        except CredentialsError as error:
+            raise EnvironmentValueError(str(error)) from None
         except ValueError as error:
             shown = "what it is set to" if self.is_secret else repr(text)
             raise EnvironmentValueError(
@@ -94,6 +97,14 @@ class Variable(Generic[T]):
 
 def _text(text: str) -> str:
     return text
+
+
+def _checked(check: Callable[[object, str], None], name: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        check(text, name)
+        return text
+
+    return parse
 
 
 def _seconds(text: str) -> float:
@@ -167,7 +178,7 @@ def _place(name: str, meaning: str, folder: str) -> Variable[str]:
         name=name,
         meaning=meaning,
         default="",
-        parse=_text,
+        parse=_checked(check_url, name),
         default_text=f"{folder} in L1DB_HOME, by l1db-services env",
     )
 
@@ -175,6 +186,16 @@ def _place(name: str, meaning: str, folder: str) -> Variable[str]:
 def _plain(name: str, meaning: str, default: str = "", text: str = "") -> Variable[str]:
     return Variable(
         name=name, meaning=meaning, default=default, parse=_text, default_text=text
+    )
+
+
+def _word(name: str, meaning: str) -> Variable[str]:
+    return Variable(
+        name=name,
+        meaning=meaning,
+        default="",
+        parse=_checked(check_connection_word, name),
+        default_text=_SERVED,
     )
 
 
@@ -224,11 +245,11 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     _plain("L1DB_CONFIG", "INI file of the L1 commands"),
     _place("L1DB_SOURCES", "Files of variable sources", "sources"),
     _place("L1DB_REPORTS", "Report pages", "reports"),
-    _plain("VSARCHIVE_PGHOST", "Server of the archive's metadata", text=_SERVED),
+    _word("VSARCHIVE_PGHOST", "Server of the archive's metadata"),
     _count(
         "VSARCHIVE_PGPORT", "Its port", 0, "PGPORT, else 5432", most=65_535
     ),
-    _plain("VSARCHIVE_PGDATABASE", "Its database", text=_SERVED),
+    _word("VSARCHIVE_PGDATABASE", "Its database"),
     _plain("VSARCHIVE_PGUSER", "Its role", text=_SERVED),
     _plain("VSARCHIVE_PGSCHEMA", "Its schema", "vsmd"),
     _timeout("VSARCHIVE_CONNECT_TIMEOUT_S", "Longest wait for a connection, s", 10),

@@ -22,10 +22,10 @@ from sqlalchemy import Connection, create_engine, func, select
 from sqlalchemy import table as sql_table
 from sqlalchemy.exc import SQLAlchemyError
 
-from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.survey.visits_table import read_visits_table
 from pipeline_runtime.errors import PipelineRuntimeError
 from pipeline_runtime.services import environment, home_folder, start_services
+from pipeline_runtime.urls import safe_url
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_NIGHT = "2026-10-10"

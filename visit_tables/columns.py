@@ -4,7 +4,9 @@ No pandas is needed to move visits from opsim to HDF5, which keeps commands quic
 start and memory bounded.
 """
 
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = [
     "Batch",
     "UnsupportedColumnError",
     "VisitsFileError",
+    "check_regular",
     "check_text",
     "n_rows",
     "number_array",
@@ -47,6 +50,22 @@ class VisitsFileError(VisitTablesError, ValueError):
     @override
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse what is no regular file: a FIFO is waited for, a device read, for ever.
+
+    Raises
+    ------
+    VisitsFileError
+        If it is something else, or is not there.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError as error:
+        raise VisitsFileError(path, f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise VisitsFileError(path, "is not a regular file")
 
 
 class UnsupportedColumnError(VisitTablesError, ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from visit_tables.columns import Batch, VisitsFileError
+from visit_tables.columns import Batch, VisitsFileError, check_regular
 from visit_tables.hdf5.batches import iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
 from visit_tables.hdf5.tables import stored_table
@@ -24,6 +24,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def _first_bytes(path: str | Path) -> bytes:
+    check_regular(path)
     try:
         with Path(path).open("rb") as stream:
             return stream.read(16)

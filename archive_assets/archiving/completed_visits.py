@@ -15,6 +15,7 @@ from archive_assets.errors import ArchiveError
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.objects.datastore import DataStore
 from archive_assets.simulation.base import ParentVisits, Telescope
+from pipeline_runtime.documents import read_json
 from visit_tables.columns import Batch
 from visit_tables.content_hash import VisitsDigest
 from visit_tables.day_obs import mjd_of_date, night_mjds
@@ -163,7 +164,7 @@ def starting_point(
         return None
     place = _place(outbox, telescope, first_day_obs)
     try:
-        record = json.loads((place / _RECORD_FILE).read_text())
+        record = read_json(place / _RECORD_FILE)
     except FileNotFoundError:
         raise NoCompletedVisitsError(
             f"the completed visits of {telescope} before {first_day_obs} are not kept "

@@ -45,6 +45,7 @@ from archive_assets.metadata.values import (
     checked_time,
 )
 from archive_assets.objects.datastore import DataStore, StoredObject
+from pipeline_runtime.documents import open_regular
 from visit_tables.content_hash import HASH_ALGORITHM
 from visit_tables.statistics import NightStatistics, night_statistics
 
@@ -271,7 +272,7 @@ def _iso(day: date | None) -> str | None:
 
 
 def _sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

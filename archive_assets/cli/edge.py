@@ -7,7 +7,7 @@ import click
 from typing_extensions import override
 
 from archive_assets.errors import EXPECTED_ERRORS
-from pipeline_runtime.edge import DAY_OBS, turned_into_text
+from pipeline_runtime.edge import DAY_OBS, EdgeCommand, turned_into_text
 
 __all__ = ["DAY_OBS", "WithTags", "plain_errors"]
 
@@ -20,7 +20,7 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     return turned_into_text(*EXPECTED_ERRORS)(function)
 
 
-class WithTags(click.Command):
+class WithTags(EdgeCommand):
     """Takes several values after one ``--tags``, as the original does."""
 
     @override

@@ -6,12 +6,15 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import plain_errors
+from pipeline_runtime.edge import EdgeCommand, InputFile
 
 __all__ = ["main", "make_ideal_model_observatory_cli"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("scheduler", type=click.Path(exists=True, dir_okay=False))
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.argument("scheduler", type=InputFile(str))
 @click.argument("model_observatory", type=click.Path(dir_okay=False))
 @plain_errors
 def main(scheduler: str, model_observatory: str) -> None:

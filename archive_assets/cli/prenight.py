@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import DAY_OBS, plain_errors
+from pipeline_runtime.edge import EdgeGroup, InputFile
 
 __all__ = ["main"]
 
@@ -28,7 +29,7 @@ _telescope_option = click.option(
 )  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EdgeGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Simulate coming nights and archive them.
 
@@ -52,7 +53,7 @@ def main() -> None:
 )
 @click.option(
     "--completed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=InputFile(),
     help="Visits made so far, opsim file or visits.h5: archived, and the start.",
 )
 @click.option(

@@ -4,6 +4,8 @@ from typing import NoReturn
 
 import click
 
+from pipeline_runtime.edge import EdgeCommand
+
 __all__ = ["INSTEAD", "main"]
 
 INSTEAD = {
@@ -15,10 +17,11 @@ INSTEAD = {
 
 
 @click.command(
+    cls=EdgeCommand,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "ignore_unknown_options": True,
-    }
+    },
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.pass_context

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import WithTags, plain_errors
+from pipeline_runtime.edge import InputFile
 
 __all__ = ["main"]
 
 
 @click.command(cls=WithTags, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("scheduler", type=click.Path(exists=True, dir_okay=False))
-@click.argument("observatory", type=click.Path(exists=True, dir_okay=False))
+@click.argument("scheduler", type=InputFile(str))
+@click.argument("observatory", type=InputFile(str))
 @click.argument("day_obs", type=int)
 @click.argument("sim_nights", type=click.IntRange(min=1))
 @click.option("--keep_rewards", is_flag=True, help="Record the rewards of each survey.")

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import click
 
 from archive_assets.cli.edge import plain_errors
+from pipeline_runtime.edge import EdgeCommand
 
 __all__ = ["main", "make_scheduler_snapshot_cli"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--scheduler_fname",
     default="scheduler.pickle.xz",

@@ -7,6 +7,7 @@ import click
 from typing_extensions import override
 
 from archive_assets.cli.vseqarchive_connection import ArchiveAddress
+from pipeline_runtime.edge import EdgeGroup
 
 __all__ = ["command_named", "main"]
 
@@ -37,7 +38,7 @@ def command_named(name: str) -> click.Command | None:
     return command
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(EdgeGroup):
     """A group whose commands are imported when they are named."""
 
     @override

@@ -9,6 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from pipeline_runtime.edge import one_line
+
 __all__ = [
     "EXIT_PROBLEMS",
     "ArchiveAddress",
@@ -48,21 +50,15 @@ class ArchiveAddress:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what the archive refuses, and what fails below it, into a line."""
+    """Turn what the archive refuses into a line."""
     # the observatory's bucket has a tenant in its name, which botocore refuses
     os.environ.setdefault("LSST_DISABLE_BUCKET_VALIDATION", "1")
     from archive_assets.errors import EXPECTED_ERRORS
 
     try:
         yield
-    except (*EXPECTED_ERRORS, NotImplementedError) as error:
-        raise click.ClickException(" ".join(str(error).splitlines())) from error
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or str(error)
-        raise click.ClickException(f"{name}{reason}") from error
+    except EXPECTED_ERRORS as error:
+        raise click.ClickException(one_line(error)) from error
 
 
 # Any: the archive's class is imported only when a command runs

@@ -1,6 +1,5 @@
 """The commands of ``vseqarchive`` for files, statistics and the pre-night index."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +12,8 @@ from archive_assets.cli.vseqarchive_connection import (
     with_archive,
     with_database,
 )
+from pipeline_runtime.documents import DocumentError, parse_json
+from pipeline_runtime.edge import InputFile
 
 __all__ = [
     "add",
@@ -37,7 +38,7 @@ _PROTOTYPE_OPTION = click.option(
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
-@click.argument("origin", type=click.Path(exists=True, dir_okay=False))
+@click.argument("origin", type=InputFile(str))
 @click.argument("file_type")
 @archive_url_option
 @click.option("--update", is_flag=True, help="Replace a file of this type.")
@@ -80,7 +81,7 @@ def get_file(vsarch: Any, uuid: UUID, file_type: str, destination: str) -> None:
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
-@click.argument("visits_file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("visits_file", type=InputFile(str))
 @click.argument("columns", nargs=-1)
 @with_archive
 def add_nightly_stats(
@@ -157,7 +158,7 @@ def make_prenight_index(
 
 
 @click.command()
-@click.argument("visits_file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("visits_file", type=InputFile(str))
 @click.argument("label")
 @archive_url_option
 @click.option(
@@ -276,10 +277,10 @@ def _json(text: str | None) -> dict[str, object] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = parse_json(text, "the value")
+    except DocumentError as error:
         raise click.BadParameter(
-            f"not JSON: {error}", param_hint="--sim_runner_kwargs"
+            str(error), param_hint="--sim_runner_kwargs"
         ) from error
     if not isinstance(value, dict):
         raise click.BadParameter(

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import click
 
-from archive_assets.cli.vseqarchive_connection import plain_errors, with_archive
+from archive_assets.cli.vseqarchive_connection import with_archive
+from pipeline_runtime.edge import InputFile
 
 __all__ = [
     "get_visitseq_metadata",
@@ -21,7 +22,7 @@ __all__ = [
 
 @click.command()
 @click.argument("table")
-@click.argument("visits_file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("visits_file", type=InputFile(str))
 @click.argument("label")
 @click.option(
     "--telescope", default="simonyi", show_default=True, help="Name of the telescope."
@@ -133,7 +134,7 @@ def record_conda_env(vsarch: Any) -> None:
 
     from archive_assets.metadata.environments import compute_conda_env
 
-    with plain_errors(), warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         env_hash = vsarch.record_conda_env(*compute_conda_env())
     for warning in caught:

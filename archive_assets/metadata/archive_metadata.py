@@ -40,6 +40,7 @@ from archive_assets.metadata.values import (
     checked_tags,
     checked_text,
     checked_time,
+    checked_url,
     checked_uuid,
     optional_day,
 )
@@ -193,7 +194,7 @@ class VisitSequenceArchiveMetadata:
             telescope=checked_name(telescope, "telescope"),
             visits_sha256=visits_sha256(visits),
             hash_algorithm=HASH_ALGORITHM,
-            url=None if url is None else checked_text(url, "the URL"),
+            url=None if url is None else checked_url(url, "the URL"),
             first_day_obs=first,
             last_day_obs=last,
             creation_time=checked_time(creation_time),
@@ -263,9 +264,7 @@ class VisitSequenceArchiveMetadata:
 
     def set_visitseq_url(self, visitseq_uuid: UUID, visitseq_url: str) -> None:
         """Set where the visits are."""
-        self._on(
-            sequences.set_url, visitseq_uuid, checked_text(visitseq_url, "the URL")
-        )
+        self._on(sequences.set_url, visitseq_uuid, checked_url(visitseq_url, "the URL"))
 
     def update_visitseq_metadata(
         self, visitseq_uuid: UUID, field: str, value: object
@@ -330,7 +329,7 @@ class VisitSequenceArchiveMetadata:
             raise InvalidValueError(f"{location!r} is no location")
         url = location if isinstance(location, str) else location.geturl()
         file = files.RegisteredFile(
-            checked_text(url, "the location"),
+            checked_url(url, "the location"),
             checked_hash(file_sha256, "file_sha256"),
             None,
         )

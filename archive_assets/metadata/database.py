@@ -120,6 +120,10 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
         raise
     except psycopg.Error as error:
         raise _meaning(error, settings) from error
+    except UnicodeEncodeError as error:
+        # a word of a Latin-1 terminal reaches Python as halves of surrogate pairs
+        shown = error.object.encode(errors="backslashreplace").decode()
+        raise InvalidValueError(f"{shown!r} is not valid Unicode") from error
 
 
 def _meaning(error: psycopg.Error, settings: ConnectionSettings) -> ArchiveError:

@@ -15,6 +15,7 @@ from archive_assets.metadata.values import (
     json_kwargs,
     optional_day,
 )
+from pipeline_runtime.urls import check_url
 from visit_tables.day_obs import DayObs
 
 __all__ = ["Day", "Details", "checked_details", "checked_field"]
@@ -78,5 +79,7 @@ def checked_field(field: str, value: object) -> object:
     elif field == "telescope":
         checked = checked_name(value, "telescope")
     elif isinstance(value, str):
+        if field.endswith("_url"):
+            check_url(value, field)
         checked = checked_text(value, field, allow_empty=field != "visitseq_label")
     return checked

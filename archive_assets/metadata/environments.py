@@ -1,7 +1,6 @@
 """Software environments: the packages that a simulation ran with."""
 
 import hashlib
-import json
 import shutil
 import subprocess
 
@@ -11,6 +10,7 @@ from sqlalchemy.sql import bindparam
 
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import InvalidValueError
+from pipeline_runtime.documents import DocumentError, parse_json
 
 __all__ = [
     "CondaNotFoundError",
@@ -77,9 +77,9 @@ def insert_environment(connection: Connection, env_hash: bytes, env_json: str) -
         If the text is not a JSON list, or is not what the hash was made of.
     """
     try:
-        packages = json.loads(env_json)
-    except ValueError as error:
-        raise InvalidValueError(f"the environment is not JSON: {error}") from error
+        packages = parse_json(env_json, "the environment")
+    except DocumentError as error:
+        raise InvalidValueError(str(error)) from error
     if not isinstance(packages, list):
         raise InvalidValueError("the environment must be a JSON list of packages")
     if hashlib.sha256(env_json.encode()).digest() != env_hash:

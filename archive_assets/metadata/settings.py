@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from archive_assets.errors import InvalidValueError
 from pipeline_runtime.environment import is_set, seconds_of, text_of
+from pipeline_runtime.urls import check_connection_word
 
 __all__ = [
     "VSARCHIVE_PGDATABASE",
@@ -27,6 +28,12 @@ VSARCHIVE_PGUSER = "reader"
 VSARCHIVE_PGSCHEMA = "vsmd"
 VSARCHIVE_PGPORT: int | None = None
 """None leaves the port to libpq: ``PGPORT``, else 5432."""
+
+
+_WORDS = {
+    "host": "the host (--host, VSARCHIVE_PGHOST)",
+    "dbname": "the database (--database, VSARCHIVE_PGDATABASE)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,8 @@ def connection_settings(
     ------
     InvalidValueError
         If a port or time-out is not a number, or the schema's name is empty.
+    CredentialsError
+        If the host or the database is a URL or a whole connection string.
     """
     environ = os.environ if environ is None else environ
     connect = {k: v for k, v in (arguments or {}).items() if v is not None}
@@ -91,6 +100,8 @@ def connection_settings(
         value = connect.get(name) or environ.get(variable, "").strip() or default
         if value is not None:
             connect[name] = value
+    for name in ("host", "dbname"):
+        check_connection_word(connect[name], _WORDS[name])
     connect.setdefault(
         "connect_timeout",
         int(seconds_of("VSARCHIVE_CONNECT_TIMEOUT_S", environ)),

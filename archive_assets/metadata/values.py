@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 from archive_assets.metadata.errors import InvalidValueError
+from pipeline_runtime.urls import check_url
 from visit_tables.day_obs import DayObs, DayObsError, dayobs_to_date
 from visit_tables.time_scales import in_utc
 
@@ -18,6 +19,7 @@ __all__ = [
     "checked_tags",
     "checked_text",
     "checked_time",
+    "checked_url",
     "checked_uuid",
     "json_kwargs",
     "optional_day",
@@ -52,6 +54,21 @@ def checked_text(text: object, what: str, *, allow_empty: bool = False) -> str:
         raise InvalidValueError(f"{what} is not valid Unicode: {error}") from error
     if size > _MAX_TEXT_BYTES:
         raise InvalidValueError(f"{what} has {size} bytes; at most {_MAX_TEXT_BYTES}")
+    return text
+
+
+def checked_url(url: object, what: str) -> str:
+    """Return a URL that PostgreSQL can store and that holds no credentials.
+
+    Raises
+    ------
+    InvalidValueError
+        As `checked_text`.
+    CredentialsError
+        If it holds a key, a password or a signature.
+    """
+    text = checked_text(url, what)
+    check_url(text, what)
     return text
 
 

@@ -32,8 +32,9 @@ from archive_assets.nights.index_json import (
     index_frame,
     load_index,
 )
-from archive_assets.objects.transfer import store_errors
+from archive_assets.objects.transfer import read_object, store_errors
 from pipeline_runtime.environment import is_set, text_of
+from pipeline_runtime.urls import check_url
 from visit_tables.day_obs import DayObs, dayobs_to_date
 
 __all__ = [
@@ -80,6 +81,7 @@ def prenight_index_path(
     """
     if base is None:
         base = text_of("PRENIGHT_INDEX_URL") or PRENIGHT_INDEX_URL
+    check_url(base, "the place of the pre-night indexes")
     day = dayobs_to_date(day_obs)
     name = checked_name(telescope, "telescope")
     return ResourcePath(base, forceDirectory=True).join(
@@ -147,9 +149,7 @@ def get_prenight_index_from_bucket(
         If it cannot be read.
     """
     location = _location(day_obs, telescope, prenight_index_path)
-    with store_errors(location):
-        content = location.read()
-    index = load_index(content, location.geturl())
+    index = load_index(read_object(location), location.geturl())
     return _with_source(index.frame, location.geturl(), index.generated)
 
 

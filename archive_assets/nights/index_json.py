@@ -11,6 +11,7 @@ import pandas as pd
 
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.frames import typed_column
+from pipeline_runtime.documents import DocumentError, parse_json
 from visit_tables.time_scales import in_utc
 
 __all__ = [
@@ -132,7 +133,7 @@ def load_index(text: str | bytes, origin: str) -> PrenightIndex:
         If it is not the JSON of an index.
     """
     try:
-        records: dict[str, dict[str, Any]] = dict(json.loads(text).items())
+        records: dict[str, dict[str, Any]] = dict(parse_json(text, origin).items())
         uuids = [UUID(key) for key in records]
         frame = pd.DataFrame(
             {
@@ -144,6 +145,8 @@ def load_index(text: str | bytes, origin: str) -> PrenightIndex:
         first = next(iter(records.values()), {})
         generated = first.get(_TIME_KEY)
         moment = None if generated is None else datetime.fromisoformat(generated)
+    except DocumentError as error:
+        raise IndexFileError(str(error)) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise IndexFileError(f"{origin} is no pre-night index: {error}") from error
     frame.index = pd.Index(uuids, dtype="object", name="visitseq_uuid")

@@ -34,6 +34,7 @@ from archive_assets.objects.transfer import (
     stage,
     store_errors,
 )
+from pipeline_runtime.urls import check_url
 from visit_tables.day_obs import day_obs_at
 
 __all__ = [
@@ -83,7 +84,7 @@ class DataStore:
     ----------
     base
         URL or path of a folder: ``file``, ``s3``, or another scheme that
-        ``lsst.resources`` can write.
+        ``lsst.resources`` can write; a URL with a key or password is refused.
 
     Notes
     -----
@@ -92,6 +93,7 @@ class DataStore:
     """
 
     def __init__(self, base: str | Path | ResourcePath) -> None:
+        check_url(base, "the data store")
         self.base = ResourcePath(base, forceDirectory=True, forceAbsolute=True)
         self._downloads: Path | None = None
 

@@ -18,8 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lsst.resources import ResourcePath
 from typing_extensions import override
 
-from archive_assets.errors import ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
 from archive_assets.objects.endpoint import EndpointAwayError, check_endpoint
+from pipeline_runtime.documents import open_regular, read_stream
+from pipeline_runtime.urls import safe_url
 
 __all__ = [
     "HashMismatchError",
@@ -30,6 +32,7 @@ __all__ = [
     "hash_object",
     "publish",
     "put_new_s3",
+    "read_object",
     "remove_quietly",
     "s3_bucket",
     "stage",
@@ -48,8 +51,9 @@ class StoreError(ArchiveError, OSError):
     """The data store failed or cannot be reached."""
 
     def __init__(self, url: object, reason: str) -> None:
-        super().__init__(f"{url}: {reason}")
-        self.url = str(url)
+        # rows of others may hold a URL with credentials, which was never refused
+        self.url = safe_url(str(url)) if "://" in str(url) else str(url)
+        super().__init__(f"{self.url}: {reason}")
         self.reason = reason
 
 
@@ -83,7 +87,7 @@ def store_errors(url: object) -> Iterator[None]:
     try:
         check_endpoint(url)
         yield
-    except StoreError:
+    except EXPECTED_ERRORS:
         raise
     except FileNotFoundError as error:
         raise ObjectNotFoundError(url, "no such object") from error
@@ -93,8 +97,21 @@ def store_errors(url: object) -> Iterator[None]:
         raise kind(url, f"S3 answers {code or error}") from error
     except EndpointAwayError as error:
         raise StoreError(url, str(error)) from error
-    except (BotoCoreError, OSError, NotImplementedError, RuntimeError) as error:
-        raise StoreError(url, f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise StoreError(url, error.strerror or _named(error)) from error
+    # a value is wrong where the end point has no scheme, a module is absent for gs://
+    except (
+        BotoCoreError,
+        ImportError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise StoreError(url, _named(error)) from error
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def hash_stream(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[bytes, int]:
@@ -111,7 +128,7 @@ def hash_stream(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[byte
 
 def hash_local(path: str | Path) -> tuple[bytes, int]:
     """Return SHA-256 and size of a local file."""
-    with store_errors(path), Path(path).open("rb") as stream:
+    with store_errors(path), open_regular(path) as stream:
         return hash_stream(stream)
 
 
@@ -129,10 +146,30 @@ def hash_object(
     """
     with store_errors(url):
         if url.isLocal:
-            with Path(url.ospath).open("rb") as stream:
+            with open_regular(url.ospath) as stream:
                 return hash_stream(stream, copy_to)
         with url.open("rb") as handle:
             return hash_stream(cast("BinaryIO", handle), copy_to)
+
+
+def read_object(url: ResourcePath) -> bytes:
+    """Return a small object: an index, or metadata in YAML.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is none.
+    DocumentError
+        If it is larger than such a document is.
+    StoreError
+        If the store fails.
+    """
+    with store_errors(url):
+        if url.isLocal:
+            with open_regular(url.ospath) as stream:
+                return read_stream(stream, url)
+        with url.open("rb") as handle:
+            return read_stream(cast("BinaryIO", handle), url)
 
 
 def stage(source: str | Path, staged: ResourcePath) -> None:
@@ -150,7 +187,7 @@ def stage(source: str | Path, staged: ResourcePath) -> None:
         path = Path(staged.ospath)
         path.parent.mkdir(parents=True, exist_ok=True)
         # not shutil.copy: the mode of a private temporary file must not come along
-        with Path(source).open("rb") as original, path.open("xb") as copy:
+        with open_regular(source) as original, path.open("xb") as copy:
             shutil.copyfileobj(original, copy, PIECE_BYTES)
 
 
@@ -197,7 +234,7 @@ def put_new_s3(source: str | Path, target: ResourcePath) -> None:
         If there is an object.
     """
     s3: Any = target  # Any: only URLs of S3 have a client
-    with store_errors(target), Path(source).open("rb") as stream:
+    with store_errors(target), open_regular(source) as stream:
         md5 = hashlib.file_digest(stream, _md5).digest()
         stream.seek(0)
         try:

@@ -17,9 +17,11 @@ from archive_assets.objects.datastore import DataStore
 from archive_assets.objects.transfer import ObjectNotFoundError
 from archive_assets.prototype_archive.layout import (
     PROTOTYPE_URL,
-    parse_yaml,
+    metadata_of_yaml,
+    prototype_folder,
     read_metadata,
 )
+from pipeline_runtime.urls import check_url
 
 __all__ = [
     "import_from_prototype",
@@ -52,7 +54,7 @@ def metadata_yaml_from_prototype(
         raise InvalidValueError(
             f"{sim_date}/{sim_index} names no prototype simulation: {error}"
         ) from error
-    folder = ResourcePath(proto_sim_archive_uri, forceDirectory=True).join(
+    folder = prototype_folder(proto_sim_archive_uri).join(
         f"{day}/{index}/", forceDirectory=True
     )
     try:
@@ -126,7 +128,7 @@ def import_from_yaml(
     InvalidValueError
         If the label or the observations are missing.
     """
-    metadata = _labelled(parse_yaml(metadata_yaml, "the metadata"))
+    metadata = _labelled(metadata_of_yaml(metadata_yaml, "the metadata"))
     files: Mapping[str, Mapping[str, str]] = metadata.get("files", {})
     if "url" not in files.get("observations", {}):
         raise InvalidValueError("Metadata yaml must include the observations file")
@@ -159,6 +161,7 @@ def import_from_yaml(
 
 
 def _registered(store: DataStore, url: str) -> RegisteredFile:
+    check_url(url, "a file of the simulation")
     thing = store.info(ResourcePath(url))
     return RegisteredFile(url, thing.sha256 or b"", thing.size)
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import yaml
 from lsst.resources import ResourcePath
 
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
 from archive_assets.objects.names import check_name
-from archive_assets.objects.transfer import store_errors
+from archive_assets.objects.transfer import read_object, store_errors
+from pipeline_runtime.documents import DocumentError, parse_yaml
+from pipeline_runtime.urls import check_url
 
 __all__ = [
     "METADATA_NAME",
@@ -23,7 +24,8 @@ __all__ = [
     "PrototypeError",
     "archived_simulations",
     "check_files",
-    "parse_yaml",
+    "metadata_of_yaml",
+    "prototype_folder",
     "read_metadata",
     "read_or_skip",
     "window",
@@ -39,7 +41,7 @@ class PrototypeError(ArchiveError, ValueError):
     """Something in the prototype archive is not as it must be."""
 
 
-def parse_yaml(data: bytes | str, where: object) -> dict[str, Any]:
+def metadata_of_yaml(data: bytes | str, where: object) -> dict[str, Any]:
     """Return the metadata of a simulation; Any: whatever YAML can say.
 
     The nights are under ``simulated_dates`` as ISO texts ``first`` and ``last``,
@@ -51,9 +53,9 @@ def parse_yaml(data: bytes | str, where: object) -> dict[str, Any]:
         If it is not a mapping in plain YAML, or asks for objects.
     """
     try:
-        metadata = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PrototypeError(f"{where} is not plain YAML: {error}") from error
+        metadata = parse_yaml(data, where)
+    except DocumentError as error:
+        raise PrototypeError(str(error)) from error
     if not isinstance(metadata, dict):
         raise PrototypeError(f"{where} is not a mapping")
     files = metadata.get("files", {})
@@ -99,14 +101,24 @@ def read_metadata(folder: ResourcePath) -> dict[str, Any]:
         If the YAML is not plain.
     """
     place = folder.join(METADATA_NAME)
-    with store_errors(place):
-        data = place.read()
-    return parse_yaml(data, place)
+    return metadata_of_yaml(read_object(place), place)
+
+
+def prototype_folder(uri: str | ResourcePath) -> ResourcePath:
+    """Return a folder of the prototype archive.
+
+    Raises
+    ------
+    CredentialsError
+        If the URL holds a key or a password.
+    """
+    check_url(uri, "the prototype archive")
+    return ResourcePath(uri, forceDirectory=True)
 
 
 def check_files(uri: str | ResourcePath) -> dict[str, bool]:
     """Return, for each file of a simulation, whether its MD5 is the recorded one."""
-    folder = ResourcePath(uri, forceDirectory=True)
+    folder = prototype_folder(uri)
     found: dict[str, bool] = {}
     for entry in read_metadata(folder).get("files", {}).values():
         if "md5" not in entry:
@@ -124,7 +136,7 @@ def archived_simulations(
     base: str | ResourcePath, earliest: date, latest: date
 ) -> Iterator[tuple[str, date, ResourcePath]]:
     """Yield URI, date of addition and folder of each simulation, in their order."""
-    whole = ResourcePath(base, forceDirectory=True)
+    whole = prototype_folder(base)
     days = []
     for name in _children(whole):
         try:

@@ -144,7 +144,10 @@ def plot_comparison(
     InvalidValueError
         If there is no such format.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - 0.5 s, for plots alone
+    # 0.5 s, for plots alone
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    from pipeline_runtime.figure_words import draw_words_plainly  # noqa: PLC0415
 
     figure = Figure(figsize=(8, 9), layout="constrained")
     formats = figure.canvas.get_supported_filetypes()
@@ -162,8 +165,7 @@ def plot_comparison(
         mjds = np.sort(np.r_[comparison.shared[f"mjd_{side}"], alone["mjd"]])
         progress.plot(mjds, np.arange(1, len(mjds) + 1), label=label)
     progress.set(xlabel="MJD (UTC)", ylabel="visits so far")
-    for words in progress.legend().get_texts():
-        words.set_parse_math(False)  # a label is no formula
+    progress.legend()
     offsets.scatter(comparison.shared["mjd_a"], comparison.shared["offset_s"] / 60, s=4)
     offsets.axhline(0, color="gray", linewidth=0.8)
     offsets.set(xlabel="MJD (UTC) in A", ylabel="B later by (minutes)")
@@ -174,5 +176,6 @@ def plot_comparison(
         bands.bar(places + shift, comparison.bands[column], 0.4, label=label)
     bands.set_xticks(places, [str(band) for band in comparison.bands.index])
     bands.set(xlabel="band", ylabel="visits")
+    draw_words_plainly(figure)
     figure.savefig(path)
     return Path(path)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
+from pipeline_runtime.urls import check_url
+
 __all__ = [
     "SURVEY_START_DAY_OBS",
     "AnomalousOverhead",
@@ -247,6 +249,9 @@ class ScriptInRepository:
     repository: str
     script: str
     ref: str = "main"
+
+    def __post_init__(self) -> None:
+        check_url(self.repository, "the repository")
 
 
 SchedulerSource = BuiltinScheduler | ScriptFile | ScriptInRepository

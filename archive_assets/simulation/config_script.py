@@ -22,6 +22,7 @@ from archive_assets.simulation.base import (
 )
 from archive_assets.simulation.errors import SchedulerConfigError
 from pipeline_runtime.environment import text_of
+from pipeline_runtime.urls import check_url
 
 __all__ = ["ConfigPlaces", "ConfigScript", "checked_out_script", "scheduler_source"]
 
@@ -46,6 +47,8 @@ class ConfigPlaces:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read ``$PRENIGHT_CONFIG_PLACES``: places with spaces between them."""
         named = text_of(PLACES_VARIABLE, environ)
+        for place in named.split():
+            check_url(place, PLACES_VARIABLE)
         return cls(tuple(named.split())) if named else cls()
 
     def check(self, place: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from archive_assets.simulation.base import Progress, SimulationRequest
+from pipeline_runtime.documents import read_json
 
 __all__ = ["Job", "read_progress", "write_progress"]
 
@@ -49,7 +50,7 @@ def write_progress(folder: Path, progress: Progress) -> None:
 def read_progress(folder: Path) -> Progress | None:
     """Return the progress of a job; None before the first visit."""
     try:
-        return Progress(**json.loads((folder / PROGRESS_FILE).read_text()))
+        return Progress(**read_json(folder / PROGRESS_FILE))
     except FileNotFoundError:
         return None
 
@@ -82,7 +83,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        value: dict[str, Any] = json.loads(path.read_text())
+        value: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         return None
     return value

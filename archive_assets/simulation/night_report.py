@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from archive_assets.simulation.site_data.files import day_obs_mjd
+from pipeline_runtime.figure_words import draw_words_plainly
 from visit_tables.frames import with_band
 
 __all__ = [
@@ -107,6 +108,7 @@ def save_png(figure: Figure, path: Path, *, note: str = "") -> Path:
         figure.text(0.995, 0.005, note, ha="right", va="bottom", size=7, color="0.4")
     fresh = path.with_name(f".{path.name}.new")
     FigureCanvasAgg(figure)
+    draw_words_plainly(figure)
     figure.savefig(fresh, format="png", dpi=_DPI)
     return fresh.replace(path)
 

@@ -14,6 +14,7 @@ from typing import Any
 from archive_assets.errors import ArchiveError
 from archive_assets.simulation.base import SimulationRequest, SimulationResult
 from archive_assets.simulation.folders import LOG_FILE, OPSIM_FILE, REWARDS_FILE
+from pipeline_runtime.documents import read_json
 
 __all__ = [
     "FinishedSimulation",
@@ -119,7 +120,7 @@ def find_finished(
     """Return the finished simulation of a night and variant, `None` if none."""
     folder = _place(outbox, telescope, first_day_obs, variant)
     try:
-        record = json.loads((folder / _RECORD_FILE).read_text())
+        record = read_json(folder / _RECORD_FILE)
     except FileNotFoundError:
         return None
     for name in ("first_day_obs", "last_day_obs"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.site_data.files import is_synthetic
+from pipeline_runtime.documents import open_regular, read_json
 from pipeline_runtime.environment import text_of
 
 __all__ = [
@@ -51,7 +52,7 @@ def _conda_packages(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     prefix = text_of("CONDA_PREFIX", environ)
     found = {}
     for path in sorted(Path(prefix, "conda-meta").glob("*.json")) if prefix else ():
-        entry = json.loads(path.read_text())
+        entry = read_json(path)
         found[str(entry["name"])] = {
             key: entry[key] for key in _CONDA_KEYS if key in entry
         }
@@ -108,7 +109,7 @@ def request_digest(request: SimulationRequest, config_url: str | None) -> str:
 
 
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 from archive_assets.simulation.errors import SnapshotError
 from archive_assets.simulation.work import default_work_folder
+from pipeline_runtime.documents import open_regular
 
 __all__ = ["load_snapshot", "save_snapshot"]
 
@@ -90,7 +91,7 @@ def load_snapshot(path: Path, work_folder: Path | None = None) -> Any:  # as pic
 def _own_content(path: Path, folder: Path) -> bytes:
     """Return the bytes of a file, once it is sure who wrote them."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             _check_owner(os.fstat(file.fileno()), path)
             for above in path.parents:
                 _check_owner(above.stat(), above)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from archive_assets.simulation.base import Telescope, Variant
 from archive_assets.simulation.errors import VariantError
+from pipeline_runtime.documents import DocumentError, parse_yaml, read_file
 from pipeline_runtime.environment import text_of
 
 __all__ = ["TelescopePlan", "load_variants", "variants_file"]
@@ -117,13 +117,11 @@ def load_variants(path: Path | None = None) -> dict[Telescope, TelescopePlan]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise VariantError(f"{path} is too large for a variants file")
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(read_file(path, _MOST_BYTES), path)
     except OSError as error:
         raise VariantError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VariantError(f"{path} is not YAML: {error}") from error
+    except DocumentError as error:
+        raise VariantError(str(error)) from error
     if not isinstance(document, dict):
         raise VariantError(f"{path} must hold version and telescopes")
     return document

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from pipeline_runtime.edge import EdgeCommand, one_line
+
 __all__ = ["INTERRUPTED", "main"]
 
 INTERRUPTED = 130
@@ -28,7 +30,9 @@ def _fields(
     return fields
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "-v", "--verbose", count=True,
     help="Log what happens to standard error; twice for more.",
@@ -195,7 +199,7 @@ def main(
     except KeyboardInterrupt:
         is_finished = False
     except (*EXPECTED_ERRORS, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(one_line(error)) from error
     if not is_finished:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import click
 
+from l1db_pipeline.cli.edge import plain_errors
+from pipeline_runtime.edge import EdgeCommand
+
 __all__ = ["main"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "-o", "--output", required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -20,6 +25,7 @@ __all__ = ["main"]
     help="Visits, instead of the plan's.",
 )  # fmt: skip
 @click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@plain_errors
 def main(output: Path, num_visits: int | None, plan: Path) -> None:
     """Compare configurations of the L1 database on the same visits.
 
@@ -44,17 +50,13 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
     from l1db_pipeline.comparison.bakeoff import run_bakeoff
     from l1db_pipeline.comparison.plan import read_plan
     from l1db_pipeline.comparison.report import write_comparison
-    from l1db_pipeline.errors import EXPECTED_ERRORS
 
-    try:
-        work = read_plan(plan)
-        if num_visits is not None:
-            work = replace(work, visits=num_visits)
-        with tqdm(total=work.visits, unit="visit", disable=None) as bar:
-            bakeoff = run_bakeoff(work, output, on_visit=lambda _: bar.update())
-        page = write_comparison(output, bakeoff)
-    except (*EXPECTED_ERRORS, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    work = read_plan(plan)
+    if num_visits is not None:
+        work = replace(work, visits=num_visits)
+    with tqdm(total=work.visits, unit="visit", disable=None) as bar:
+        bakeoff = run_bakeoff(work, output, on_visit=lambda _: bar.update())
+    page = write_comparison(output, bakeoff)
     click.echo(page)
     for name, parts in bakeoff.differing.items():
         click.echo(f"Error: {name} differs in {', '.join(parts)}", err=True)

@@ -8,11 +8,14 @@ from l1db_pipeline.cli.edge import (
     set_up_logging,
     verbose_option,
 )
+from pipeline_runtime.edge import EdgeCommand
 
 __all__ = ["main"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @verbose_option
 @click.option(
     "--drop",

@@ -9,13 +9,16 @@ from typing import Any
 import click
 
 from l1db_pipeline.cli.edge import plain_errors, set_up_logging, verbose_option
+from pipeline_runtime.edge import EdgeCommand
 
 __all__ = ["main"]
 
 _log = logging.getLogger("gen_sources")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @verbose_option
 @click.option(
     "-m",

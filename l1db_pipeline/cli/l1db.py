@@ -13,6 +13,7 @@ from l1db_pipeline.cli.edge import (
     set_up_logging,
     verbose_option,
 )
+from pipeline_runtime.edge import EdgeGroup
 
 __all__ = ["main"]
 
@@ -22,7 +23,7 @@ _DEC = click.FloatRange(-90, 90)
 _CONE = (_RA, _DEC, click.FloatRange(0, 648_000, min_open=True))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EdgeGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Make, check and query an L1 database.
 

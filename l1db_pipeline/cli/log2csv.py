@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from pipeline_runtime.edge import EdgeCommand, InputFile, set_up_logging
+
 __all__ = ["main"]
 
-_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("-v", "--verbose", count=True, help="Say more; can be repeated.")
 @click.option(
     "-s", "--short", is_flag=True,
@@ -26,7 +28,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
     metavar="LOG...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=InputFile(),
 )
 def main(verbose: int, short: bool, daily: bool, files: tuple[Path, ...]) -> None:
     """Print a CSV line of timings and row numbers for each visit in LOG files.
@@ -42,10 +44,7 @@ def main(verbose: int, short: bool, daily: bool, files: tuple[Path, ...]) -> Non
       ap_proto -v -n 100 --start-time "2026-01-01 00:00:00" sources.npy 2> run.log
       log2csv run.log > run.csv
     """  # noqa: D301  # click wants the control character
-    logging.basicConfig(
-        level=_LEVELS[min(verbose, 2)],
-        format="%(asctime)s [%(levelname)s] %(name)s: %(message)s",
-    )
+    set_up_logging(verbose)
     log = logging.getLogger("log2csv")
     from l1db_pipeline.report.ap_proto_log import (
         DAILY_COLUMNS,

@@ -5,16 +5,19 @@ from pathlib import Path
 import click
 
 from l1db_pipeline.cli.edge import plain_errors
+from pipeline_runtime.edge import EdgeCommand, InputFile
 
 __all__ = ["main"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--yaml", "as_yaml", is_flag=True,
     help="Print the tables as Felis YAML, with units, descriptions, keys and indexes.",
 )  # fmt: skip
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=InputFile())
 @plain_errors
 def main(as_yaml: bool, file: Path) -> None:
     """Print the L1 tables that FILE creates, the SQL text of the cat package.

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import click
 
+from l1db_pipeline.cli.edge import plain_errors
+from pipeline_runtime.edge import EdgeCommand
+
 __all__ = ["main"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "-o", "--output", required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -24,6 +29,7 @@ __all__ = ["main"]
     help="Visits that take longer count as slow.",
 )  # fmt: skip
 @click.argument("files", metavar="[[NAME=]FILE]...", nargs=-1)
+@plain_errors
 def main(
     output: Path, configs: tuple[str, ...], threshold_s: float, files: tuple[str, ...]
 ) -> None:
@@ -39,16 +45,12 @@ def main(
     """  # noqa: D301  # click wants the control character
     if not configs and not files:
         raise click.UsageError("give at least one --config or FILE")
-    from l1db_pipeline.errors import EXPECTED_ERRORS
     from l1db_pipeline.report.report import write_report
     from l1db_pipeline.report.runs import read_database, read_run
 
-    try:
-        runs = [read_database(path, name) for name, path in map(_split, configs)]
-        runs += [read_run(path, name) for name, path in map(_split, files)]
-        page = write_report(output, runs, threshold_s=threshold_s)
-    except (*EXPECTED_ERRORS, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    runs = [read_database(path, name) for name, path in map(_split, configs)]
+    runs += [read_run(path, name) for name, path in map(_split, files)]
+    page = write_report(output, runs, threshold_s=threshold_s)
     click.echo(page)
 
 

@@ -14,7 +14,7 @@ from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
 from l1db_pipeline.report.runs import Run, read_store
 from l1db_pipeline.runs.loop import run_visits
 from l1db_pipeline.runs.settings import RunSettings, catalog_digest
-from l1db_pipeline.schema.config import L1dbConfig, safe_url
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sources.dia import DiaModel, simulate_visit
 from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
@@ -23,6 +23,7 @@ from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.visit.association import Detections, detections_of
 from l1db_pipeline.visit.process import Visit
+from pipeline_runtime.urls import safe_url
 
 __all__ = ["BakeOff", "CandidateResult", "run_bakeoff"]
 

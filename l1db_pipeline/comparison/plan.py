@@ -9,9 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import yaml
-
 from l1db_pipeline.errors import ConfigError
+from pipeline_runtime.documents import DocumentError, parse_yaml, read_file
 
 __all__ = ["Candidate", "ComparisonPlan", "PlanError", "read_plan"]
 
@@ -65,13 +64,11 @@ def read_plan(path: Path, environ: Mapping[str, str] | None = None) -> Compariso
         variable is not set.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise PlanError(f"{path} is larger than {_MOST_BYTES} bytes")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_file(path, _MOST_BYTES), path)
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path} is not YAML: {error}") from error
+    except DocumentError as error:
+        raise PlanError(str(error)) from error
     try:
         return _plan(content, os.environ if environ is None else environ)
     except PlanError as error:

@@ -19,7 +19,10 @@ def figure_picture(
     """Return a figure as metadata that the web UI shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    from pipeline_runtime.figure_words import draw_words_plainly
+
     FigureCanvasAgg(figure)
+    draw_words_plainly(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=_DPI)
     return png(content.getvalue(), name)

@@ -75,7 +75,7 @@ _FOUND_KEYS = {
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _TILE = r"(?:tile=\d+x\d+ )?"
-_TIMES = r"real=([\d.]+) user=([\d.]+) sys=([\d.]+)"
+_TIMES = r"real=(\d+\.?\d*) user=(\d+\.?\d*) sys=(\d+\.?\d*)"
 _START = re.compile(r"\+\+\+ Start processing visit (\d+) at ")
 _FINISHED = re.compile(rf"--- Finished processing visit (\d+), time: {_TIMES}")
 _DAILY_DONE = re.compile(r"Done with daily activities")

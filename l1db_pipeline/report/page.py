@@ -10,6 +10,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pipeline_runtime.figure_words import draw_words_plainly
+
 __all__ = ["Section", "Table", "write_page"]
 
 _STYLE = """
@@ -103,6 +105,7 @@ def _table(table: Table) -> list[str]:
 
 def _png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
+    draw_words_plainly(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,6 +1,7 @@
 """A run to report: its numbers per visit, wherever they were kept."""
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from l1db_pipeline.report.ap_proto_log import (
 from l1db_pipeline.runs.cadence import CADENCE_SETTING
 from l1db_pipeline.runs.loop import pointings_of
 from l1db_pipeline.runs.settings import SETTING_NAMES
-from l1db_pipeline.schema.config import L1dbConfig, safe_url
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.timing import TABLE_ROWS_STEP
+from pipeline_runtime.documents import open_regular
+from pipeline_runtime.urls import safe_url
 
 __all__ = [
     "TOTAL_STEP",
@@ -40,6 +43,10 @@ __all__ = [
 TOTAL_STEP = "Visit"
 """Name of the step that spans a whole visit."""
 
+_LONGEST_LINE = 10_000
+_HEADER = re.compile(r'"?visit"?([,;\t])')
+_NUMBER = r"([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)"
+_POINTING = re.compile(rf"Pointing ra, decl = {_NUMBER}, *{_NUMBER}\s*[;\n]")
 _LARGEST_COUNT = 10_000_000
 """Larger visit ids are of days, as 2026010100001."""
 _MOST_POINTINGS = 2000
@@ -92,44 +99,63 @@ def read_run(path: Path, name: str | None = None) -> Run:
         If the file holds no visit.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            first = stream.readline()
+        with open_regular(path) as stream:
+            first = stream.readline(_LONGEST_LINE).decode("utf-8-sig", "replace")
     except OSError as error:
         raise RunDataError(f"cannot read {path}: {error.strerror}") from error
-    if first.startswith("visit,"):
+    if _HEADER.match(first):
         return read_csv(path, name)
     return read_log(path, name)
 
 
 def read_csv(path: Path, name: str | None = None) -> Run:
-    """Read a run from a CSV file as `log2csv` and the original write it."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    """Read a run from a CSV file as `log2csv` and the original write it.
+
+    A spreadsheet may have saved it since, with a byte order mark, semicolons or tabs
+    between values, quotes, and decimal commas.
+
+    Raises
+    ------
+    RunDataError
+        If a value is not a number; the text says where.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        header = _HEADER.match(stream.readline(_LONGEST_LINE))
+    separator = header[1] if header else ","
     try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter=separator))
         numbers = [
             {
-                key: float("nan") if value in {"NULL", "", None} else float(value)
+                key: _number(value, separator)
                 for key, value in row.items()
                 if key is not None
             }
             for row in rows
+            if any(row.values())
         ]
-    except ValueError as error:
+    except (ValueError, AttributeError, csv.Error) as error:
         raise RunDataError(f"{path} is not a CSV file of log2csv: {error}") from error
     return _run(numbers, name or path.stem, str(path))
+
+
+def _number(text: str | None, separator: str) -> float:
+    if text is None or text.strip() in {"NULL", ""}:
+        return float("nan")
+    return float(text.replace(",", ".") if separator != "," else text)
 
 
 def read_log(path: Path, name: str | None = None) -> Run:
     """Read a run from a log of ap_proto, ours or the original's."""
     parser = LogParser()
-    pointings = []
+    pointings: list[tuple[float, float]] = []
     with path.open(encoding="utf-8", errors="replace") as stream:
         rows = []
         for line in stream:
             if (row := parser.feed(line)) is not None:
                 rows.append(row)
             elif "Pointing ra, decl = " in line:
-                pointings.append(_pointing(line))
+                pointings += _pointing(line)
     return _run(rows, name or path.stem, str(path), np.array(pointings).reshape(-1, 2))
 
 
@@ -280,7 +306,11 @@ def _run(
     )
 
 
-def _pointing(line: str) -> list[float]:
-    """Return RA and Dec of a log line ``Pointing ra, decl = <ra>, <decl>; ...``."""
-    angles = line.partition(" = ")[2].partition(";")[0]
-    return [float(word) for word in angles.split(",")]
+def _pointing(line: str) -> list[tuple[float, float]]:
+    """Return RA and Dec of a log line ``Pointing ra, decl = <ra>, <decl>; ...``.
+
+    A line that was cut, of a job that was killed or on a full disk, gives none: its
+    last number may lack digits.
+    """
+    found = _POINTING.search(line)
+    return [] if found is None else [(float(found[1]), float(found[2]))]

@@ -15,6 +15,7 @@ from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.survey.pointings import Pointing, field_pointings, random_pointings
 from l1db_pipeline.visit.process import Visit
+from pipeline_runtime.documents import parse_json
 from visit_tables.time_scales import in_utc
 
 __all__ = [
@@ -72,7 +73,7 @@ class Cadence:
     @classmethod
     def from_json(cls, text: str) -> "Cadence":
         """Read what `to_json` wrote."""
-        values = json.loads(text)
+        values = parse_json(text, "the cadence")
         return cls(
             start_time=datetime.fromisoformat(values["start_time"]),
             start_visit_id=values["start_visit_id"],

@@ -16,9 +16,12 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from l1db_pipeline.errors import ConfigError
+from pipeline_runtime.documents import DocumentError, read_file
+from pipeline_runtime.urls import safe_url
 
-__all__ = ["History", "L1dbConfig", "ObjectIndex", "SourceSelect", "safe_url"]
+__all__ = ["History", "L1dbConfig", "ObjectIndex", "SourceSelect"]
 
+_MOST_BYTES = 1_000_000
 _MAX_HTM_RANGES = 100_000
 _MAX_PIXEL_LEVEL = 12
 _MAX_MONTHS = 12_000
@@ -50,19 +53,6 @@ class History(Enum):
 
     ROWS = "rows"
     PACKED = "packed"
-
-
-def safe_url(url: str) -> str:
-    """Return a database URL without user, password and query, fit for a message.
-
-    Works on text that is no valid URL too: what cannot be parsed is not shown.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator or not scheme.replace("+", "").replace("_", "").isalnum():
-        return "(not a database URL)"
-    # a password may hold "@", "/" or "?" unquoted: only what follows the last "@" shows
-    place = rest.rpartition("@")[2].partition("?")[0]
-    return f"{scheme}://{place}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,11 +138,13 @@ class L1dbConfig:
         file = Path(path)
         parser = ConfigParser(interpolation=None)
         try:
-            parser.read_string(file.read_text(encoding="utf-8"), source=str(file))
+            parser.read_string(read_file(file, _MOST_BYTES).decode(), source=str(file))
         except OSError as error:
             raise ConfigError(f"cannot read {file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{file} is not UTF-8 text") from error
+        except DocumentError as error:
+            raise ConfigError(str(error)) from error
         except IniError as error:
             # the parser's own text shows the line, which may hold a password
             line = getattr(error, "lineno", None)

@@ -7,18 +7,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from l1db_pipeline.schema.column_map import ColumnMap
 from l1db_pipeline.schema.felis import parse_felis
 from l1db_pipeline.schema.model import Index, Keys, Schema, SchemaError, Table
+from pipeline_runtime.documents import DocumentError, parse_yaml, read_file
 
 __all__ = ["OWN_SCHEMA", "load_schema", "read_yaml"]
 
 OWN_SCHEMA = Path(__file__).with_name("l1db.yaml")
 _INDEX_MODES = Path(__file__).with_name("index_modes.yaml")
 _LARGEST_FILE_BYTES = 10_000_000
-_SafeLoader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "DiaObject": (
         "diaObjectId",
@@ -89,25 +87,11 @@ def read_yaml(file: Path) -> object:
         If it cannot be read, is too large or is not YAML.
     """
     try:
-        if file.stat().st_size > _LARGEST_FILE_BYTES:
-            raise SchemaError(f"{file} is larger than {_LARGEST_FILE_BYTES} bytes")
-        return _plain(file.read_text(encoding="utf-8"))
+        return parse_yaml(read_file(file, _LARGEST_FILE_BYTES), file)
     except OSError as error:
         raise SchemaError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"{file} is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        raise SchemaError(f"{file} is not YAML: {error}") from error
-
-
-def _plain(text: str) -> object:
-    """Do what `yaml.safe_load` does, 9 times faster where libyaml is there."""
-    loader = _SafeLoader(text)
-    try:
-        data: object = loader.get_single_data()
-    finally:
-        loader.dispose()
-    return data
+    except DocumentError as error:
+        raise SchemaError(str(error)) from error
 
 
 def _complete(source: str, schema: Schema, own: Schema) -> Schema:

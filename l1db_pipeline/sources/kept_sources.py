@@ -6,6 +6,7 @@ from pathlib import Path
 
 from l1db_pipeline.sources.generators import catalog_size, sphere_blocks
 from l1db_pipeline.sources.source_file import write_sources
+from pipeline_runtime.documents import read_json
 
 __all__ = ["SOURCES_FILE", "SourcesRecipe", "keep_sources", "kept_recipe"]
 
@@ -59,4 +60,4 @@ def kept_recipe(folder: Path) -> SourcesRecipe | None:
     made_of = (folder / SOURCES_FILE).with_suffix(".json")
     if not made_of.is_file():
         return None
-    return SourcesRecipe(**json.loads(made_of.read_text()))
+    return SourcesRecipe(**read_json(made_of))

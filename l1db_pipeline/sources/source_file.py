@@ -18,6 +18,7 @@ from l1db_pipeline.catalog.ids import MAX_CATALOG_SOURCES
 from l1db_pipeline.errors import FileError
 from l1db_pipeline.sky.geometry import FOV_OPEN_ANGLE_RAD, cosines, unit_vector
 from l1db_pipeline.sky.sky_index import SkyIndex
+from pipeline_runtime.documents import open_regular
 
 __all__ = ["SourceCatalog", "SourcesFileError", "load_sources", "write_sources"]
 
@@ -110,6 +111,7 @@ def load_sources(path: str | os.PathLike[str]) -> SourceCatalog:
     """
     path = Path(path)
     try:
+        open_regular(path).close()
         xyz = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise SourcesFileError(

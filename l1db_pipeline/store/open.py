@@ -6,7 +6,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from l1db_pipeline.errors import ConfigError
-from l1db_pipeline.schema.config import L1dbConfig, safe_url
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Database
@@ -14,6 +14,7 @@ from l1db_pipeline.store.backends.explain import Plans, explaining
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import Timings
+from pipeline_runtime.urls import safe_url
 
 __all__ = ["OPENERS", "open_store"]
 

@@ -43,7 +43,8 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     if not path.is_file():
-        raise HDF5FileError(path, "no such file")
+        what = "is not a regular file" if path.exists() else "no such file"
+        raise HDF5FileError(path, what)
     if not path.stat().st_size:
         raise HDF5FileError(path, "the file is empty")
     try:

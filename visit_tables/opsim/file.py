@@ -63,7 +63,8 @@ def open_opsim(path: str | Path) -> Iterator[sqlite3.Connection]:
 
 def _check_header(path: Path) -> None:
     if not path.is_file():
-        raise OpsimFileError(path, "no such file")
+        what = "is not a regular file" if path.exists() else "no such file"
+        raise OpsimFileError(path, what)
     size = path.stat().st_size
     if not size:
         raise OpsimFileError(path, "the file is empty")

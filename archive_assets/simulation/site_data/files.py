@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from archive_assets.simulation.site_data.errors import SiteDataError
+from pipeline_runtime.documents import parse_json, read_file
 from pipeline_runtime.environment import text_of
 
 __all__ = [
@@ -146,11 +147,11 @@ class SyntheticMarker:
             If there is a marker that cannot be read.
         """
         try:
-            text = (folder / MARKER_FILE).read_text()
+            text = read_file(folder / MARKER_FILE)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            found = json.loads(text)
+            found = parse_json(text, MARKER_FILE)
             return cls(
                 survey_start_day_obs=date.fromisoformat(found["survey_start_day_obs"]),
                 first_almanac_day_obs=date.fromisoformat(

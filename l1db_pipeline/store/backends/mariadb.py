@@ -31,7 +31,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.schema.model import Column, Datatype, Table
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError
 from l1db_pipeline.store.backends.dbapi import DbapiDatabase
@@ -45,6 +44,7 @@ from l1db_pipeline.store.errors import (
     InvalidCatalogError,
     StoreClosedError,
 )
+from pipeline_runtime.urls import safe_url
 
 __all__ = ["MariadbDatabase"]
 

@@ -26,7 +26,6 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.schema.config import safe_url
 from l1db_pipeline.schema.model import Column, Table
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError
 from l1db_pipeline.store.backends.dbapi import DbapiDatabase
@@ -50,6 +49,7 @@ from pipeline_runtime.postgres_session import (
     OWN_SCHEMA,
     SESSION_SETTINGS,
 )
+from pipeline_runtime.urls import safe_url
 
 __all__ = ["PostgresDatabase"]
 

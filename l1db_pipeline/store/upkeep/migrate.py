@@ -13,7 +13,7 @@ from sqlalchemy import event, make_url
 from typing_extensions import override
 
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.schema.config import L1dbConfig, safe_url
+from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
     UNFINISHED,
@@ -28,6 +28,7 @@ from pipeline_runtime.postgres_session import (
     OWN_SCHEMA,
     SET_TRANSACTION,
 )
+from pipeline_runtime.urls import safe_url
 
 __all__ = ["MigrationError", "current_revision", "migrate", "revisions"]
 

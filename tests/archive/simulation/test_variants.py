@@ -162,8 +162,8 @@ def test_a_mistake_in_a_variant_is_named_with_its_place(
         ("version: 1\ntelescopes: {}\nvariants: []", "unknown keys: variants"),
         ("version: 1\ntelescopes: {kecks: {nights: 1, variants: []}}", "kecks"),
         ("version: 1\ntelescopes: {auxtel: {nights: 1}}", "variants: is missing"),
-        ("a: [", "is not YAML"),
-        ("!!python/object/apply:os.system ['false']", "is not YAML"),
+        ("a: [", "is not plain YAML"),
+        ("!!python/object/apply:os.system ['false']", "is not plain YAML"),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, text: str, match: str) -> None:

@@ -194,7 +194,7 @@ def test_wrong_sources_are_refused_and_nothing_is_written(
         (["--start-time", "yesterday"], "Invalid value for '--start-time'"),
         (["--fields", "1,1", "--visits", "x.db"], "exclude each other"),
         (["--visits", "x.db", "-i", "30"], "--visits gives times and ids"),
-        (["--visits", "none.db"], "visits file none.db: "),
+        (["--visits", "none.db"], "none.db: cannot be opened"),
         ([*START, "--detection-probability", "1.5"], "is not in the range"),
         ([*START, "--divide", "-1"], "is not in the range"),
         ([*START, "--start-visit-id", str(2**41)], "visit id 2199023255552"),

@@ -168,8 +168,8 @@ def test_an_example_has_eight_configurations_or_more(example: Path) -> None:
             "start_time 2026-01-01 00:00:00 has no time zone: write Z",
         ),
         ("- 1", "the plan must map names to values"),
-        ("visits: [", "is not YAML"),
-        ("!!python/object/apply:os.system [ls]", "is not YAML"),
+        ("visits: [", "is not plain YAML"),
+        ("!!python/object/apply:os.system [ls]", "is not plain YAML"),
         (
             "databases: {d: x}\nvisits: 0\nconfigurations: [{name: a, database: d}]",
             "visits must be a whole number",

@@ -8,8 +8,8 @@ from l1db_pipeline.schema.config import (
     L1dbConfig,
     ObjectIndex,
     SourceSelect,
-    safe_url,
 )
+from pipeline_runtime.urls import safe_url
 
 URL = "postgresql+psycopg://reader:s3cr3t@host:5432/l1db"
 
@@ -178,8 +178,8 @@ def test_text_of_a_configuration_has_no_password() -> None:
         ("sqlite:///run/l1.db", "sqlite:///run/l1.db"),
         ("mysql+pymysql://u:p@ss@h/d?password=p", "mysql+pymysql://h/d"),
         ("postgresql+psycopg://u:p?a/b@h/d", "postgresql+psycopg://h/d"),
-        ("host=h password=p", "(not a database URL)"),
-        ("password=p://", "(not a database URL)"),
+        ("host=h password=p", "(not a URL)"),
+        ("password=p://", "(not a URL)"),
     ],
 )
 def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:

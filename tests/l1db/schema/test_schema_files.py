@@ -237,8 +237,8 @@ def test_wrong_column_maps_are_refused(
             "keys of T name unknown columns a",
         ),
         (f"name: {'N' * 64}\ntables: []", "name of more than 63 bytes"),
-        ("name: !!python/object/apply:os.system [echo]", "is not YAML"),
-        ("name: [", "is not YAML"),
+        ("name: !!python/object/apply:os.system [echo]", "is not plain YAML"),
+        ("name: [", "is not plain YAML"),
     ],
 )
 def test_files_that_are_no_schema_are_refused(
