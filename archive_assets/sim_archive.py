@@ -1,5 +1,6 @@
 """The simulation of a night: a door with the original's names."""
 
+from archive_assets.reading.files import compute_nightly_stats, get_visits
 from archive_assets.reading.simulations import (
     AlmanacRangeError,
     NoMatchingSimulationsFoundError,
@@ -13,7 +14,6 @@ from archive_assets.reading.simulations import (
     find_latest_prenight_sim_for_nights,
     make_sim_data_dir,
 )
-from archive_assets.reading.visits import compute_nightly_stats, get_visits
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
 __all__ = [

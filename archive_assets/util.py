@@ -7,8 +7,8 @@ from archive_assets.metadata.environments import (
     CondaNotFoundError,
     compute_conda_env,
 )
-from visit_tables.convert import FileAlreadyThereError, hdf5_to_opsimdb, opsimdb_to_hdf5
 from visit_tables.day_obs import DayObs, DayObsError, dayobs_to_date
+from visit_tables.files import FileAlreadyThereError, hdf5_to_opsimdb, opsimdb_to_hdf5
 
 __all__ = [
     "CondaNotFoundError",

@@ -4,14 +4,13 @@ from archive_assets.archiving.add_file import add_file, construct_base_resource_
 from archive_assets.metadata.environments import compute_conda_env
 from archive_assets.metadata.settings import VSARCHIVE_PGSCHEMA
 from archive_assets.nights.index import PRENIGHT_INDEX_URL
-from archive_assets.reading.visits import (
+from archive_assets.reading.files import (
     compute_nightly_stats,
     get_visits,
 )
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from visit_tables.convert import hdf5_to_opsimdb, opsimdb_to_hdf5
 from visit_tables.day_obs import dayobs_to_date
-from visit_tables.files import SQLITE_EXTENSIONS
+from visit_tables.files import SQLITE_EXTENSIONS, hdf5_to_opsimdb, opsimdb_to_hdf5
 
 __all__ = [
     "ARCHIVE_URL",

@@ -27,7 +27,7 @@ from archive_assets.metadata.schema import create_schema
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 from pipeline_runtime.postgres import EmbeddedPostgres
 from visit_tables.content_hash import file_sha256
-from visit_tables.convert import opsim_to_hdf5
+from visit_tables.files import opsim_to_hdf5
 
 VISITS_OF_NIGHT = 800
 SCHEMA = "vsmd_bench"
@@ -38,7 +38,7 @@ with open("/proc/self/status") as status:
 """
 TO_HDF5 = f"""
 import sys
-from visit_tables.convert import opsim_to_hdf5
+from visit_tables.files import opsim_to_hdf5
 opsim_to_hdf5(*sys.argv[1:])
 {PEAK}
 """

@@ -22,7 +22,6 @@ __all__ = [
     "VisitsFileError",
     "check_regular",
     "check_text",
-    "n_rows",
     "number_array",
     "text_array",
 ]
@@ -99,11 +98,6 @@ def number_array(name: str, items: Sequence[Any]) -> NDArray[np.generic]:
                     "can hold it: store it as a text, or fill what is missing",
                 )
     return array
-
-
-def n_rows(batch: Batch) -> int:
-    """Return the number of rows of a batch; 0 when it has no column."""
-    return len(next(iter(batch.values()))) if batch else 0
 
 
 def check_text(column: str, values: list[bytes]) -> None:

@@ -17,7 +17,6 @@ from visit_tables.columns import (
     MISSING_TEXT,
     Batch,
     UnsupportedColumnError,
-    n_rows,
 )
 from visit_tables.errors import VisitTablesError
 from visit_tables.files import iterate_visits
@@ -63,7 +62,7 @@ class VisitsDigest:
             raise ChangedColumnsError("columns differ between batches")
         for name, values in batch.items():
             self._columns[name].update(values, self._n_rows)
-        self._n_rows += n_rows(batch)
+        self._n_rows += len(next(iter(batch.values()), ()))
 
     def digest(self) -> bytes:
         """Return the 32 bytes of the hash of all rows so far."""

@@ -35,8 +35,7 @@ from archive_assets.metadata.sequences import (
 from archive_assets.objects.datastore import DataStore, ObjectNotFoundError, check_name
 from archive_assets.objects.transfer import hash_local, hash_object
 from visit_tables.content_hash import HASH_ALGORITHM, file_sha256
-from visit_tables.convert import opsim_to_hdf5
-from visit_tables.files import SQLITE_EXTENSIONS
+from visit_tables.files import SQLITE_EXTENSIONS, opsim_to_hdf5
 
 __all__ = ["add_file", "add_object", "construct_base_resource_path"]
 

@@ -13,9 +13,8 @@ from archive_assets.metadata.errors import InvalidValueError
 from archive_assets.metadata.values import checked_nights
 from visit_tables.columns import Batch, VisitsFileError
 from visit_tables.content_hash import VisitsDigest
-from visit_tables.convert import opsim_to_hdf5
 from visit_tables.day_obs import TIME_COLUMNS, date_of_mjd, night_mjds
-from visit_tables.files import is_sqlite, iterate_visits
+from visit_tables.files import is_sqlite, iterate_visits, opsim_to_hdf5
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
 from visit_tables.hdf5.tables import FixedFormat, stored_table

@@ -26,7 +26,6 @@ from archive_assets.archiving.incoming_visits import (
 )
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
 from archive_assets.metadata import annotations, sequences
-from archive_assets.metadata.details import Day, Details, checked_details
 from archive_assets.metadata.environments import insert_environment
 from archive_assets.metadata.errors import (
     DuplicateEntryError,
@@ -37,6 +36,9 @@ from archive_assets.metadata.files import RegisteredFile, insert_file
 from archive_assets.metadata.sequences import NewSequence
 from archive_assets.metadata.statistics_rows import insert_rows
 from archive_assets.metadata.values import (
+    Day,
+    Details,
+    checked_details,
     checked_hash,
     checked_name,
     checked_nights,
@@ -171,7 +173,7 @@ def archive_visit_sequence(
         from the hexadecimal hash of the visits. By default its visits, files
         and all that describes them, without time, tags and comments.
     **details
-        Columns of the kind: see `archive_assets.metadata.details.Details`.
+        Columns of the kind: see `archive_assets.metadata.values.Details`.
 
     Returns
     -------

@@ -88,7 +88,7 @@ def add_nightly_stats(
     vsarch: Any, uuid: UUID, visits_file: str, columns: tuple[str, ...]
 ) -> None:
     """Record nightly statistics of COLUMNS (altitude azimuth) and print them as TSV."""
-    from archive_assets.reading.visits import compute_nightly_stats, get_visits
+    from archive_assets.reading.files import compute_nightly_stats, get_visits
 
     visits = get_visits(visits_file)
     stats = compute_nightly_stats(visits, columns or ("altitude", "azimuth"))

@@ -50,7 +50,7 @@ def record_visitseq_metadata(
     opsim file or an HDF5 file with the key observations. The visits themselves are
     not archived: see archive-file, or add for everything at once.
     """
-    from archive_assets.reading.visits import get_visits
+    from archive_assets.reading.files import get_visits
 
     uuid = vsarch.record_visitseq_metadata(
         get_visits(visits_file),

@@ -5,7 +5,6 @@ from datetime import date, datetime
 import dagster as dg
 
 from pipeline_runtime.environment import text_of
-from visit_tables.day_obs import day_obs_at
 
 __all__ = ["night_at", "night_of", "nights"]
 
@@ -24,4 +23,6 @@ def night_of(context: dg.AssetExecutionContext) -> date:
 
 def night_at(now: datetime) -> str:
     """Return the night that a time belongs to: its date at UTC-12."""
+    from visit_tables.day_obs import day_obs_at
+
     return day_obs_at(now).isoformat()

@@ -79,8 +79,8 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
             NightlySimulation,
             simulate_into_outbox,
         )
+        from archive_assets.simulation.sound_visits import unsound_visits
         from visit_tables.opsim.frame import read_opsim
-        from visit_tables.sanity import visits_problems
 
         night = night_of(context)
         work = NightlySimulation(
@@ -114,7 +114,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         visits = read_opsim(finished.opsim_path)
         sane = check_result(
             _SANE,
-            visits_problems(visits, finished.first_day_obs, finished.last_day_obs),
+            unsound_visits(visits, finished.first_day_obs, finished.last_day_obs),
             metadata={"visits": finished.n_visits},
         )
         yield sane

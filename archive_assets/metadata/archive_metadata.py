@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from archive_assets.metadata import (
     annotations,
+    database,
     environments,
     files,
     nightly_statistics,
@@ -25,15 +26,16 @@ from archive_assets.metadata import (
     sequences,
     trash,
 )
-from archive_assets.metadata.database import MetadataDatabase
-from archive_assets.metadata.details import Day, Details, checked_details, checked_field
 from archive_assets.metadata.errors import InvalidValueError, SchemaNameError
 from archive_assets.metadata.frames import frame
-from archive_assets.metadata.raw import Part, PooledConnections, compose, run_query
 from archive_assets.metadata.search import SearchCriteria
 from archive_assets.metadata.sequences import NewSequence
 from archive_assets.metadata.settings import connection_settings
 from archive_assets.metadata.values import (
+    Day,
+    Details,
+    checked_details,
+    checked_field,
     checked_hash,
     checked_name,
     checked_nights,
@@ -83,10 +85,10 @@ class VisitSequenceArchiveMetadata:
         metadata_db_schema: str | None = None,
     ) -> None:
         settings = connection_settings(metadata_db_kwargs, metadata_db_schema)
-        self.database = MetadataDatabase(settings)
+        self.database = database.MetadataDatabase(settings)
         self.metadata_db_schema = settings.schema
         self.sa_engine = self.database.engine
-        self.pg_pool = PooledConnections(self.sa_engine)
+        self.pg_pool = database.PooledConnections(self.sa_engine)
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +118,7 @@ class VisitSequenceArchiveMetadata:
 
     def query(
         self,
-        query: str | Part,
+        query: str | database.Part,
         data: Mapping[str, object] | Sequence[object] = (),
         commit: bool = False,
         return_result: bool = True,
@@ -126,16 +128,16 @@ class VisitSequenceArchiveMetadata:
         Everything is rolled back unless ``commit``; ``(None,)`` is returned if no
         result is wanted.
         """
-        return run_query(self.database, query, data, commit, return_result)
+        return database.run_query(self.database, query, data, commit, return_result)
 
     def pd_read_sql(
         self,
         query_template: str,
-        sql_params: Sequence[Part] | None = None,
+        sql_params: Sequence[database.Part] | None = None,
         query_params: tuple[object, ...] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of a query; ``{}`` take identifiers, ``%s`` parameters."""
-        statement = compose(query_template, sql_params or ())
+        statement = database.compose(query_template, sql_params or ())
         with self.transaction() as connection:
             return frame(connection.exec_driver_sql(statement, query_params or None))
 

@@ -1,28 +1,44 @@
-"""One pool of connections to the metadata database, and the meaning of its errors."""
+"""The metadata database: its connections, raw statements, the meaning of its errors."""
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import psycopg
+from psycopg import ClientCursor, sql
+from psycopg import Connection as PsycopgConnection
 from psycopg import errors as pg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.pool import PoolProxiedConnection
 
-from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
+from archive_assets.errors import EXPECTED_ERRORS, ArchiveError, InvalidValueError
 from archive_assets.metadata.errors import (
     ArchivePermissionError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
     DuplicateEntryError,
-    InvalidValueError,
     SchemaMissingError,
     UnknownSequenceError,
 )
 from archive_assets.metadata.settings import ConnectionSettings
-from pipeline_runtime.postgres_session import CLIENT_ENCODING, SET_TRANSACTION
+from pipeline_runtime.postgres_session import (
+    CLIENT_ENCODING,
+    SET_SESSION,
+    SET_TRANSACTION,
+)
 
-__all__ = ["MetadataDatabase", "translated"]
+__all__ = [
+    "MetadataDatabase",
+    "Part",
+    "PooledConnections",
+    "compose",
+    "raw_connection",
+    "run_query",
+    "translated",
+]
+
 
 _POOL_SIZE = 5
 _POOL_OVERFLOW = 15
@@ -163,3 +179,119 @@ def _meaning(error: psycopg.Error, settings: ConnectionSettings) -> ArchiveError
 def _first_line(error: psycopg.Error) -> str:
     text = error.diag.message_primary or str(error)
     return " ".join(text.split())[:500]
+
+
+class Psycopg2Composable(Protocol):
+    """What ``psycopg2.sql`` makes, as far as types can say."""
+
+    def as_string(self, context: Any) -> str:  # Any: a connection or cursor
+        """Return the text of the part."""
+
+
+Part = sql.Composable | Psycopg2Composable
+
+
+def compose(template: str, identifiers: Sequence[Part]) -> str:
+    """Return a statement with its ``{}`` filled by quoted identifiers."""
+    return sql.SQL(template).format(*map(composable, identifiers)).as_string()
+
+
+def composable(part: Part) -> sql.Composable:
+    """Return a part of a statement as psycopg's, also one of psycopg2.
+
+    The original's callers compose with ``psycopg2.sql``; it need not be installed.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is neither.
+    """
+    if isinstance(part, sql.Composable):
+        return part
+    theirs: Any = part  # Any: psycopg2 has no types
+    match type(part).__name__ if type(part).__module__ == "psycopg2.sql" else "":
+        case "Composed":
+            return sql.Composed([composable(one) for one in theirs.seq])
+        case "SQL":
+            return sql.SQL(theirs.string)
+        case "Identifier":
+            return sql.Identifier(*theirs.strings)
+        case "Literal":
+            return sql.Literal(theirs.wrapped)
+        case "Placeholder":
+            return sql.Placeholder(theirs.name or "")
+        case _:
+            raise InvalidValueError(
+                f"{part!r} is not part of a statement: use psycopg.sql or psycopg2.sql"
+            )
+
+
+def run_query(
+    database: MetadataDatabase,
+    query: str | Part,
+    data: Mapping[str, object] | Sequence[object] = (),
+    commit: bool = False,
+    return_result: bool = True,
+) -> Sequence[tuple[Any, ...]]:
+    """Run one statement in the archive's schema; roll back unless ``commit``.
+
+    Returns
+    -------
+    rows
+        All rows, or ``(None,)`` if no result is wanted.
+    """
+    with database.transaction() as connection:
+        raw = raw_connection(connection)
+        # bound by the client, as the original's driver does: any number of commands
+        with ClientCursor(raw) as cursor:
+            text = query if isinstance(query, str) else composable(query).as_string(raw)
+            cursor.execute(text.encode(), data or None)
+            rows: Sequence[Any] = cursor.fetchall() if return_result else (None,)
+        if not commit:
+            connection.rollback()
+    return rows
+
+
+def raw_connection(connection: Connection) -> PsycopgConnection[Any]:
+    """Return the psycopg connection under one of SQLAlchemy, in its transaction."""
+    return _psycopg(connection.connection.driver_connection)
+
+
+def _psycopg(raw: object) -> PsycopgConnection[Any]:
+    if not isinstance(raw, PsycopgConnection):
+        raise TypeError(f"the pool holds {type(raw).__name__}, not psycopg connections")
+    return raw
+
+
+class PooledConnections:
+    """The pool with the three verbs of psycopg2's pools.
+
+    Parameters
+    ----------
+    engine
+        Whose pool to borrow from.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lent: dict[int, PoolProxiedConnection] = {}
+
+    def getconn(self) -> PsycopgConnection[Any]:
+        """Borrow a psycopg connection; give it back with `putconn`."""
+        proxied = self._engine.raw_connection()
+        raw = _psycopg(proxied.driver_connection)
+        # its transactions are the borrower's: none of ours begins them
+        raw.execute(SET_SESSION.encode())
+        raw.commit()
+        self._lent[id(raw)] = proxied
+        return raw
+
+    def putconn(self, connection: PsycopgConnection[Any]) -> None:
+        """Give a connection back; what it did not commit is rolled back."""
+        self._lent.pop(id(connection)).close()
+
+    def closeall(self) -> None:
+        """Close the connections of the pool."""
+        for identity in list(self._lent):
+            self._lent.pop(identity).close()
+        self._engine.dispose()

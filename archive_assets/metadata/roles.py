@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from archive_assets.metadata.database import MetadataDatabase
-from archive_assets.metadata.raw import raw_connection
+from archive_assets.metadata.database import MetadataDatabase, raw_connection
 
 __all__ = ["OWNER", "USERS", "create_roles", "missing_rights"]
 

@@ -12,9 +12,9 @@ from lsst.resources import ResourcePath
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+from archive_assets.metadata.database import compose
 from archive_assets.metadata.errors import UnknownSequenceError, UnknownTableError
 from archive_assets.metadata.frames import frame, series
-from archive_assets.metadata.raw import compose
 from archive_assets.metadata.sequences import KINDS, READABLE, check_sequences
 
 __all__ = [

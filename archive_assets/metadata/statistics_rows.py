@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from archive_assets.errors import ArchiveError
+from archive_assets.metadata.database import raw_connection
 from archive_assets.metadata.errors import InvalidValueError
-from archive_assets.metadata.raw import raw_connection
 from archive_assets.metadata.values import checked_text, optional_day
 from visit_tables.statistics import NightStatistics
 

@@ -13,7 +13,7 @@ from lsst.resources import ResourcePath
 
 from archive_assets.objects.datastore import DataStore
 from visit_tables.hdf5.batches import hdf5_tables
-from visit_tables.hdf5.indexed_frames import read_frame
+from visit_tables.hdf5.read import read_frame
 
 __all__ = ["read_cache"]
 

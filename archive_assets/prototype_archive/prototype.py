@@ -49,7 +49,7 @@ make_sim_archive_dir = make_sim_data_dir
 CACHE_NAME = "compiled_metadata_cache.h5"
 DEPRECATED = (
     "the prototype simulation archive is deprecated: "
-    "use archive_assets.reading.visits and archive_assets.reading.simulations"
+    "use archive_assets.reading.files and archive_assets.reading.simulations"
 )
 
 # Any in this module: metadata are what YAML can say

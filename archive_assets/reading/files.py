@@ -1,21 +1,121 @@
-"""Bring files of a sequence to where the user is, with their hashes compared."""
+"""Visits of a sequence as a frame, and its files brought to the user."""
 
+from collections.abc import Collection, Sequence
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 from lsst.resources import ResourcePath
+from numpy.typing import NDArray
 
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.errors import InvalidValueError, MissingFileError
 from archive_assets.metadata.files import registered_file, visits_object
 from archive_assets.objects.datastore import DataStore
-from archive_assets.reading.visits import get_visits
-from visit_tables.convert import FileAlreadyThereError, hdf5_to_opsimdb
-from visit_tables.files import SQLITE_EXTENSIONS, is_sqlite
+from visit_tables.files import (
+    SQLITE_EXTENSIONS,
+    FileAlreadyThereError,
+    hdf5_to_opsimdb,
+    is_hdf5,
+    is_sqlite,
+    iterate_visits,
+)
+from visit_tables.frame_summaries import nightly_stats
+from visit_tables.frames import frame_of_batches
+from visit_tables.hdf5.read import read_visits
 
-__all__ = ["read_sequence", "retrieve_file"]
+__all__ = [
+    "Stacker",
+    "compute_nightly_stats",
+    "get_visits",
+    "read_sequence",
+    "retrieve_file",
+]
+
+
+class Stacker(Protocol):
+    """What we need of a stacker of the Metrics Analysis Framework."""
+
+    def run(self, sim_data: NDArray[np.void]) -> NDArray[np.void]:
+        """Return visits with columns added."""
+        ...
+
+
+def compute_nightly_stats(
+    visits: pd.DataFrame, columns: Sequence[str] = ("altitude", "azimuth")
+) -> pd.DataFrame:
+    """Compute statistics of columns for each night that has visits.
+
+    The values are those of ``pandas.DataFrame.describe``; see
+    `visit_tables.frame_summaries.nightly_stats`, which does more.
+    """
+    return nightly_stats(visits, columns)
+
+
+def get_visits(
+    visits_url: str | ResourcePath,
+    query: str = "",
+    stackers: Sequence[Stacker] = (),
+    *,
+    columns: Collection[str] | None = None,
+    first_day_obs: date | None = None,
+    last_day_obs: date | None = None,
+    expected_sha256: bytes | None = None,
+) -> pd.DataFrame:
+    """Read the visits of a sequence.
+
+    Parameters
+    ----------
+    visits_url
+        URL of an HDF5 or opsim file.
+    query
+        Selects visits, in the syntax of ``pandas.DataFrame.query``, before stackers
+        run. It is evaluated as Python: never pass a text from elsewhere.
+    stackers
+        Stackers of the Metrics Analysis Framework. With them, the result has the
+        column ``index``, as the original's does.
+    columns
+        Columns to read; None reads all.
+    first_day_obs, last_day_obs
+        First and last night to read from an HDF5 file, both included.
+    expected_sha256
+        What the SHA-256 of the file must be; None accepts any.
+
+    Returns
+    -------
+    visits
+        One row a visit.
+
+    Raises
+    ------
+    StoreError
+        If the file is absent, another one than expected, or cannot be fetched.
+    VisitsFileError
+        If it cannot be read, or is not safe to read.
+    """
+    url = ResourcePath(visits_url, forceDirectory=False)
+    path = DataStore(url.dirname()).get(url, expected_sha256)
+    if is_hdf5(path):
+        visits = read_visits(
+            path,
+            columns=columns,
+            first_day_obs=first_day_obs,
+            last_day_obs=last_day_obs,
+        )
+    else:
+        visits = frame_of_batches(iterate_visits(path, columns=columns))
+    if query:
+        visits = visits.query(query)
+    if stackers:
+        records: NDArray[np.void] = visits.to_records()
+        for stacker in stackers:
+            records = stacker.run(records)
+        visits = pd.DataFrame(records)
+    return visits
 
 
 def retrieve_file(

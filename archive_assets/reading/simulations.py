@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,6 +22,7 @@ from archive_assets.nights.index import (
     select_latest_prenight_sim,
 )
 from archive_assets.objects.datastore import DataStore
+from archive_assets.reading.files import Stacker
 from archive_assets.simulation.sim_data import drive_sim, make_sim_data_dir
 from visit_tables.columns import VisitsFileError
 from visit_tables.day_obs import (
@@ -79,14 +80,6 @@ class NoVisitsArchivedError(ArchiveError, ValueError):
 
 class AlmanacRangeError(ArchiveError, ValueError):
     """The almanac does not reach the nights asked for."""
-
-
-class Stacker(Protocol):
-    """What we need of a MAF stacker, which computes columns of visits."""
-
-    def run(self, sim_data: NDArray[np.void]) -> NDArray[np.void]:
-        """Return the visits with the stacker's columns."""
-        ...
 
 
 def find_latest_prenight_sim_for_nights(  # noqa: PLR0917 - the original's order

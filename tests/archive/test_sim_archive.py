@@ -21,7 +21,7 @@ from archive_assets.sim_archive import (
     find_latest_prenight_sim_for_nights,
 )
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from visit_tables.convert import hdf5_to_opsim
+from visit_tables.files import hdf5_to_opsim
 from visit_tables.hdf5.read import write_visits
 
 pytestmark = pytest.mark.postgresql

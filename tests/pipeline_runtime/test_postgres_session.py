@@ -17,8 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import text
 
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.metadata.database import PooledConnections, raw_connection
 from archive_assets.metadata.errors import SchemaError
-from archive_assets.metadata.raw import PooledConnections, raw_connection
 from archive_assets.metadata.schema import create_schema
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.version import SCHEMA_REVISION

@@ -243,7 +243,7 @@ def test_a_flipped_bit_is_noticed(h5: Path) -> None:
 
 def test_reading_needs_neither_pytables_nor_pandas() -> None:
     program = (
-        "import sys; import visit_tables.convert, "
+        "import sys; import visit_tables.files, "
         "visit_tables.files, visit_tables.statistics; "
         "heavy = {'tables', 'pandas'} & set(sys.modules); "
         "sys.exit(' '.join(heavy) or None)"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visit_tables.columns import UnsupportedColumnError
-from visit_tables.convert import hdf5_to_opsim, opsim_to_hdf5
+from visit_tables.files import hdf5_to_opsim, opsim_to_hdf5
 from visit_tables.hdf5.read import (
     hdf5_tables,
     read_visits,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from visit_tables.convert import opsim_to_hdf5
+from visit_tables.files import opsim_to_hdf5
 from visit_tables.hdf5.rewards import write_rewards
 
 PROGRAM = """

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from archive_assets.simulation.sound_visits import unsound_visits
 from visit_tables.columns import UnsupportedColumnError, number_array
 from visit_tables.frames import batch_of_frame
-from visit_tables.sanity import visits_problems
 from visit_tables.validity import pointing_problems
 
 NIGHT = date(2026, 11, 21)
@@ -43,12 +43,12 @@ def test_a_value_that_no_visit_has_is_told_with_its_row(
     (found,) = pointing_problems(batch_of_frame(visits))
 
     assert found.startswith(problem)
-    assert any(p.startswith(problem) for p in visits_problems(visits, NIGHT, NIGHT))
+    assert any(p.startswith(problem) for p in unsound_visits(visits, NIGHT, NIGHT))
 
 
 def test_sound_visits_have_no_problem() -> None:
     assert pointing_problems(batch_of_frame(a_night())) == []
-    assert visits_problems(a_night(), NIGHT, NIGHT) == []
+    assert unsound_visits(a_night(), NIGHT, NIGHT) == []
 
 
 def test_all_columns_that_lack_are_told() -> None:
@@ -56,15 +56,15 @@ def test_all_columns_that_lack_are_told() -> None:
 
     problem = "lacks observationStartMJD (or obs_start_mjd), fieldRA (or s_ra)"
     assert pointing_problems(batch_of_frame(visits)) == [problem]
-    assert visits_problems(visits, NIGHT, NIGHT) == [problem]
+    assert unsound_visits(visits, NIGHT, NIGHT) == [problem]
 
 
 def test_a_simulation_is_asked_for_its_sidereal_time() -> None:
     # of MJD 61366.1 UTC, by the mean sidereal time of the IAU of 1982
     lst = (209.7112 + 360.98564736629 * (61366.1 - 51544.5)) % 360
 
-    assert visits_problems(a_night(observationStartLST=lst), NIGHT, NIGHT) == []
-    (found,) = visits_problems(a_night(observationStartLST=lst + 1), NIGHT, NIGHT)
+    assert unsound_visits(a_night(observationStartLST=lst), NIGHT, NIGHT) == []
+    (found,) = unsound_visits(a_night(observationStartLST=lst + 1), NIGHT, NIGHT)
     assert "row 0: observationStartMJD 61366.100000 (UTC) has the sidereal" in found
 
 

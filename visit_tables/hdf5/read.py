@@ -3,6 +3,9 @@
 The layout is pandas' *table* format, written with h5py alone: no pickled column,
 each chunk compressed and checksummed, text as fixed-size UTF-8. ``docs/visits-h5.md``
 describes it for people who read it without pandas.
+
+
+Named levels of an index are stored as columns, and pandas makes them the index again.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,15 +14,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from visit_tables.frames import batch_of_frame, frame_of_batches
+from visit_tables.columns import UnsupportedColumnError
+from visit_tables.frames import batch_of_frame, frame_of_batch, frame_of_batches
 from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
-from visit_tables.hdf5.nodes import HDF5FileError
+from visit_tables.hdf5.nodes import HDF5FileError, child_group, open_hdf5
+from visit_tables.hdf5.tables import StoredTable, stored_table
 from visit_tables.hdf5.write import write_batches
 
 __all__ = [
     "HDF5FileError",
     "hdf5_tables",
+    "index_levels",
+    "read_frame",
     "read_visits",
+    "with_index",
+    "with_levels",
     "write_visits",
 ]
 
@@ -89,3 +98,49 @@ def read_visits(
             last_day_obs=last_day_obs,
         )
     )
+
+
+def index_levels(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of an index; none if it is not named.
+
+    Raises
+    ------
+    UnsupportedColumnError
+        If some levels have names and others none.
+    """
+    names = list(frame.index.names)
+    if all(name is None for name in names):
+        return ()
+    if not all(isinstance(name, str) for name in names):
+        raise UnsupportedColumnError(str(names), "are names of an index")
+    return tuple(map(str, names))
+
+
+def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make named levels of an index columns; an index without a name is dropped."""
+    return frame.reset_index() if index_levels(frame) else frame
+
+
+def with_index(table: StoredTable) -> pd.DataFrame:
+    """Return a stored table with its index."""
+    frame = frame_of_batch(table.read(table.columns, 0, table.n_rows))
+    levels = table.index()
+    values = [frame_of_batch({"level": level.array})["level"] for level in levels]
+    if len(levels) == 1:
+        frame.index = pd.Index(values[0].array, name=levels[0].name)
+    else:
+        names = [level.name for level in levels]
+        frame.index = pd.MultiIndex.from_arrays(values, names=names)
+    return frame
+
+
+def read_frame(path: str | Path, key: str) -> pd.DataFrame:
+    """Read a frame with its index, without running what the file may hold.
+
+    Raises
+    ------
+    HDF5FileError
+        If the file is damaged or not safe to read, or has no such key.
+    """
+    with open_hdf5(path) as file:
+        return with_index(stored_table(child_group(file, key)))

@@ -13,13 +13,13 @@ import pandas as pd
 
 from visit_tables.columns import Batch
 from visit_tables.frames import batch_of_frame
-from visit_tables.hdf5.indexed_frames import (
+from visit_tables.hdf5.nodes import child_group, open_hdf5, table_keys
+from visit_tables.hdf5.pytables import Shape
+from visit_tables.hdf5.read import (
     index_levels,
     with_index,
     with_levels,
 )
-from visit_tables.hdf5.nodes import child_group, open_hdf5, table_keys
-from visit_tables.hdf5.pytables import Shape
 from visit_tables.hdf5.tables import stored_table
 from visit_tables.hdf5.write import write_batches
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from visit_tables.columns import Batch, UnsupportedColumnError, n_rows
+from visit_tables.columns import Batch, UnsupportedColumnError
 from visit_tables.day_obs import TIME_COLUMNS, night_mjds
 from visit_tables.hdf5.pytables import (
     Field,
@@ -109,7 +109,7 @@ class _TableWriter:
             self._create(batch)
         nights = night_mjds(batch) if self._pending_nights is not None else None
         start = 0
-        total = n_rows(batch)
+        total = len(next(iter(batch.values()), ()))
         while start < total:
             n = min(total - start, len(self._pending) - self._n_pending)
             here = slice(self._n_pending, self._n_pending + n)

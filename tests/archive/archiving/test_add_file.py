@@ -30,8 +30,7 @@ from archive_assets.objects import datastore, transfer
 from archive_assets.objects.datastore import DataStore
 from archive_assets.vseqarchive import add_file
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from visit_tables.convert import hdf5_to_opsimdb
-from visit_tables.files import iterate_visits
+from visit_tables.files import hdf5_to_opsimdb, iterate_visits
 from visit_tables.frames import frame_of_batches
 from visit_tables.hdf5.read import write_visits
 

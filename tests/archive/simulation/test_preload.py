@@ -13,7 +13,7 @@ from archive_assets.simulation.preload import (
     read_parent_visits,
 )
 from archive_assets.simulation.scheduler import scheduler_from_script
-from visit_tables.convert import opsim_to_hdf5
+from visit_tables.files import opsim_to_hdf5
 from visit_tables.hdf5.read import write_visits
 
 pytestmark = pytest.mark.scheduler

@@ -9,14 +9,14 @@ from visit_tables.day_obs import mjd_of_date
 from visit_tables.frames import with_band
 from visit_tables.validity import LST, POINTING_NAMES, pointing_problems
 
-__all__ = ["BANDS", "visits_problems"]
+__all__ = ["BANDS", "unsound_visits"]
 
 BANDS = frozenset("ugrizy")
 _AUXTEL_BANDS = frozenset({"white", "empty", "none", ""})
 _TIME = "observationStartMJD"
 
 
-def visits_problems(
+def unsound_visits(
     visits: pd.DataFrame, first_day_obs: date, last_day_obs: date
 ) -> list[str]:
     """Return what is wrong with a visits table; nothing of an empty or sound one.
