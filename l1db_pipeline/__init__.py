@@ -1,1 +1,28 @@
-"""The Rubin L1 database prototype: schema, store, AP prototype, reports."""
+"""The Rubin L1 database prototype: schema, store, AP prototype, reports.
+
+What people use in Python is here: open a database with `open_store`, then ask it with
+`cone_search`, `light_curve`, `objects`, `visits` and `digest`. A module is imported
+when one of its names is asked for.
+"""
+
+import importlib
+
+_HOME = {
+    "cone_search": "queries.database",
+    "digest": "queries.database",
+    "light_curve": "queries.light_curve",
+    "objects": "queries.database",
+    "open_store": "store.open",
+    "visits": "queries.database",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

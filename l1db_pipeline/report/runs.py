@@ -19,7 +19,7 @@ from l1db_pipeline.report.ap_proto_log import (
     LogParser,
 )
 from l1db_pipeline.runs.cadence import CADENCE_SETTING
-from l1db_pipeline.runs.loop import pointings_of
+from l1db_pipeline.runs.kept_pointings import pointings_of
 from l1db_pipeline.runs.settings import SETTING_NAMES
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.store.base import L1Store

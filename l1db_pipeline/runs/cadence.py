@@ -194,4 +194,5 @@ def visits_of(
             time=pointing.time,
             centre=pointing.direction,
             open_angle_deg=open_angle_deg,
+            band=pointing.band,
         )

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.errors import L1dbError, VisitConflictError
+from l1db_pipeline.runs.kept_pointings import KeptPointing, kept_pointing
 from l1db_pipeline.runs.tiles.division import make_tiles
 from l1db_pipeline.runs.tiles.workers import TileWorkers
 from l1db_pipeline.schema.model import Schema
@@ -31,7 +30,6 @@ __all__ = [
     "DAILY_EVERY",
     "Division",
     "DivisionError",
-    "pointings_of",
     "run_visits",
 ]
 
@@ -43,7 +41,6 @@ COUNTS_EVERY = 50
 """Visits between row counts."""
 
 _GREEN, _BLUE, _YELLOW, _RESET = "\033[32m", "\033[34m", "\033[33m", "\033[0m"
-_POINTING = "pointing.{visit_id}"
 
 
 class DivisionError(L1dbError):
@@ -153,21 +150,15 @@ def run_visits(
         yield summary
 
 
-def pointings_of(store: L1Store, visit_ids: Sequence[int]) -> NDArray[np.float64]:
-    """Return RA and Dec, degrees, of visits whose pointings the database keeps."""
-    texts = (store.get_setting(_POINTING.format(visit_id=v)) for v in visit_ids)
-    angles = [[float(word) for word in text.split()] for text in texts if text]
-    return np.array(angles, dtype=np.float64).reshape(-1, 2)
-
-
 def _check_same(store: L1Store, visit: Visit) -> None:
     """Refuse a visit whose id is that of a stored visit of another time or place.
 
     Counted ids are the same in every visits file of a night.
     """
     time = store.visit_time(visit.visit_id)
-    place = store.get_setting(_POINTING.format(visit_id=visit.visit_id))
-    offered = _place(visit)
+    kept = kept_pointing(store, visit.visit_id)
+    place = None if kept is None else kept.place
+    offered = KeptPointing.of(visit).place
     if time is None or (time == visit.time and place in {None, offered}):
         return
     raise VisitConflictError(
@@ -176,12 +167,6 @@ def _check_same(store: L1Store, visit: Visit) -> None:
         f"{time:%Y-%m-%d %H:%M:%S.%f} UTC at {place}",
         f"{visit.time:%Y-%m-%d %H:%M:%S.%f} UTC at {offered}",
     )
-
-
-def _place(visit: Visit) -> str:
-    """Return RA and Dec, degrees, as the database keeps them."""
-    ra_deg, dec_deg = (float(angle) for angle in xyz_to_radec(visit.centre))
-    return f"{ra_deg:.6f} {dec_deg:.6f}"
 
 
 def _area_names(visit: Visit, division: Division | None) -> frozenset[str]:
@@ -311,9 +296,7 @@ def _note_pointing(store: L1Store, visit: Visit, *, keep: bool) -> None:
     ra_deg, dec_deg = (float(angle) for angle in xyz_to_radec(visit.centre))
     _log.info("Pointing ra, decl = %s, %s; xyz = %s", ra_deg, dec_deg, visit.centre)
     if keep:  # before the visit is stored, so that a crash does not lose it
-        name = _POINTING.format(visit_id=visit.visit_id)
-        # that of an attempt that stored nothing does not count
-        store.put_setting(name, _place(visit), replace=True)
+        KeptPointing.of(visit).keep(store, visit.visit_id)
 
 
 def _count_rows(store: L1Store) -> list[StepTiming]:

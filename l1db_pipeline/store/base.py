@@ -166,6 +166,14 @@ class L1Store(Protocol):
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
         """Return the tiles of a visit that are stored; empty if none is."""
 
+    def read_visits(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Catalog:
+        """Return ``visitId`` and ``visitTime`` of the complete visits, by time.
+
+        The window ``[since, until)`` is in visit time.
+        """
+
     def visit_time(self, visit_id: int) -> datetime | None:
         """Return the time of a visit that is stored, if in part; `None` if none is."""
 
@@ -215,6 +223,9 @@ class L1Store(Protocol):
 
     def get_setting(self, name: str) -> str | None:
         """Return a setting of the run that the database keeps (the seed, ...)."""
+
+    def read_settings(self, prefix: str) -> Mapping[str, str]:
+        """Return the settings whose names begin with a prefix."""
 
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
         """Keep a setting unless there is one; return the value that holds.

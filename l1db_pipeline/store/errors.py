@@ -11,6 +11,7 @@ __all__ = [
     "DatabaseEncodingError",
     "DatabaseError",
     "DatabaseFullError",
+    "DatabaseMissingError",
     "DatabaseReadOnlyError",
     "DatabaseUnavailableError",
     "DuplicateIdError",
@@ -119,7 +120,13 @@ class DatabaseError(L1dbError):
 class DatabaseUnavailableError(DatabaseError):
     """No connection could be made, or it broke."""
 
-    remedy = "start the server or mend the url, then run again"
+    remedy = "start the server or correct the url, then run again"
+
+
+class DatabaseMissingError(DatabaseUnavailableError):
+    """A SQLite file does not exist."""
+
+    remedy = "correct the url, or create the database with create_l1_schema"
 
 
 class DatabaseReadOnlyError(DatabaseError):

@@ -9,6 +9,7 @@ from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.errors import TooManyTilesError
 from l1db_pipeline.store.tables.bookkeeping import one_row
+from l1db_pipeline.store.tables.history import TimeWindow
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.validate import CheckedVisit
 
@@ -108,6 +109,15 @@ class Ledger:
         if stored != visit.time:
             raise VisitConflictError(visit_id, "", str(stored), str(visit.time))
         return False
+
+    def visits(self, window: TimeWindow) -> Catalog:
+        """Return the complete visits of a window, by time."""
+        table = self._layout.visits
+        names = ("visitId", "visitTime")
+        rows = self._database.select(
+            table, names, window.conditions("visitTime", "visitTime")
+        )
+        return rows.take(np.lexsort((rows["visitId"], rows["visitTime"])))
 
     def tiles(self, visit_id: int) -> frozenset[str]:
         """Return the stored tiles of a visit."""

@@ -1,6 +1,9 @@
 """What a database was made with: its revision, and the options that may not change."""
 
-from l1db_pipeline.schema.config import L1dbConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
@@ -12,11 +15,35 @@ from l1db_pipeline.schema.version import (
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.errors import SchemaMismatchError, SchemaMissingError
 from l1db_pipeline.store.tables.bookkeeping import Settings
-from l1db_pipeline.store.tables.layout import Layout
+from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 
-__all__ = ["MadeWith"]
+__all__ = ["MadeWith", "stored_options"]
 
 _VERSION = "l1.schema_version"
+_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "dia_object_index": ObjectIndex,
+    "dia_object_nightly": lambda text: text == "1",
+    "history": History,
+    "history_pixel_level": int,
+}
+
+
+def stored_options(database: Database) -> dict[str, Any]:
+    """Return the options of an `L1dbConfig` that a database was made with.
+
+    Raises
+    ------
+    SchemaMissingError
+        If it has no L1 tables.
+    """
+    if SETTINGS.name not in database.table_names():
+        raise SchemaMissingError(database.place)
+    rows = database.select(SETTINGS, SETTINGS.names)
+    kept = dict(zip(rows["name"].tolist(), rows["value"].tolist(), strict=True))
+    try:
+        return {name: parse(kept[f"l1.{name}"]) for name, parse in _OPTIONS.items()}
+    except KeyError:
+        raise SchemaMissingError(database.place) from None
 
 
 class MadeWith:

@@ -1,6 +1,10 @@
 """A store for a configuration: which backend its URL asks for."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -11,8 +15,10 @@ from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.backends.explain import Plans, explaining
+from l1db_pipeline.store.errors import DatabaseMissingError
+from l1db_pipeline.store.made_with import stored_options
 from l1db_pipeline.store.sql_store import SqlL1Store
-from l1db_pipeline.store.tables.layout import Layout
+from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 from l1db_pipeline.store.timing import Timings
 from pipeline_runtime.urls import safe_url
 
@@ -22,39 +28,88 @@ _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
 
 
 def open_store(
-    config: L1dbConfig, *, timings: Timings | None = None, plans: Plans | None = None
+    config: L1dbConfig | str | PathLike[str],
+    *,
+    timings: Timings | None = None,
+    plans: Plans | None = None,
+    must_exist: bool = False,
 ) -> SqlL1Store:
-    """Connect to the database of a configuration.
+    """Connect to the database of a configuration; use it in a ``with`` statement.
 
     Tables are not made here (`SqlL1Store.create_schema` does it) and not looked at
-    before the first call that needs them. With ``plans`` the database's plans are
-    told while they are wanted.
+    before the first call that needs them.
+
+    Parameters
+    ----------
+    config
+        The configuration, or the path of its INI file; or a database URL such as
+        ``postgresql+psycopg://host/database``, whose tables then say with which
+        options they were made.
+    timings
+        Where steps are recorded; `None` for a collector of its own.
+    plans
+        Receives the database's plans while they are wanted.
+    must_exist
+        Refuse a SQLite file that does not exist, instead of creating it. Always so
+        for a URL.
 
     Raises
     ------
     ConfigError
-        If the URL is none of a backend that we have, or its driver is absent.
+        If the URL names a backend that is not supported, or its driver is absent.
     DatabaseUnavailableError
         If no connection can be made.
+    DatabaseMissingError
+        If a SQLite file must exist, and does not.
+    SchemaMissingError
+        If a URL's database has no L1 tables.
     """
+    if isinstance(config, str) and "://" in config:
+        config, must_exist = _stored_config(config), True
+    elif not isinstance(config, L1dbConfig):
+        config = L1dbConfig.from_ini(config)
+    if must_exist:
+        _check_exists(config.url)
+    schema = load_schema(config.schema_file, column_map=config.column_map)
+    known = Layout.of(schema, config).tables
+    database = _connect(config, known)
+    if plans is not None:
+        database = explaining(database, plans)
+    return SqlL1Store(database, schema, config, timings)
+
+
+def _stored_config(url: str) -> L1dbConfig:
+    """Return the options with which the tables of a database were made."""
+    _check_exists(url)
+    config = L1dbConfig(url=url)
+    with closing(_connect(config, (SETTINGS,))) as database:
+        return replace(config, **stored_options(database))
+
+
+def _check_exists(url: str) -> None:
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return  # which `_connect` explains
+    is_file = parts.get_backend_name() == "sqlite" and parts.database
+    if is_file and parts.database != ":memory:" and not Path(is_file).exists():
+        raise DatabaseMissingError(safe_url(url), f"there is no file {is_file}")
+
+
+def _connect(config: L1dbConfig, known: Sequence[Table]) -> Database:
     try:
         backend = make_url(config.url).get_backend_name()
     except (ArgumentError, ValueError):  # the latter of a port that is no number
         raise ConfigError(
-            f"{safe_url(config.url)} is no database URL: see cfg/ for examples"
+            f"{safe_url(config.url)} is not a database URL: see cfg/ for examples"
         ) from None
     opener = OPENERS.get(backend)
     if opener is None:
         raise ConfigError(
-            f"{safe_url(config.url)} is of no known backend: use "
+            f"unsupported database backend in {safe_url(config.url)}: use "
             + ", ".join(sorted(OPENERS))
         )
-    schema = load_schema(config.schema_file, column_map=config.column_map)
-    known = Layout.of(schema, config).tables
-    database = opener(config, known)
-    if plans is not None:
-        database = explaining(database, plans)
-    return SqlL1Store(database, schema, config, timings)
+    return opener(config, known)
 
 
 def _postgres(config: L1dbConfig, known: Sequence[Table]) -> Database:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Self
 
 import numpy as np
 from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
@@ -99,6 +100,21 @@ class SqlL1Store(L1Store):
     @override
     def close(self) -> None:
         self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def place(self) -> str:
+        """The database in words, without credentials."""
+        return self._database.place
+
+    @override
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.config}>"
 
     @override
     def create_schema(self, *, drop: bool = False) -> None:
@@ -280,6 +296,13 @@ class SqlL1Store(L1Store):
             return self._ledger.tiles(visit_id)
 
     @override
+    def read_visits(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Catalog:
+        with self._reading():
+            return self._ledger.visits(_window(since, until))
+
+    @override
     def visit_time(self, visit_id: int) -> datetime | None:
         with self._reading():
             return self._ledger.time(visit_id)
@@ -429,6 +452,11 @@ class SqlL1Store(L1Store):
     def get_setting(self, name: str) -> str | None:
         with self._reading():
             return self._settings.get(name)
+
+    @override
+    def read_settings(self, prefix: str) -> Mapping[str, str]:
+        with self._reading():
+            return self._settings.beginning_with(prefix)
 
     @override
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:

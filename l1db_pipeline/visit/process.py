@@ -78,6 +78,8 @@ class Visit:
     """Unit vector of the pointing, ICRS."""
     open_angle_deg: float
     """Full opening angle of the circular field of view."""
+    band: str | None = None
+    """``u`` to ``y``, `None` if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,6 +36,7 @@ from l1db_pipeline.store.errors import (
     UnknownObjectError,
     VersionExistsError,
 )
+from l1db_pipeline.store.tables.history import TimeWindow
 from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import (
     known_columns,
@@ -244,6 +245,20 @@ class MemoryL1Store(L1Store):
         return frozenset(tile for visit, tile in self._ledger if visit == visit_id)
 
     @override
+    def read_visits(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Catalog:
+        rows = sorted((time, visit) for visit, time in self._visits.items())
+        times = np.array([time for time, _ in rows], dtype="datetime64[us]")
+        ids = np.array([visit for _, visit in rows], dtype=np.int64)
+        window = TimeWindow(
+            None if since is None else utc64(since),
+            None if until is None else utc64(until),
+        )
+        found = Catalog({"visitId": ids, "visitTime": times})
+        return found.take(window.holds(times))
+
+    @override
     def visit_time(self, visit_id: int) -> datetime | None:
         times = (
             datetime.fromisoformat(entry[0]).replace(tzinfo=UTC)
@@ -352,6 +367,10 @@ class MemoryL1Store(L1Store):
     @override
     def get_setting(self, name: str) -> str | None:
         return self._settings.get(name)
+
+    @override
+    def read_settings(self, prefix: str) -> Mapping[str, str]:
+        return {n: v for n, v in self._settings.items() if n.startswith(prefix)}
 
     @override
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:

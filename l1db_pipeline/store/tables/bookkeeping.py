@@ -113,6 +113,12 @@ class Settings:
         rows = self._database.select(self._table, ["value"], where)
         return str(rows["value"][0]) if len(rows) else None
 
+    def beginning_with(self, prefix: str) -> dict[str, str]:
+        """Return the settings whose names begin with a prefix."""
+        rows = self._database.select(self._table, self._table.names)
+        pairs = zip(rows["name"].tolist(), rows["value"].tolist(), strict=True)
+        return {name: value for name, value in pairs if name.startswith(prefix)}
+
     def put(self, name: str, value: str, *, replace: bool = False) -> str:
         """Keep a setting; return the value that holds, another's unless replaced."""
         row = catalog_of(self._table, [(name, value)])

@@ -26,6 +26,7 @@ __all__ = [
     "CURRENT_LEVEL",
     "HOME_PIXEL",
     "OWN_COLUMNS",
+    "SETTINGS",
     "VISIT_ID",
     "VISIT_TIME",
     "Layout",
