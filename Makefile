@@ -58,7 +58,7 @@ browser: $(READY) ## a night by itself in a daemon, web server and Chromium; bui
 lint: $(READY) ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
-types: $(READY) ## mypy --strict
+types: $(READY) ## mypy --strict, tests and benchmarks too
 	@$(BIN)/mypy
 
 defs: $(READY) ## load both code locations as Dagster's makers check them

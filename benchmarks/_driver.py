@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _workload import Costs, VisitInput, Workload
@@ -141,7 +142,10 @@ def visit_steps(store: SqlL1Store, visit: VisitInput) -> int:
     known = store.read_objects(visit.region)
     n_rows = len(known)
     if n_rows:
-        window = {"since": visit.key.time - YEAR, "until": visit.key.time}
+        window: dict[str, Any] = {
+            "since": visit.key.time - YEAR,
+            "until": visit.key.time,
+        }
         ids = known["diaObjectId"]
         n_rows += len(store.read_sources(object_ids=ids, **window))
         n_rows += len(store.read_forced_sources(object_ids=ids, **window))
@@ -191,7 +195,15 @@ def make_peer(venv: Path) -> None:
     if (venv / "bin" / "python").exists():
         return
     requirements = FOLDER / "requirements-peer.txt"
-    pip = [venv / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements]
+    pip: list[Path | str] = [
+        venv / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "-r",
+        requirements,
+    ]
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     subprocess.run(pip, check=True)
 
@@ -205,9 +217,12 @@ def save_visits(workload: Workload, folder: Path) -> None:
             "source": records.sources,
             "forced": records.forced_sources,
         }
-        arrays = {f"{part}.{name}": column for part, rows in parts.items()
-                  for name, column in rows.columns.items()
-                  if not column.dtype.hasobject}  # fmt: skip
+        arrays: dict[str, Any] = {
+            f"{part}.{name}": column
+            for part, rows in parts.items()
+            for name, column in rows.columns.items()
+            if not column.dtype.hasobject
+        }
         place = visit.key.visit_id % workload.n_fields
         np.savez(
             folder / f"{visit.key.visit_id:06d}.npz",

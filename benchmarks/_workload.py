@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from lsst.sphgeom import Angle, Circle, Region, UnitVector3d
+from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
@@ -64,10 +65,16 @@ class Workload:
         place = visit_id % self.n_fields
         opening = np.radians(FIELD_OF_VIEW_DEG)
         variables = rand_cone_xyz(
-            self.centres[place], opening, self.n_variables, (self.seed, place)
+            self.centres[place],
+            opening,
+            self.n_variables,
+            SeedSequence((self.seed, place)),
         )
         noise = rand_cone_xyz(
-            self.centres[place], opening, self.n_noise, (self.seed, place, visit_id)
+            self.centres[place],
+            opening,
+            self.n_noise,
+            SeedSequence((self.seed, place, visit_id)),
         )
         n_variables = len(variables)
         xyz = np.concatenate([variables, noise])
@@ -155,7 +162,8 @@ class Costs:
     @property
     def cpu_s(self) -> NDArray[np.float64]:
         """Client and server together."""
-        return np.array(self.client_s) + np.array(self.server_s)
+        total: NDArray[np.float64] = np.array(self.client_s) + np.array(self.server_s)
+        return total
 
     def mean_cpu_s(self) -> float:
         """Return CPU seconds a visit."""

@@ -170,7 +170,14 @@ def peer(
         "user": "postgres",
         "port": "5432",
     }
-    call = [python, "-c", PEER, json.dumps(kwargs), str(night), "test_peer"]
+    call: list[str | Path] = [
+        python,
+        "-c",
+        PEER,
+        json.dumps(kwargs),
+        str(night),
+        "test_peer",
+    ]
     subprocess.run([*call, "create"], check=True, capture_output=True)
     fill(server.dsn("bench"), "test_peer", sims, today)
     done = subprocess.run(call, capture_output=True, text=True, check=False)

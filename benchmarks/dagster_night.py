@@ -107,7 +107,9 @@ def measure(instance: dg.DagsterInstance, sizes: argparse.Namespace) -> bool:
     watch, run = Watch(), NightRun.run
     night = NIGHT.replace("-", "")
     form = {"n_noise": sizes.noise}
-    with patch.object(NightRun, "run", lambda *args: watch.timed(run(*args))):
+    with patch.object(
+        NightRun, "run", lambda *args, **names: watch.timed(run(*args, **names))
+    ):
         cpu, wall = time.process_time(), time.perf_counter()
         l1db.defs.resolve_job_def("ap_prototype").execute_in_process(
             instance=instance,

@@ -227,7 +227,8 @@ def page_figures(
     variables = {"key": {"path": BATCHES}, "partition": f"{NIGHT}-00001"}
     with web_server() as url:
         for name, query in QUESTIONS.items():
-            times = []
+            times: list[float] = []
+            answered: dict[str, Any] = {}
             for _ in range(4):
                 start = time.perf_counter()
                 answer = requests.post(
@@ -236,7 +237,7 @@ def page_figures(
                     timeout=120,
                 )
                 times.append(time.perf_counter() - start)
-            answered = answer.json()
+                answered = answer.json()
             if "errors" in answered:
                 raise SystemExit(f"{name}: {answered['errors']}")
             # the first asks for what later ones find in memory

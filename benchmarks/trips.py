@@ -24,6 +24,7 @@ import numpy as np
 from _driver import config_of, postgres
 from _workload import FIELD_OF_VIEW_DEG, START, Workload
 from archive_files import archive, make_opsim
+from numpy.random import SeedSequence
 
 from archive_assets.cli.vseqarchive import main as vseqarchive
 from l1db_pipeline.schema.config import History
@@ -85,7 +86,9 @@ def detections(visit_id: int) -> Detections:
     opening = np.radians(FIELD_OF_VIEW_DEG)
     centre = FIELD.centres[0]
     variables = rand_cone_xyz(centre, opening, FIELD.n_variables, FIELD.seed)
-    noise = rand_cone_xyz(centre, opening, FIELD.n_noise, (FIELD.seed, visit_id))
+    noise = rand_cone_xyz(
+        centre, opening, FIELD.n_noise, SeedSequence((FIELD.seed, visit_id))
+    )
     rows = np.arange(len(variables) + len(noise))
     rows[len(variables) :] = -1
     xyz = np.concatenate([variables, noise])

@@ -139,6 +139,8 @@ def _others(node: ast.AST) -> Iterator[ast.AST]:
                 yield ast.Call(function, arguments, keywords[:n] + keywords[n + 1 :])
         case ast.stmt():
             yield from _other_statements(node)
+        case _:
+            pass
 
 
 def _other_constants(value: object) -> Iterator[ast.AST]:
@@ -149,6 +151,8 @@ def _other_constants(value: object) -> Iterator[ast.AST]:
             yield ast.Constant(value + 1)
         case str():
             yield ast.Constant(value + "x")
+        case _:
+            pass
 
 
 def _other_statements(node: ast.stmt) -> Iterator[ast.AST]:
@@ -162,6 +166,8 @@ def _other_statements(node: ast.stmt) -> Iterator[ast.AST]:
             yield ast.Pass()
         case ast.Assign(targets=[ast.Subscript() | ast.Attribute()]):
             yield ast.Pass()
+        case _:
+            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,8 @@ def _is_for_people(node: ast.AST) -> bool:
             return True
         case ast.Call(func=ast.Name(id=name)):
             return name.endswith("Error")
-    return False
+        case _:
+            return False
 
 
 def mutants_of(path: str) -> Iterator[Mutant]:

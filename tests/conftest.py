@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import session as shared
 from databases import new_database, sqlalchemy_url
-from sqlalchemy import DDL, NullPool, create_engine, make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 from pipeline_runtime.postgres import EmbeddedPostgres
 
@@ -100,7 +100,7 @@ def mariadb_url() -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
-        connection.execute(DDL(f"CREATE DATABASE {name}"))
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
     yield make_url(url).set(database=name).render_as_string(hide_password=False)
     with engine.begin() as connection:
-        connection.execute(DDL(f"DROP DATABASE {name}"))
+        connection.exec_driver_sql(f"DROP DATABASE {name}")

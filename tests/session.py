@@ -19,7 +19,7 @@ class Session:
 
     folder: Path
 
-    def made_once(self, name: str, make: Callable[[Path], None]) -> Path:
+    def made_once(self, name: str, make: Callable[[Path], object]) -> Path:
         """Return a folder that the first who asks fills; not to be written to."""
         made, done = self.folder / name, self.folder / f"{name}.done"
         with (self.folder / f"{name}.lock").open("w") as lock:

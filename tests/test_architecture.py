@@ -214,8 +214,10 @@ def _circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
         for name, of in imports.items()
         for imported in of
     ]
-    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=[len(names)] * 2)
+    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array(
+        (np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names))
+    )
     _, groups = connected_components(graph, directed=True, connection="strong")
     circles = [
         [name for name, of in zip(names, groups, strict=True) if of == group]

@@ -38,6 +38,10 @@ def test_every_file_of_the_packages_is_in_the_wheel(names: set[str]) -> None:
 
 
 def test_what_ships_beside_the_packages_is_in_the_wheel(names: set[str]) -> None:
-    beside = ["dagster.yaml", "workspace.yaml", *(ROOT / "cfg").iterdir()]
+    beside: list[str | Path] = [
+        "dagster.yaml",
+        "workspace.yaml",
+        *(ROOT / "cfg").iterdir(),
+    ]
 
     assert {f"pipeline_runtime/{(ROOT / b).relative_to(ROOT)}" for b in beside} <= names

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg2
@@ -39,7 +40,7 @@ from archive_assets.util import (
     ],
     ids=str,
 )
-def test_a_night_has_many_spellings(spelling: object, expected: date) -> None:
+def test_a_night_has_many_spellings(spelling: Any, expected: date) -> None:
     assert dayobs_to_date(spelling) == expected
 
 
@@ -59,7 +60,7 @@ def test_a_night_has_many_spellings(spelling: object, expected: date) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_night_is_refused(spelling: object) -> None:
+def test_what_is_no_night_is_refused(spelling: Any) -> None:
     with pytest.raises(DayObsError, match="is not a day_obs"):
         dayobs_to_date(spelling)
 
@@ -67,7 +68,7 @@ def test_what_is_no_night_is_refused(spelling: object) -> None:
 @pytest.mark.parametrize("caught", [ValueError, AssertionError])
 def test_callers_of_the_original_still_catch_it(caught: type[Exception]) -> None:
     with pytest.raises(caught, match="is not a day_obs"):
-        dayobs_to_date([])
+        dayobs_to_date([])  # type: ignore[arg-type]
 
 
 def test_conversions_choose_the_suffix_and_do_not_overwrite(
@@ -116,7 +117,7 @@ def test_without_conda_the_error_says_so(
 def test_a_throw_away_server_takes_connections_and_leaves_nothing() -> None:
     with LocalOnlyPostgresql() as server:
         arguments = server.psycopg2_dsn()
-        with psycopg2.connect(**arguments) as connection:  # type: ignore[call-overload]
+        with psycopg2.connect(**arguments) as connection:
             cursor = connection.cursor()
             cursor.execute("SELECT current_database()")
             assert cursor.fetchone() == ("test",)

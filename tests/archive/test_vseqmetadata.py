@@ -174,11 +174,11 @@ def test_the_visits_are_registered_as_url_of_the_sequence(
 def test_statistics_can_be_added_often_on_one_instance(
     vsarch: Archive, visits: pd.DataFrame
 ) -> None:
-    for _ in range(12):
-        uuid = add(vsarch, visits)
+    uuids = [add(vsarch, visits) for _ in range(12)]
+    for uuid in uuids:
         vsarch.insert_nightly_stats(uuid, statistics())
 
-    stored = vsarch.query_nightly_stats(uuid)
+    stored = vsarch.query_nightly_stats(uuids[-1])
 
     assert list(stored.columns) == [
         "visitseq_uuid", "day_obs", "value_name", "accumulated", "count", "mean",

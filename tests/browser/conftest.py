@@ -15,12 +15,12 @@ from live.instance import ROOT, Instance, live_instance
 @pytest.fixture(scope="session")
 def page_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Pages of a real Chromium without a window; asked for before all that costs."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if not all(programs):
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
         pytest.skip("chromium and chromedriver are not installed")
     folder = Path(os.environ.get("SCREENSHOTS_DIR", ROOT / "build" / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
-    browser = chromium(*map(str, programs), tmp_path_factory.mktemp("chromium"))
+    browser = chromium(program, driver, tmp_path_factory.mktemp("chromium"))
     yield Page(browser, "", folder)
     browser.quit()
 

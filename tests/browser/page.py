@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
@@ -77,16 +78,15 @@ class Page:
     def button(self, text: str) -> WebElement:
         """Return a button by its text, once it can be clicked."""
 
-        def find(browser: webdriver.Chrome) -> WebElement | None:
+        def find(browser: webdriver.Chrome) -> WebElement | Literal[False]:
             for element in browser.find_elements(By.TAG_NAME, "button"):
                 if element.text.strip() == text and element.is_enabled():
                     return element
-            return None
+            return False
 
-        found: WebElement = WebDriverWait(
+        return WebDriverWait(
             self.browser, _PATIENCE_S, ignored_exceptions=(WebDriverException,)
         ).until(find, f"no button {text}")
-        return found
 
     def click(self, text: str) -> None:
         """Click a button."""

@@ -7,6 +7,7 @@ twice on the way, and what is left equals a night that nobody disturbed.
 import subprocess
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -69,7 +70,7 @@ def night(
         )
     killed = {"simulate": simulate, "ap_prototype": ap}
     for job in LAST_JOBS:
-        wait_for(f"success of {job}", lambda job=job: graph.has_succeeded(job))
+        wait_for(f"success of {job}", partial(graph.has_succeeded, job))
     assert daemon.poll() is None, instance.log("daemon")[-3000:]
     with psycopg.connect(instance.server.dsn("archive")) as connection:
         row = connection.execute("SELECT min(first_day_obs) FROM vsmd.simulations")

@@ -5,6 +5,8 @@ from itertools import combinations as pairs
 from itertools import product
 from typing import Any
 
+from typing_extensions import override
+
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
@@ -26,6 +28,7 @@ class Options:
     replace: bool
     history: History
 
+    @override
     def __str__(self) -> str:
         flags = ("nightly" * self.nightly, "replace" * self.replace)
         return "-".join(

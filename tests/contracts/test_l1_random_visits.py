@@ -67,6 +67,8 @@ def _store(store: L1Store, visit: Visit) -> str:
             store.compact_history(before=visit_time(45))
         case "rebuild":
             store.rebuild_history()
+        case _:
+            pass
     return outcome
 
 

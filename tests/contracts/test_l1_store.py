@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_a_column_without_null_keeps_its_nans(store: L1Store) -> None:
     found = store.read_sources(object_ids=IDS, columns=["diaObjectId", "apFlux"])
 
     assert not found.null_mask("apFlux").any()
-    found = by(found, "diaObjectId")["apFlux"]
-    np.testing.assert_array_equal(found, given.sources["apFlux"])
+    fluxes = by(found, "diaObjectId")["apFlux"]
+    np.testing.assert_array_equal(fluxes, given.sources["apFlux"])
 
 
 def test_history_is_limited_to_a_time_window(store: L1Store) -> None:
@@ -283,7 +284,7 @@ def test_a_time_of_the_range_is_kept_to_the_microsecond(
         assert len(store.read_objects(field(), at=at)) == len(IDS)
     for at in (time - ONE_US, datetime.min.replace(tzinfo=UTC)):
         assert not len(store.read_objects(field(), at=at))
-    window = {"since": time, "until": time + ONE_US}
+    window: dict[str, Any] = {"since": time, "until": time + ONE_US}
     assert len(store.read_sources(region=field(), **window)) == len(IDS)
     assert not len(store.read_forced_sources(region=field(), until=time))
     store.compact_history()

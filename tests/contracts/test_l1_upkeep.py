@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -378,15 +379,15 @@ def test_every_backend_and_option_gives_the_same_digest(
     assert all(digest == digests[0] for digest in digests)
 
 
-def _shift(days: int) -> Callable[[object], object]:
+def _shift(days: int) -> Callable[[Any], object]:
     return lambda time: time + np.timedelta64(days, "D")
 
 
-def _plus(number: int) -> Callable[[object], object]:
+def _plus(number: int) -> Callable[[Any], object]:
     return lambda value: int(value) + number
 
 
-STEERING: dict[str, tuple[str, str, Callable[[object], object]]] = {
+STEERING: dict[str, tuple[str, str, Callable[[Any], object]]] = {
     "first time of a chunk": ("packed_sources", "firstTime", _shift(3)),
     "last time of a chunk": ("packed_sources", "lastTime", _shift(-3)),
     "last time of a forced chunk": ("packed_forced", "lastTime", _shift(-3)),

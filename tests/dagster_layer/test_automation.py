@@ -35,7 +35,7 @@ AGAIN_SENSORS = {"archive_again", "l1db_again"}  # in test_again.py
 SPOILT_CURSORS = ["", "{", "[1, 2]", '{"a": "b"}', "null", '"\u2603"']
 
 
-def _report(instance: dg.DagsterInstance, key: dg.AssetKey, **metadata: object) -> None:
+def _report(instance: dg.DagsterInstance, key: dg.AssetKey, **metadata: Any) -> None:
     instance.report_runless_asset_event(
         dg.AssetMaterialization(key, partition=NIGHT, metadata=metadata)
     )
@@ -138,7 +138,7 @@ def test_a_variant_made_again_is_archived_again(instance: dg.DagsterInstance) ->
 
 def test_of_nights_that_wait_the_oldest_is_first(instance: dg.DagsterInstance) -> None:
     for night in ("2026-10-11", NIGHT):
-        metadata = _metadata("visits_registered")
+        metadata: Any = _metadata("visits_registered")
         instance.report_runless_asset_event(
             dg.AssetMaterialization(NIGHT_VISITS, partition=night, metadata=metadata)
         )

@@ -9,6 +9,7 @@ import psycopg
 import psycopg.sql
 import pytest
 from dagster_layer.real_site import FEW_SOURCES, N_VISITS, NIGHT, Site, write_opsim
+from psycopg.conninfo import make_conninfo
 
 from archive_assets.archiving.sequence import archive_visit_sequence
 from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
@@ -184,9 +185,8 @@ def test_a_changed_object_fails_the_verification(site: Site) -> None:
 
 def test_an_unreachable_database_is_said_by_a_check_and_recovers(site: Site) -> None:
     site.run("set_up", config=FEW_SOURCES)
-    with psycopg.connect(
-        **{**site.connection, "dbname": "postgres"}, autocommit=True
-    ) as connection:
+    other = make_conninfo(**{**site.connection, "dbname": "postgres"})
+    with psycopg.connect(other, autocommit=True) as connection:
         name = psycopg.sql.Identifier(site.connection["dbname"])
         allow = psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
         connection.execute(allow.format(name, psycopg.sql.SQL("false")))

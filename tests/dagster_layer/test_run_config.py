@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from archive_assets.definitions import build_definitions as archive_of
-from archive_assets.definitions import environment_resources as archive_resources
 from archive_assets.defs.names import NOMINAL, simulation_key
+from archive_assets.defs.resources import environment_resources as archive_resources
 from l1db_pipeline.definitions import build_definitions as l1db_of
 from l1db_pipeline.definitions import environment_resources as l1db_resources
 from pipeline_runtime.services import environment

@@ -126,7 +126,7 @@ def test_one_step_at_a_time_writes_whoever_launched_it(
 def test_whatever_writes_to_the_l1_database_is_in_its_pool(op: str) -> None:
     found = l1db.defs.resolve_implicit_global_asset_job_def().graph.node_named(op)
 
-    assert found.definition.pool == L1DB
+    assert found.definition.pools == {L1DB}
 
 
 def test_simulations_take_turns_in_as_many_pools_as_the_memory_allows() -> None:

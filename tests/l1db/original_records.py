@@ -25,14 +25,14 @@ Open = Callable[..., L1db]
 def an_object(number: int, time: datetime, decl: float = -20.0) -> DiaObject:
     ra = 10 + number / 1000
     return DiaObject(
-        number, time, None, time, ra, decl, *[0.0] * 15, 0, 0, htm_of(ra, decl)
+        number, time, None, time, ra, decl, *(0.0,) * 15, 0, 0, htm_of(ra, decl)
     )
 
 
 def a_source(number: int, visit: int, decl: float = -20.0) -> DiaSource:
     ra = 10 + number / 1000
     return DiaSource(
-        visit * 1000 + number, visit, number, 0, 0.0, ra, 0.0, decl, *[0.0] * 9, 5.0,
+        visit * 1000 + number, visit, number, 0, 0.0, ra, 0.0, decl, *(0.0,) * 9, 5.0,
         0, htm_of(ra, decl),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 # ruff: noqa: DTZ001  # times of the original's records are naive, UTC
 import logging
 import multiprocessing
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -255,7 +256,7 @@ def test_explain_logs_the_plans_of_every_method(
     objects = database.getDiaObjects(FIELD)
     time = T0 + timedelta(seconds=45)
     told = {}
-    for name, call in {
+    calls: dict[str, Callable[[], object]] = {
         "getDiaObjects": lambda: database.getDiaObjects(FIELD, explain=True),
         "getDiaSources": lambda: database.getDiaSources(FIELD, objects, explain=True),
         "getDiaFSources": lambda: database.getDiaFSources(objects, explain=True),
@@ -268,7 +269,8 @@ def test_explain_logs_the_plans_of_every_method(
         "storeDiaForcedSources": lambda: database.storeDiaForcedSources(
             [a_forced_source(1, 2)], explain=True
         ),
-    }.items():
+    }
+    for name, call in calls.items():
         caplog.clear()
         with caplog.at_level(logging.INFO, logger="l1db_pipeline.l1db"):
             call()
@@ -372,7 +374,7 @@ def test_prefix_and_schema_name_the_tables_and_floats_have_four_bytes(
         n_objects = len(database.getDiaObjects(FIELD))
 
     with psycopg.connect(database_dsn) as connection:
-        types = dict(
+        types: dict[str, str] = dict(
             connection.execute(
                 "SELECT column_name, data_type FROM information_schema.columns "
                 "WHERE table_schema = 'l1' AND table_name = 'run_DiaSource'"

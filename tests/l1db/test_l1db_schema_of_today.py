@@ -3,6 +3,7 @@ from contextlib import closing
 from datetime import UTC, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from visit_tables.time_scales import TimeRangeError
 
 
 @pytest.fixture
-def apdb() -> dict[str, object]:
+def apdb() -> dict[str, Any]:
     """Options that ask for today's APDB schema through the column map."""
     try:
         spec = find_spec("lsst.sdm.schemas")
@@ -39,7 +40,7 @@ def apdb() -> dict[str, object]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_schema_of_today_serves_the_original_class(
-    open_l1db: Open, apdb: dict[str, object], mode: str
+    open_l1db: Open, apdb: dict[str, Any], mode: str
 ) -> None:
     database = open_l1db(
         dia_object_index=mode,
@@ -65,7 +66,7 @@ def test_the_schema_of_today_serves_the_original_class(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_full_objects_of_the_schema_of_today_are_read(
-    open_l1db: Open, apdb: dict[str, object], mode: str
+    open_l1db: Open, apdb: dict[str, Any], mode: str
 ) -> None:
     database = open_l1db(dia_object_index=mode, read_full_objects=1, **apdb)
     store_a_visit(database, 1, T0, 1)
@@ -78,7 +79,7 @@ def test_full_objects_of_the_schema_of_today_are_read(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_times_that_a_double_would_round_are_refused(
-    open_l1db: Open, apdb: dict[str, object], mode: str
+    open_l1db: Open, apdb: dict[str, Any], mode: str
 ) -> None:
     latest = T0.replace(2038, 4, 22, 23, 59, 59, 999_999)
     database = open_l1db(dia_object_index=mode, read_full_objects=1, **apdb)
@@ -92,7 +93,7 @@ def test_times_that_a_double_would_round_are_refused(
 
 
 def test_filling_leaves_withdrawal_open_and_puts_forced_sources_at_their_objects(
-    apdb: dict[str, object], tmp_path: Path
+    apdb: dict[str, Any], tmp_path: Path
 ) -> None:
     config = L1dbConfig(
         url=f"sqlite:///{tmp_path}/l1.db",

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from typing_extensions import override
+
 KEY = "not-to-be-shown"
 
 
@@ -47,6 +49,7 @@ def end_point() -> Iterator[EndPoint]:
             )
             self.end_headers()
 
+        @override
         def log_message(self, *_: object) -> None:
             """Keep the test's output clean."""
 

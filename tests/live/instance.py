@@ -34,7 +34,9 @@ _KEPT = {"PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV"}
 Found = TypeVar("Found")
 
 
-def wait_for(what: str, ask: Callable[[], Found], timeout_s: float = 600) -> Found:
+def wait_for(
+    what: str, ask: Callable[[], Found | None], timeout_s: float = 600
+) -> Found:
     """Return the first true answer to a question that is asked again and again."""
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -165,7 +166,7 @@ def story(
     with instance.daemon():
         hung = _hang(graph)
         for job in LAST_JOBS:
-            wait_for(f"success of {job}", lambda job=job: graph.has_succeeded(job))
+            wait_for(f"success of {job}", partial(graph.has_succeeded, job))
         wait_for("both reports", lambda: len(status_end_point.received) > 1)
         yield Story(n_stored, at_cancel, cancelled, lost, hung)
 

@@ -24,6 +24,7 @@ from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.store.errors import DatabaseEncodingError
 from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.upkeep.migrate import _engine, current_revision
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
@@ -60,6 +61,12 @@ def settings_of(
     for name in names:
         (found[name],) = session.execute(f"SHOW {name}".encode()).fetchone() or ("",)
     return found
+
+
+def session_of(store: SqlL1Store) -> Any:
+    """Return the one connection of a store; only PostgreSQL's has it."""
+    database: Any = store._database
+    return database._connection
 
 
 @pytest.fixture
@@ -133,7 +140,7 @@ def test_the_l1_databases_session_has_its_settings(
     with closing(open_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
         store.create_schema()
         store.store_visit(key(1), records(1, np.arange(1, 4)))
-        found = settings_of(store._database._connection, OTHERS)
+        found = settings_of(session_of(store), OTHERS)
 
         last = store.last_visit()
         assert last is not None
@@ -146,7 +153,7 @@ def test_the_l1_databases_session_has_its_settings(
 def test_names_of_an_l1_database_mean_its_namespace(odd_dsn: str) -> None:
     config = L1dbConfig(url=sqlalchemy_url(odd_dsn), namespace="Of_Tests")
     with closing(open_store(config)) as store:
-        found = settings_of(store._database._connection, ["search_path"])
+        found = settings_of(session_of(store), ["search_path"])
 
     assert found == {"search_path": '"Of_Tests"'}
 
@@ -156,7 +163,7 @@ def test_a_statement_outside_of_a_transaction_has_its_settings_behind_a_pooler(
 ) -> None:
     with closing(open_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
         store.create_schema()
-        database = store._database
+        database: Any = store._database
         database._connection.execute("RESET ALL")  # as of another server process
         without = database.table_names()
         database._is_pooled = True

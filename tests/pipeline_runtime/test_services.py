@@ -45,7 +45,7 @@ def test_the_home_and_its_logs_are_closed_to_others(
 
 def test_the_log_is_quiet_and_of_one_week(started: EmbeddedPostgres) -> None:
     with psycopg.connect(started.dsn("l1db")) as connection:
-        settings = dict(
+        settings: dict[str, str] = dict(
             connection.execute(
                 "SELECT name, setting FROM pg_settings WHERE name IN "
                 "('log_min_messages', 'log_filename', 'log_truncate_on_rotation', "

@@ -93,6 +93,12 @@ def test_opsim_hdf5_and_frame_agree(
     assert len(hashes) == 1
 
 
+def as_bytes(visits: pd.DataFrame) -> pd.DataFrame:
+    names: list[str] = list(visits.select_dtypes("str"))
+    texts = {name: visits[name].str.encode("utf-8").astype(object) for name in names}
+    return visits.assign(**texts)
+
+
 SPELLINGS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "copy": lambda v: v.copy(deep=True),
     "index": lambda v: v.set_index(np.arange(len(v)) + 7),
@@ -103,9 +109,7 @@ SPELLINGS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
         dict.fromkeys(v.select_dtypes("str"), pd.StringDtype("python"))
     ),
     "category": lambda v: v.astype(dict.fromkeys(v.select_dtypes("str"), "category")),
-    "bytes": lambda v: v.assign(
-        **{c: v[c].str.encode("utf-8").astype(object) for c in v.select_dtypes("str")}
-    ),
+    "bytes": as_bytes,
     "int32": lambda v: v.astype({"night": "int32", "observationId": "uint16"}),
     "float night": lambda v: v.astype({"night": "float64"}),
     "masked": lambda v: v.astype({"night": "Int64", "altitude": "Float64"}),

@@ -6,17 +6,21 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from typing_extensions import override
 
 from visit_tables.hdf5.read import (
     HDF5FileError,
     read_visits,
 )
+
+Layout = Literal["fixed", "table"]
 
 
 class TestPandasOwnFiles:
@@ -28,7 +32,7 @@ class TestPandasOwnFiles:
 
     @pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
     def test_frames_of_pandas_are_read(
-        self, tmp_path: Path, visits: pd.DataFrame, layout: str
+        self, tmp_path: Path, visits: pd.DataFrame, layout: Layout
     ) -> None:
         frame = visits.assign(
             flag=visits["night"] > 0, when=pd.Timestamp("2026-01-01"), small=np.int8(3)
@@ -40,7 +44,7 @@ class TestPandasOwnFiles:
         assert_frame_equal(read_visits(path), frame)
 
     def test_chosen_columns_and_nights_of_pandas_files(
-        self, tmp_path: Path, visits: pd.DataFrame, layout: str
+        self, tmp_path: Path, visits: pd.DataFrame, layout: Layout
     ) -> None:
         path = tmp_path / "pandas.h5"
         visits.select_dtypes("number").to_hdf(path, key="o", format=layout)
@@ -94,6 +98,7 @@ class _Touch:
     def __init__(self, trace: Path) -> None:
         self.trace = trace
 
+    @override
     def __reduce__(self) -> tuple[object, tuple[str]]:
         import os  # noqa: PLC0415 as an attacker would
 

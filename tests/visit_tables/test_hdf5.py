@@ -1,7 +1,7 @@
 """visits.h5: what pandas reads of it, and what we read of others' files."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import h5py
@@ -22,10 +22,13 @@ from visit_tables.opsim.frame import opsim_tables, read_opsim
 
 
 def pandas_reads(path: Path, key: str = "observations") -> pd.DataFrame:
-    return pd.read_hdf(path, key=key)
+    found = pd.read_hdf(path, key=key)
+    assert isinstance(found, pd.DataFrame)
+    return found
 
 
-def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
+def same(left: pd.DataFrame | pd.Series, right: pd.DataFrame) -> None:
+    assert isinstance(left, pd.DataFrame)
     pd.testing.assert_frame_equal(left, right, check_index_type=False)
 
 
@@ -214,13 +217,13 @@ class TestNights:
         self, many: tuple[Path, pd.DataFrame], first: int, last: int
     ) -> None:
         path, visits = many
-        day = np.datetime64("2025-11-21")
+        day = date(2025, 11, 21)
 
         found = read_visits(
             path,
             columns=["fieldRA", "band"],
-            first_day_obs=(day + first).item(),
-            last_day_obs=(day + last).item(),
+            first_day_obs=day + timedelta(first),
+            last_day_obs=day + timedelta(last),
         )
 
         expected = visits[visits["night"].between(first, last)][["fieldRA", "band"]]

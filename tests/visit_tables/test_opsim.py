@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,8 @@ def test_a_view_called_observations_is_refused(tmp_path: Path) -> None:
 def test_quoted_and_reserved_names_are_read(
     tmp_path: Path, to_opsim: Callable[..., Path], visits: pd.DataFrame
 ) -> None:
-    odd = visits.assign(**{"select": 1, 'a"b': 2.5, "x;--": "y", "é": 4})
+    names: dict[str, Any] = {"select": 1, 'a"b': 2.5, "x;--": "y", "é": 4}
+    odd = visits.assign(**names)
     path = to_opsim(tmp_path / "odd.db", observations=odd, **{'or"der': odd})
 
     pd.testing.assert_frame_equal(read_opsim(path), odd)
@@ -165,6 +167,8 @@ def damaged(opsim: Path, kind: str) -> Path:
             opsim.write_text("not a database\n" * 50)
         case "overwritten":
             opsim.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+        case _:
+            raise AssertionError(kind)
     return opsim
 
 

@@ -1,7 +1,7 @@
 """Tables of an SQLite file become the columns that SQLite itself hands out."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from visit_tables.opsim.batches import iterate_opsim
 from visit_tables.opsim.file import OpsimFileError
 
 
-def make(path: Path, rows: list[tuple[object, ...]], *before: str) -> Path:
+def make(path: Path, rows: Sequence[tuple[object, ...]], *before: str) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         for statement in before:
             connection.execute(statement)
@@ -94,7 +94,7 @@ ROW_WITH_GAPS = st.tuples(EXACT | st.none(), st.none(), TEXT, EXACT | st.none())
 )
 def test_any_values_are_those_of_sqlite(
     tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[object, ...]],
+    rows: Sequence[tuple[object, ...]],
     piece_bytes: int,
 ) -> None:
     path = make(tmp_path_factory.mktemp("opsim") / "t.db", rows)

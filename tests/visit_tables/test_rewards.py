@@ -1,6 +1,7 @@
 """rewards.h5: what pandas and we read of it."""
 
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -33,6 +34,15 @@ def obs_rewards() -> pd.Series:
     return pd.Series([2**60, 2**60 + 1], index=mjd, name="queue_fill_mjd_ns")
 
 
+def same(
+    frame: object, series: object, reward_df: pd.DataFrame, obs_rewards: pd.Series
+) -> None:
+    assert isinstance(frame, pd.DataFrame)
+    assert isinstance(series, pd.Series)
+    pd.testing.assert_frame_equal(frame, reward_df)
+    pd.testing.assert_series_equal(series, obs_rewards)
+
+
 @pytest.fixture
 def path(tmp_path: Path, reward_df: pd.DataFrame, obs_rewards: pd.Series) -> Path:
     write_rewards(tmp_path / "rewards.h5", reward_df, obs_rewards)
@@ -42,8 +52,9 @@ def path(tmp_path: Path, reward_df: pd.DataFrame, obs_rewards: pd.Series) -> Pat
 def test_pandas_reads_what_was_written(
     path: Path, reward_df: pd.DataFrame, obs_rewards: pd.Series
 ) -> None:
-    pd.testing.assert_frame_equal(pd.read_hdf(path, "reward_df"), reward_df)
-    pd.testing.assert_series_equal(pd.read_hdf(path, "obs_rewards"), obs_rewards)
+    frame, series = pd.read_hdf(path, "reward_df"), pd.read_hdf(path, "obs_rewards")
+
+    same(frame, series, reward_df, obs_rewards)
 
 
 def test_we_read_what_was_written(
@@ -51,14 +62,16 @@ def test_we_read_what_was_written(
 ) -> None:
     frame, series = read_rewards(path)
 
-    pd.testing.assert_frame_equal(frame, reward_df)
-    pd.testing.assert_series_equal(series, obs_rewards)
+    same(frame, series, reward_df, obs_rewards)
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
 @pytest.mark.parametrize("layout", ["fixed", "table"])
 def test_files_of_pandas_are_read(
-    tmp_path: Path, reward_df: pd.DataFrame, obs_rewards: pd.Series, layout: str
+    tmp_path: Path,
+    reward_df: pd.DataFrame,
+    obs_rewards: pd.Series,
+    layout: Literal["fixed", "table"],
 ) -> None:
     path = tmp_path / "pandas.h5"
     reward_df.to_hdf(path, key="reward_df", format=layout)
@@ -66,8 +79,7 @@ def test_files_of_pandas_are_read(
 
     frame, series = read_rewards(path)
 
-    pd.testing.assert_frame_equal(frame, reward_df)
-    pd.testing.assert_series_equal(series, obs_rewards)
+    same(frame, series, reward_df, obs_rewards)
 
 
 def test_an_index_without_a_name_is_not_kept(
@@ -78,6 +90,7 @@ def test_an_index_without_a_name_is_not_kept(
 
     frame, _ = read_rewards(tmp_path / "r.h5")
 
+    assert frame is not None
     pd.testing.assert_frame_equal(frame, plain, check_index_type=False)
 
 

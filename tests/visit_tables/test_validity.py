@@ -1,6 +1,7 @@
 """One rule says what makes rows visits, whoever reads them."""
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from visit_tables.validity import pointing_problems
 NIGHT = date(2026, 11, 21)
 
 
-def a_night(**columns: object) -> pd.DataFrame:
+def a_night(**columns: Any) -> pd.DataFrame:
     """Two visits of one night."""
     frame = pd.DataFrame(
         {"observationStartMJD": [61366.1, 61366.2], "fieldRA": [0.0, 360.0],

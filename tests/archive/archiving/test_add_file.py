@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -97,7 +98,8 @@ def run_dying(line: int, connect: dict[str, str], *words: Any) -> tuple[int, int
         try:
             archive = VisitSequenceArchiveMetadata(connect, "vsmd_test")
             sys.settrace(trace)
-            add_file(archive, *words, update=True)
+            uuid, path, kind, base = words
+            add_file(archive, uuid, path, kind, base, update=True)
             sys.settrace(None)
             os.write(counter, n_lines.to_bytes(4, "big"))
             code = 0
@@ -221,7 +223,11 @@ def test_a_damaged_or_lost_object_is_mended_by_adding_it_again(
     vsarch: Archive, store: DataStore, uuid: UUID, notes: Path
 ) -> None:
     (thing,) = store.list_objects()
-    for damage in (lambda: thing.url.write(b"dam"), thing.url.remove):
+    damages: list[Callable[[], None]] = [
+        lambda: thing.url.write(b"dam"),
+        thing.url.remove,
+    ]
+    for damage in damages:
         damage()
         assert problems(vsarch, store) != []
 

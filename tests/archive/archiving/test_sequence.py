@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from archive_assets.archiving import sequence as archive_module
 from archive_assets.archiving.sequence import ArchivedSequence, archive_visit_sequence
 from archive_assets.errors import InvalidValueError
+from archive_assets.metadata import statistics_rows
 from archive_assets.metadata.nightly_statistics import DuplicateStatisticsError
 from archive_assets.metadata.schema import create_schema
 from archive_assets.metadata.search import SearchCriteria
@@ -208,7 +209,7 @@ def test_visits_that_contradict_their_sidereal_time_are_refused(
 def test_an_error_at_the_last_step_leaves_nothing(
     vsarch: Archive, store: DataStore, opsim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = archive_module.insert_rows
+    insert = statistics_rows.insert_rows
 
     def twice(*arguments: object) -> int:
         insert(*arguments)  # type: ignore[arg-type]

@@ -37,11 +37,10 @@ def backends(connect: dict[str, str]) -> int:
 
 def settled(connect: dict[str, str]) -> int:
     """Return the number of connections once those that close have closed."""
-    for _ in range(50):
-        count = backends(connect)
-        if count == 0:
-            break
-    return count
+    for _ in range(49):
+        if backends(connect) == 0:
+            return 0
+    return backends(connect)
 
 
 @pytest.mark.postgresql

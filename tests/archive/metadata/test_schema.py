@@ -224,8 +224,8 @@ def test_roles_have_the_rights_of_their_work(
         assert reader.get_visitseq_metadata(uuid)["visitseq_label"] == "by the writer"
         with pytest.raises(PermissionError, match="user reader may not do this"):
             reader.tag(uuid, "mine")
-    with psycopg.connect(database_dsn) as connection:
-        owner = connection.execute(
+    with psycopg.connect(database_dsn) as plain:
+        owner = plain.execute(
             "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'vsmd'"
         ).fetchall()
     assert owner == [("rubin",)]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from lsst.resources import ResourcePath
 
-from archive_assets.objects import datastore
+from archive_assets.objects import datastore, transfer
 from archive_assets.objects.datastore import DataStore, HashMismatchError, StoreError
 
 
@@ -36,7 +36,7 @@ def test_a_flipped_bit_on_the_way_publishes_nothing(
     if had_object:
         store.put(source, place)
         source.write_bytes(b"new content")
-    stage = datastore.stage
+    stage = transfer.stage
 
     def flip(path: str | Path, staged: ResourcePath) -> None:
         stage(path, staged)

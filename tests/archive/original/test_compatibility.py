@@ -156,7 +156,7 @@ def test_columns_of_ours_come_after_those_of_the_original(
 
     names = [row[0] for row in rows]  # type: ignore[index]
     assert names[: len(theirs)] == theirs
-    assert all(row[1] for row in rows[len(theirs) :])  # type: ignore[index,misc]
+    assert all(row[1] for row in rows[len(theirs) :])  # type: ignore[index]
 
 
 # Row 2: environment and defaults

@@ -235,7 +235,7 @@ def test_their_index_is_read_with_our_types(
 
     index = get_prenight_index_from_bucket(NIGHT, "simonyi", base)
 
-    row = index.loc[UUID(story["filled"]["first"])]
+    (row,) = index.loc[[UUID(story["filled"]["first"])]].to_dict("records")
     assert row["first_day_obs"].isoformat() == NIGHT
     assert row["conda_env_sha256"] == b"e" * 32
     assert index.attrs["generated"] is None

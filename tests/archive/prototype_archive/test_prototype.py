@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -186,7 +187,7 @@ class TestReading:
 def original_tables() -> dict[str, pd.DataFrame]:
     """Two simulations as the original compiles them."""
     uris = [f"file:///proto/2025-01-03/{index}/" for index in (1, 2)]
-    tables = {
+    tables: dict[str, Any] = {
         "simulations": {
             "sim_uri": uris,
             "label": ["2025-01-03/1 old", float("nan")],
@@ -263,7 +264,7 @@ class TestFinding:
         return {"archive_uri": base, "compilation_uri": cache}
 
     def test_the_largest_index_of_the_newest_date_wins(
-        self, which: dict[str, str], base: str
+        self, which: dict[str, Any], base: str
     ) -> None:
         found = prototype.find_latest_prenight_sim_for_nights(NIGHT, **which)
 
@@ -294,7 +295,7 @@ class TestFinding:
         ],
     )
     def test_what_does_not_match_is_none(
-        self, which: dict[str, str], criteria: dict[str, object]
+        self, which: dict[str, Any], criteria: dict[str, Any]
     ) -> None:
         assert (
             prototype.find_latest_prenight_sim_for_nights(**criteria, **which) is None

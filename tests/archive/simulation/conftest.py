@@ -70,5 +70,5 @@ def nominal(
 
     folder = session.made_once("nominal", make)
     values = json.loads((folder / "result.json").read_text())
-    paths = {name: Path(values.pop(name)) for name in _PATHS}
+    paths: dict[str, Any] = {name: Path(values.pop(name)) for name in _PATHS}
     return SimulationResult(**paths, **values)

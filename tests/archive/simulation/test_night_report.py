@@ -115,7 +115,7 @@ def test_variants_are_compared_with_the_first(visits: pd.DataFrame) -> None:
     texts = [text.get_text().strip() for text in figure.axes[3].texts]
     assert texts == ["49 %"]
     (line,) = [line for line in figure.axes[1].lines if line.get_label() == "half"]
-    assert line.get_ydata()[-1] == -31
+    assert np.asarray(line.get_ydata())[-1] == -31
 
 
 def test_nights_are_drawn_without_pyplot() -> None:

@@ -2,6 +2,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from archive_assets.simulation.errors import SnapshotError
 from archive_assets.simulation.snapshots import load_snapshot, save_snapshot
@@ -11,6 +12,7 @@ class Planted:
     def __init__(self, target: Path) -> None:
         self.target = target
 
+    @override
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (self.target,)
 

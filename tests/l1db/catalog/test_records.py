@@ -20,7 +20,7 @@ from l1db_pipeline.schema.load import load_schema
 SCHEMA = load_schema()
 OBJECT = DiaObject(
     1, datetime(2026, 1, 2, 3, 4, 5, 678901), None, datetime(2026, 1, 1),
-    10.5, -20.25, *[0.5] * 15, 4, 0, 2**43,
+    10.5, -20.25, *(0.5,) * 15, 4, 0, 2**43,
 )  # fmt: skip
 
 

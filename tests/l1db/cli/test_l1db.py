@@ -47,10 +47,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with L1db(str(config)) as database:
         database.makeSchema()
         database.storeDiaObjects(
-            [DiaObject(7, T0, None, T0, RA, DECL, *[0.0] * 15, 0, 0, htm)], T0
+            [DiaObject(7, T0, None, T0, RA, DECL, *(0.0,) * 15, 0, 0, htm)], T0
         )
         database.storeDiaSources(
-            [DiaSource(70, 1, 7, 0, 0.0, RA, 0, DECL, *[0.0] * 9, 5.0, 0, htm)]
+            [DiaSource(70, 1, 7, 0, 0.0, RA, 0, DECL, *(0.0,) * 9, 5.0, 0, htm)]
         )
         database.storeDiaForcedSources([DiaForcedSource(7, 1, 1.5, None, 0, 0, 0)])
         database.saveVisit(1, T0)

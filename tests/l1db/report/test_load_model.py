@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -146,7 +148,7 @@ def test_no_visit_has_no_rows() -> None:
     ],
 )
 def test_quantity_out_of_range_is_refused(
-    quantities: dict[str, float], message: str
+    quantities: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         LoadModel(**quantities)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def process(
     *,
     settings: RunSettings = SETTINGS,
     options: VisitOptions = OPTIONS,
-    **keywords: int,
+    **keywords: Any,
 ) -> list[VisitSummary]:
     simulate = simulator(CATALOG, settings)
     return list(
@@ -325,7 +326,7 @@ def test_the_load_model_predicts_a_runs_rows_within_1_percent(
     ids=["another time", "another place"],
 )
 def test_another_visit_never_passes_for_the_stored_one_of_its_id(
-    store: L1Store, change: dict[str, object]
+    store: L1Store, change: dict[str, Any]
 ) -> None:
     process(store, visits(4))
     before = content(store)

@@ -43,7 +43,8 @@ def points_about(
     plane[:4] = half_width * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     xyz = np.column_stack([plane, np.ones(count)])
     xyz = xyz @ rotation_matrix([0, 0, 1], direction).T
-    return xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    return unit
 
 
 @given(directions, directions)

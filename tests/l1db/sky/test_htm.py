@@ -32,7 +32,8 @@ def by_sphgeom(xyz: NDArray[np.float64], level: int) -> list[int]:
 
 def random_directions(count: int, seed: int) -> NDArray[np.float64]:
     xyz = np.random.default_rng(seed).normal(size=(count, 3))
-    return xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    return unit
 
 
 def close_to_edges(level: int, offset: float, seed: int) -> NDArray[np.float64]:

@@ -22,14 +22,16 @@ def near(
     north = np.cross(pole, east)
     offset = np.array(offsets, dtype=np.float64).reshape(-1, 2) * np.radians(step)
     xyz = pole + offset[:, :1] * east + offset[:, 1:] * north
-    return xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
+    return unit
 
 
 def separations(
     sources: NDArray[np.float64], objects: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     chord = np.linalg.norm(sources[:, np.newaxis] - objects, axis=2)
-    return np.degrees(2 * np.arcsin(chord / 2)) / ARCSEC
+    angle: NDArray[np.float64] = np.degrees(2 * np.arcsin(chord / 2)) / ARCSEC
+    return angle
 
 
 @given(st.sampled_from(CENTERS), places, places, st.floats(0.3, 5))

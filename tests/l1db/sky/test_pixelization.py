@@ -43,7 +43,10 @@ def in_ranges(
     pixels: NDArray[np.int64], ranges: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Tell which pixels lie in half-open ranges: an odd number of bounds is passed."""
-    return np.searchsorted(ranges.ravel(), pixels, side="right") % 2 == 1
+    inside: NDArray[np.bool_] = (
+        np.searchsorted(ranges.ravel(), pixels, side="right") % 2 == 1
+    )
+    return inside
 
 
 def points_inside(region: Region) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ CATALOG = SourceCatalog(SKY)
 POINTING = unit_vector([0.3, -0.5, -0.8])
 
 
-def visit(visit_id: int = 1, seed: int = 11, **options: float) -> SimulatedSources:
+def visit(visit_id: int = 1, seed: int = 11, **options: Any) -> SimulatedSources:
     return simulate_visit(
         CATALOG, POINTING, seed=seed, visit_id=visit_id, model=DiaModel(**options)
     )
@@ -107,7 +108,7 @@ def test_scatter_moves_variables_by_its_sigma_in_each_direction() -> None:
     [{"astrometric_scatter_arcsec": 0.3}, {"measure": True},
      {"detection_probability": 0.4}],
 )  # fmt: skip
-def test_options_leave_the_noise_as_it_was(options: dict[str, float]) -> None:
+def test_options_leave_the_noise_as_it_was(options: dict[str, Any]) -> None:
     plain, other = visit(), visit(**options)
 
     assert np.array_equal(
@@ -167,7 +168,7 @@ def test_field_without_anything_has_no_sources() -> None:
         ({"astrometric_scatter_arcsec": -1}, "astrometric scatter must be within"),
     ],
 )
-def test_value_out_of_range_is_refused(options: dict[str, float], message: str) -> None:
+def test_value_out_of_range_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DiaModel(**options)
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from l1db_pipeline.cli.gen_sources import main
 from l1db_pipeline.sky import sky_index
@@ -166,6 +167,7 @@ class Planted:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @override
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, (str(self.path),)
 

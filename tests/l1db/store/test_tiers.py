@@ -17,7 +17,9 @@ def _held(chunks: list[tuple[int, int, int]]) -> Catalog:
 
 def test_pixels_of_a_field_do_not_fall_due_together() -> None:
     first = {
-        n: len(TIERS.due(FIELD, _held([(p, 0, 9) for p in FIELD for _ in range(n)])))
+        n: len(
+            TIERS.due(FIELD, _held([(int(p), 0, 9) for p in FIELD for _ in range(n)]))
+        )
         for n in range(1, 8)
     }
 

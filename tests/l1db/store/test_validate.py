@@ -88,7 +88,7 @@ def test_a_position_off_the_sphere_is_refused_with_its_row(
         InvalidCatalogError,
         match=rf"visit 1 DiaObject column {column}: .* in row 1 .*{limits}",
     ):
-        checked(objects(**{column: values}))
+        checked(objects(None, **{column: values}))
 
 
 def test_htm_ids_of_the_whole_of_level_20_are_taken_and_no_others() -> None:
@@ -187,7 +187,7 @@ def test_five_unknown_columns_are_named_and_more_counted() -> None:
     with pytest.raises(
         InvalidCatalogError, match=r"unknown4\D+1 more|unknown4, \.\.\."
     ):
-        checked(objects(**more))
+        checked(objects(None, **more))
 
 
 @pytest.mark.parametrize(
@@ -377,8 +377,7 @@ def test_an_id_twice_is_refused_wherever_it_stands(ids: list[int], row: str) -> 
 
 def test_two_rows_of_one_id_are_refused() -> None:
     two = records(1, [7, 8])
-    twice = replace(two.objects, columns={**two.objects.columns, "diaObjectId": [7, 7]})
-    twice = Catalog({n: np.asarray(c) for n, c in twice.columns.items()})
+    twice = Catalog({**two.objects.columns, "diaObjectId": np.array([7, 7])})
 
     with pytest.raises(DuplicateIdError, match="diaObjectId 7 comes twice"):
         checked(replace(two, objects=twice))

@@ -24,7 +24,7 @@ def storage(dagster_url: str) -> Iterator[HeldPostgresStorage]:
 def _store(storage: HeldPostgresStorage, n: int) -> None:
     for number in range(n):
         storage.event_log_storage.store_event(
-            dg.EventLogEntry(
+            dg.EventLogEntry(  # type: ignore[no-untyped-call]
                 error_info=None,
                 level="info",
                 user_message=f"event {number}",
