@@ -1,4 +1,4 @@
-"""The nightly merge: rows of DiaObjectNightly move into DiaObject."""
+"""The nightly merge: rows of DiaObjectNightly move into DiaObject; then vacuum."""
 
 import dagster as dg
 
@@ -23,7 +23,8 @@ __all__ = ["nightly_merge"]
     backfill_policy=dg.BackfillPolicy.single_run(),
     description=(
         "Rows of DiaObjectNightly, moved into DiaObject after the night; none unless "
-        "the L1 database is configured with `dia_object_nightly`."
+        "the L1 database is configured with `dia_object_nightly`. Then all tables are "
+        "vacuumed, and on PostgreSQL frozen, which nothing else does."
     ),
 )
 def nightly_merge(l1db: L1dbResource) -> dg.MaterializeResult[None]:

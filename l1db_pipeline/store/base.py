@@ -132,6 +132,9 @@ class L1Store(Protocol):
         A region selects the sources of objects whose current position is in it, and,
         without ``object_ids``, sources without object that are in it themselves.
         The time window ``[since, until)`` is in visit time.
+
+        A column with one value everywhere may be an array of stride 0, read-only:
+        make a copy to write in it.
         """
 
     def read_forced_sources(
@@ -200,10 +203,15 @@ class L1Store(Protocol):
         """Return the size of each table with its indexes."""
 
     def merge_nightly(self) -> int:
-        """Move DiaObjectNightly into DiaObject; return the rows moved."""
+        """Move DiaObjectNightly into DiaObject, and vacuum; return the rows moved.
+
+        Databases leave it to this call to freeze the tables that only grow.
+        """
 
     def compact_history(self, *, before: datetime | None = None) -> int:
         """Merge packed chunks of each pixel and month; return how many went away.
+
+        Current objects become one chunk a pixel, whatever the month.
 
         Off-line work: reads give the same before, during and after. Nothing
         happens without packed history.

@@ -48,7 +48,12 @@ from l1db_pipeline.store.tables.rows import (
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.upkeep.audit import science_digest
-from l1db_pipeline.store.upkeep.compact import compact, rebuild, rebuild_current
+from l1db_pipeline.store.upkeep.compact import (
+    compact,
+    compact_current,
+    rebuild,
+    rebuild_current,
+)
 from l1db_pipeline.store.upkeep.verify import Verifier
 from l1db_pipeline.store.validate import CheckedVisit, check_visit
 from visit_tables.time_scales import utc64
@@ -383,15 +388,14 @@ class SqlL1Store(L1Store):
 
     @override
     def merge_nightly(self) -> int:
-        nightly = self.layout.nightly
-        if nightly is None:
-            return 0
         self._check()
-        with self._database.transaction(write=True):
-            self._filled.refresh()
-            self._filled.note_move(nightly, self.layout.objects)
-            n_rows = self._database.move(nightly, self.layout.objects)
-        self._filled.commit()
+        n_rows, nightly = 0, self.layout.nightly
+        if nightly is not None:
+            with self._database.transaction(write=True):
+                self._filled.refresh()
+                self._filled.note_move(nightly, self.layout.objects)
+                n_rows = self._database.move(nightly, self.layout.objects)
+            self._filled.commit()
         self._database.tidy()
         return n_rows
 
@@ -436,10 +440,11 @@ class SqlL1Store(L1Store):
     def compact_history(self, *, before: datetime | None = None) -> int:
         self._check()
         limit = None if before is None else utc64(before, "compact before")
-        return sum(
+        n_fewer = sum(
             compact(self._database, history, before=limit)
             for history in self._histories
         )
+        return n_fewer + compact_current(self._database, self._objects)
 
     @override
     def rebuild_history(self) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from contracts.l1db_options import Options, combinations, empty_store
 from contracts.l1db_sky import as_us, by, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.schema.config import History, ObjectIndex
+from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.backends.database import Condition, Op
+from l1db_pipeline.store.backends.memory import MemoryL1Store
+from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
@@ -357,6 +360,97 @@ def test_the_documented_sql_selects_the_current_objects(
         zip(*(current[name].tolist() for name in names), strict=True)
     )
     assert len(rows) == busy.row_counts()["DiaObjectLast"] == len(IDS)
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_compaction_leaves_one_chunk_of_current_objects_a_pixel(
+    busy: SqlL1Store,
+) -> None:
+    last = busy.layout.packed_last
+    assert last is not None
+    assert max(busy._database.count_by(last.chunks, "pixel").values()) > 1
+
+    busy.compact_history()
+
+    assert set(busy._database.count_by(last.chunks, "pixel").values()) == {1}
+    busy.store_visit(key(8, 43.0), records(8, IDS[:20], 43.0))
+    assert busy.verify() == []
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_visits_in_any_order_are_merged_to_the_same_content(
+    store: SqlL1Store,
+) -> None:
+    reference = MemoryL1Store(store.config)
+    nights = np.random.default_rng(14).permutation(20) + 1.0
+    for visit_id, night in enumerate(nights.tolist(), 1):
+        ids = IDS[visit_id % 3 :]
+        for each in (store, reference):
+            each.store_visit(key(visit_id, night), records(visit_id, ids, night))
+
+    assert store.science_digest() == reference.science_digest()
+    assert store.verify() == []
+    layout, last = store.layout, store.layout.packed_last
+    assert last is not None
+    for packed in (layout.packed_sources, layout.packed_forced, last.chunks):
+        assert packed is not None
+        assert max(store._database.count_by(packed, "tier")) >= 1, packed.name
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_an_object_with_two_first_rows_is_found_and_repaired(busy: SqlL1Store) -> None:
+    last = busy.layout.packed_last
+    assert last is not None
+    digest = busy.science_digest()
+    of_first = [Condition("visitId", Op.EQUAL, 1)]
+    with busy._database.transaction(write=True):
+        chunks = busy._database.select(last.chunks, last.chunks.names, of_first)
+        twins = {**chunks.columns, "tile": np.full(len(chunks), "twin", dtype=object)}
+        busy._database.append(last.chunks, Catalog(twins))
+
+    found = busy.verify(repair=True)
+
+    assert any("marked as its first" in finding.detail for finding in found)
+    assert all(finding.repaired for finding in found)
+    assert busy.verify() == []
+    assert busy.science_digest() == digest
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_a_column_of_one_value_is_read_without_memory_and_not_to_be_written_to(
+    busy: SqlL1Store,
+) -> None:
+    found = busy.read_sources(object_ids=IDS, columns=["diaSourceId", "ssObjectId"])
+    constant = busy.read_forced_sources(object_ids=IDS, columns=["flags"])["flags"]
+
+    assert len(found) > len(IDS)
+    assert constant.strides == (0,)
+    with pytest.raises(ValueError, match="read-only"):
+        constant[:] = 1
+    assert constant.copy().tolist() == [0] * len(constant)
+
+
+@pytest.mark.postgresql
+def test_tables_that_only_grow_are_vacuumed_by_the_nightly_merge_alone(
+    database_url: str,
+) -> None:
+    index = ObjectIndex.LAST_OBJECT_TABLE
+    with closing(open_store(L1dbConfig(url=database_url, dia_object_index=index))) as s:
+        s.create_schema()
+        s.store_visit(key(1), records(1, IDS))
+        s.merge_nightly()
+    query = (
+        "SELECT c.relname, s.vacuum_count, c.reloptions::text FROM pg_class c "
+        "JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE c.relname IN "
+        "('DiaObject', 'DiaSource', 'DiaForcedSource', 'L1ObjectHome')"
+    )
+    with sa.create_engine(database_url, poolclass=sa.NullPool).connect() as connection:
+        rows = connection.exec_driver_sql(query).all()
+
+    assert len(rows) == 4
+    for name, n_vacuums, options in rows:
+        assert n_vacuums == 1, name
+        assert "autovacuum_vacuum_insert_threshold=-1" in options, name
 
 
 def test_the_field_is_not_empty(busy: SqlL1Store) -> None:

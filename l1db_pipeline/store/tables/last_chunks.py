@@ -268,16 +268,18 @@ class LastChunks(CurrentObjects):
                 _refuse(new, theirs[same])
 
     def _latest_of(
-        self, groups: Sequence[ChunkGroup], rows: Catalog, homes: _Pixels
+        self, groups: Sequence[ChunkGroup], rows: Catalog | None, homes: _Pixels
     ) -> tuple[Catalog, _Pixels]:
         """Return the latest of each object of chunks and new rows, in chunk order."""
-        if not groups:
+        if rows is not None and not groups:
             return rows, homes
-        present = {*rows.names, *(name for group in groups for name in group.names)}
+        new = [] if rows is None else [rows]
+        present = {name for group in groups for name in group.names}
+        present.update(name for part in new for name in part.names)
         names = [name for name in self._kept.names if name in present]
         old = join_groups(groups, [None] * len(groups), names, self._dtype_of)
         every = Catalog.concat(
-            [add_empty_columns(self._kept, part, names) for part in (old, rows)]
+            [add_empty_columns(self._kept, part, names) for part in (old, *new)]
         )
         pixels = np.concatenate([*(g.pixel_of_row() for g in groups), homes])
         ids = every["diaObjectId"]
@@ -291,6 +293,13 @@ class LastChunks(CurrentObjects):
         kept = Catalog({**kept.columns, IS_KNOWN: known}, kept.nulls)
         in_chunk = np.lexsort((kept["diaObjectId"], kept[VISIT_ID], pixels))
         return kept.take(in_chunk), pixels[in_chunk]
+
+    def merge(self, pixels: _Ids) -> None:
+        """Leave one chunk in each pixel, with the latest row of each object."""
+        groups = self._chunks.take(pixels, TOP_TIER + 1)
+        rows, homes = self._latest_of(groups, None, np.empty(0, dtype=np.int32))
+        last_visit = int(rows[VISIT_ID].max())
+        self._chunks.write(rows, homes, last_visit, ALL_TILE, tier=TOP_TIER)
 
     def unregistered_strays(self, latest: Catalog, homes: Homes) -> _Ids:
         """Return objects that a search of the region where they are would miss."""

@@ -1,4 +1,4 @@
-"""Off-line work on packed history: compaction into months, rebuilding from rows."""
+"""Off-line work on packed tables: compaction into months, rebuilding from rows."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.tables.rows import with_constants
 from l1db_pipeline.store.tables.tiers import TIER_MARK, TOP_TIER
 
-__all__ = ["compact", "rebuild", "rebuild_current"]
+__all__ = ["compact", "compact_current", "rebuild", "rebuild_current"]
 
 _PIXELS_AT_ONCE = 64
 
@@ -86,6 +86,21 @@ def _compact_pixels(
         rows, row_pixels = history.read_packed_rows(held)
         database.delete(packed, held)
         _write_month(history, rows, row_pixels, str(month))
+
+
+def compact_current(database: Database, objects: ObjectTables) -> int:
+    """Merge the chunks of current objects of each pixel; return how many fewer."""
+    chunks = objects.current
+    if not isinstance(chunks, LastChunks):
+        return 0
+    counts = database.count_by(chunks.table, "pixel")
+    several = sorted(pixel for pixel, n in counts.items() if n > 1)
+    for start in range(0, len(several), _PIXELS_AT_ONCE):
+        part = np.array(several[start : start + _PIXELS_AT_ONCE], dtype=np.int64)
+        with database.transaction(write=True):
+            database.lock(chunks.table)
+            chunks.merge(part)
+    return sum(counts.values()) - database.count(chunks.table)
 
 
 def rebuild(

@@ -65,6 +65,17 @@ def test_a_merged_chunk_that_is_named_like_a_visits_is_told() -> None:
     assert [pixel for _, pixel in TIERS.broken(wrong)] == [7]
 
 
+@pytest.mark.parametrize(("n_chunks", "n_rows", "is_found"), [
+    (16, 9, False), (17, 9, True), (17, 900, False),
+])  # fmt: skip
+def test_a_tier_that_no_merge_has_emptied_is_told(
+    n_chunks: int, n_rows: int, is_found: bool
+) -> None:
+    held = _held([(7, 0, n_rows)] * n_chunks)
+
+    assert [pixel for _, pixel in TIERS.broken(held)] == [7] * is_found
+
+
 def test_ids_of_any_width_and_range_come_back() -> None:
     edges = np.array([-(2**63), 2**63 - 1, 2**61 + 5, 0, 2**61 + 6, 2**61 + 7])
     close = np.arange(6) + 2**62
