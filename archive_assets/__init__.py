@@ -1,12 +1,14 @@
 """The Rubin visit sequence archive and the visit simulations that fill it.
 
-The public names of its modules are here, too, as in the original's package; a module
-is imported when one of its names is asked for.
+What people ask it in Python is here: `search`, `visits`, `compare` and `index`. The
+public names of the original's modules are here, too. A module is imported when one of
+its names is asked for.
 """
 
 import importlib
 
 _HOME = {
+    **dict.fromkeys(("compare", "index", "search", "visits"), "reading.answers"),
     **dict.fromkeys(
         (
             "add_make_scheduler_snapshot_args", "get_scheduler",
@@ -57,3 +59,7 @@ def __getattr__(name: str) -> object:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -155,25 +155,39 @@ def nightly(
 
 
 @click.command()
-@click.argument("a", type=click.UUID)
-@click.argument("b", type=click.UUID)
+@click.argument("a")
+@click.argument("b")
+@_day_option("--day-obs", "Compare this night alone.")
+@click.option("--all-nights", is_flag=True,
+              help="Compare the nights of either, not only those of both.")  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path),
               help="Draw the comparison to this file (.png, .pdf, .svg).")  # fmt: skip
 @click.option("--visits", is_flag=True, help="List the visits that only one has.")
 @_format_option("table", "json")
 @with_archive
 def compare(
-    vsarch: Any, *, a: UUID, b: UUID, plot: Path | None, visits: bool, output: str
-) -> None:
+    vsarch: Any, *, a: str, b: str, day_obs: date | None, all_nights: bool,
+    plot: Path | None, visits: bool, output: str,
+) -> None:  # fmt: skip
     """Compare the visits of two sequences: shared, in one only, offsets, bands.
 
-    A visit is the same if it is of the same night, field and band.
+    A and B are UUIDs, or tags with commas between them, of which the newest sequence
+    is taken. Visits match if night, field and band are equal. Nights on which only
+    one sequence has visits are left out, unless --day-obs or --all-nights is given.
     """
+    from archive_assets.reading.chosen import choose_sequence
     from archive_assets.reading.compare import compare_visits, plot_comparison
     from archive_assets.reading.files import read_sequence
 
-    found = compare_visits(read_sequence(vsarch, a), read_sequence(vsarch, b))
+    chosen = [choose_sequence(vsarch, one, day_obs=day_obs) for one in (a, b)]
+    for side, one in zip("AB", chosen, strict=True):
+        click.echo(f"{side} is {one}", err=True)
+    found = compare_visits(
+        *(read_sequence(vsarch, one.uuid) for one in chosen),
+        day_obs=day_obs, all_nights=all_nights,
+    )  # fmt: skip
     summary = found.summary()
+    summary |= {"uuid_a": str(chosen[0].uuid), "uuid_b": str(chosen[1].uuid)}
     if output == "json":
         if visits:
             for name, frame in (("only_a", found.only_a), ("only_b", found.only_b)):
@@ -190,13 +204,19 @@ def compare(
                 click.echo(f"\nonly in {name}:")
                 print_table(frame.astype({"mjd": str}))
     if plot is not None:
-        labels = (str(vsarch.describe(u)["visitseq_label"]) for u in (a, b))
-        plot_comparison(found, plot, (next(labels), next(labels)))
+        plot_comparison(found, plot, (chosen[0].label, chosen[1].label))
         click.echo(f"drew {plot}", err=True)
 
 
 def _print_comparison(summary: dict[str, Any]) -> None:
-    offset = summary["offset_s"]
+    offset, nights = summary["offset_s"], summary["nights"]
+    compared = f"{nights[0]} to {nights[-1]}" if nights else "none"
+    click.echo(f"nights compared {len(nights):8d} ({compared})")
+    if summary["left_out_a"] or summary["left_out_b"]:
+        click.echo(
+            f"on other nights {summary['left_out_a']:8d} visits of A and "
+            f"{summary['left_out_b']} of B: left out; --all-nights compares them"
+        )
     click.echo(f"visits in A     {summary['visits_a']:8d}")
     click.echo(f"visits in B     {summary['visits_b']:8d}")
     click.echo(f"in both         {summary['shared']:8d}")

@@ -1,11 +1,14 @@
 """Compare two visit sequences: which visits they share, and when each has them."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from archive_assets.metadata.errors import InvalidValueError
 from visit_tables.day_obs import date_of_mjd, night_mjds
@@ -37,12 +40,26 @@ class Comparison:
         Visits of one alone: ``mjd``, ``ra``, ``dec``, ``band``, ``night``.
     bands
         Visits by band: ``a``, ``b``, ``shared``.
+    nights
+        The nights that were compared.
+    left_out_a, left_out_b
+        How many visits of each are of other nights, and were not compared.
     """
 
     shared: pd.DataFrame
     only_a: pd.DataFrame
     only_b: pd.DataFrame
     bands: pd.DataFrame
+    nights: Sequence[date]
+    left_out_a: int = 0
+    left_out_b: int = 0
+
+    @override
+    def __repr__(self) -> str:
+        return (
+            f"<Comparison over {len(self.nights)} nights: {len(self.shared)} shared, "
+            f"{len(self.only_a)} only in A, {len(self.only_b)} only in B>"
+        )
 
     def summary(self) -> dict[str, object]:
         """Return the numbers, as values that JSON can hold."""
@@ -57,6 +74,9 @@ class Comparison:
             "shared": len(self.shared),
             "only_a": len(self.only_a),
             "only_b": len(self.only_b),
+            "nights": [night.isoformat() for night in self.nights],
+            "left_out_a": self.left_out_a,
+            "left_out_b": self.left_out_b,
             "offset_s": quantiles,
             "bands": {
                 str(band): {str(k): int(v) for k, v in row.items()}
@@ -65,7 +85,13 @@ class Comparison:
         }
 
 
-def compare_visits(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
+def compare_visits(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    day_obs: date | None = None,
+    all_nights: bool = False,
+) -> Comparison:
     """Match the visits of two sequences by night, field and band.
 
     The n-th visit of a field in a band on a night in A is the n-th such visit in B.
@@ -74,13 +100,21 @@ def compare_visits(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     ----------
     a, b
         Visits with time, position and band, under the names of opsim or consdb.
+    day_obs
+        Compare this night alone.
+    all_nights
+        Compare every night of either; by default those on which both have visits,
+        for other nights say nothing about the difference.
 
     Raises
     ------
     InvalidValueError
-        If a column is missing.
+        If a column is missing, or there is no night to compare.
     """
     left, right = _visits(a), _visits(b)
+    nights = _nights(left, right, day_obs, all_nights=all_nights)
+    n_visits = len(left), len(right)
+    left, right = (side[side["night"].isin(nights)] for side in (left, right))
     keys = ["night", "ra", "dec", "band", "n"]
     both = left.merge(right, on=keys, how="outer", suffixes=("_a", "_b"))
     both = both.sort_values(["mjd_a", "mjd_b"], ignore_index=True)
@@ -97,7 +131,35 @@ def compare_visits(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         only_a=_alone(both.loc[~in_b], "mjd_a"),
         only_b=_alone(both.loc[~in_a], "mjd_b"),
         bands=bands.reindex(sorted(bands.index, key=_band_order)),
+        nights=nights,
+        left_out_a=n_visits[0] - len(left),
+        left_out_b=n_visits[1] - len(right),
     )
+
+
+def _nights(
+    left: pd.DataFrame, right: pd.DataFrame, day_obs: date | None, *, all_nights: bool
+) -> list[date]:
+    """Return the nights to compare, in order."""
+    of_a, of_b = set(left["night"]), set(right["night"])
+    if day_obs is not None:
+        if day_obs not in of_a | of_b:
+            raise InvalidValueError(
+                f"neither sequence has visits on {day_obs}: A has {_span(of_a)}, "
+                f"B has {_span(of_b)}"
+            )
+        return [day_obs]
+    nights = of_a | of_b if all_nights else of_a & of_b
+    if not nights and of_a | of_b:
+        raise InvalidValueError(
+            f"the sequences have no night in common: A has {_span(of_a)}, B has "
+            f"{_span(of_b)}; compare all nights, or choose other sequences"
+        )
+    return sorted(nights)
+
+
+def _span(nights: Collection[date]) -> str:
+    return f"{min(nights)} to {max(nights)}" if nights else "no visits"
 
 
 def _visits(visits: pd.DataFrame) -> pd.DataFrame:

@@ -353,6 +353,8 @@ def test_two_sequences_are_compared_and_drawn(
 
     assert summary["shared"] == 4
     assert summary["only_a"] == 1
+    assert summary["nights"] == ["2026-12-01", "2026-12-02"]
+    assert (summary["uuid_a"], summary["uuid_b"]) == (a, b)
     assert summary["offset_s"]["median"] == pytest.approx(60, abs=1e-3)
     assert summary["bands"]["y"] == {"a": 1, "b": 0, "shared": 0}
     assert summary["visits_only_a"][0]["band"] == "y"
@@ -360,6 +362,50 @@ def test_two_sequences_are_compared_and_drawn(
     assert plot.read_bytes().startswith(b"\x89PNG")
     wrong = run("compare", a, b, "--plot", tmp_path / "plot.xyz", code=1)
     assert "the suffixes are" in wrong.stderr
+
+
+@pytest.mark.postgresql
+def test_only_common_nights_are_compared_unless_asked(
+    run: Run, h5: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_hdf(h5, key="observations")
+    write_visits(tmp_path / "first.h5", {"observations": frame.iloc[:3]})
+    whole = run("add", h5, "both nights").stdout.strip()
+    first = run("add", tmp_path / "first.h5", "one night").stdout.strip()
+
+    common = run("compare", whole, first)
+    every = run("compare", whole, first, "--all-nights", "--format", "json")
+    one = run("compare", whole, first, "--day-obs", "2026-12-02", "--format", "json")
+    none = run("compare", whole, first, "--day-obs", "2027-01-01", code=1)
+
+    assert "nights compared        1 (2026-12-01 to 2026-12-01)" in common.stdout
+    assert "2 visits of A and 0 of B: left out" in common.stdout
+    assert json.loads(every.stdout)["only_a"] == 2
+    assert json.loads(one.stdout)["shared"] == 0
+    assert json.loads(one.stdout)["only_a"] == 2
+    assert "neither sequence has visits on 2027-01-01" in none.stderr
+
+
+@pytest.mark.postgresql
+def test_tags_choose_the_newest_sequence_and_it_is_named(
+    run: Run, h5: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_hdf(h5, key="observations")
+    write_visits(tmp_path / "fewer.h5", {"observations": frame.iloc[:4]})
+    old = run("add", h5, "old").stdout.strip()
+    new = run("add", tmp_path / "fewer.h5", "new").stdout.strip()
+    for uuid in (old, new):
+        run("tag", uuid, "prenight", "nominal")
+
+    done = run("compare", "prenight,nominal", old, "--format", "json")
+    wrong = run("compare", "prenight,nominale", old, code=1)
+
+    assert json.loads(done.stdout)["uuid_a"] == new
+    assert f"A is {new} 'new' (newest of 2 tagged prenight, nominal)" in done.stderr
+    assert f"B is {old} 'old' (as given)" in done.stderr
+    assert (
+        "no sequence tagged prenight,nominale with visits is archived" in wrong.stderr
+    )
 
 
 @pytest.mark.postgresql
