@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from visit_tables.columns import UnsupportedColumnError
@@ -18,6 +18,7 @@ from visit_tables.hdf5.read import (
     read_visits,
     write_visits,
 )
+from visit_tables.hdf5.write import fletcher32
 from visit_tables.opsim.frame import opsim_tables, read_opsim
 
 
@@ -78,6 +79,20 @@ def test_no_dataset_holds_objects_and_all_chunks_are_checked(h5: Path) -> None:
             True,
             "gzip",
         )
+
+
+@given(st.binary(min_size=1, max_size=3000))
+@example(b"\xff\xff")  # a sum that is 0 as a remainder, and 65535 to HDF5
+@example(b"\xff\xfe\x00\x01")
+@example(b"\0\0\0")
+def test_the_checksum_of_a_chunk_is_the_one_of_hdf5(data: bytes) -> None:
+    with h5py.File("-", "w", driver="core", backing_store=False) as file:
+        values = np.frombuffer(data, dtype=np.uint8)
+        chunked = {"chunks": (len(data),), "fletcher32": True}
+        stored = file.create_dataset("bytes", data=values, **chunked)
+        _, chunk = stored.id.read_direct_chunk((0,))
+
+    assert bytes(chunk) == data + fletcher32(data).to_bytes(4, "little")
 
 
 def test_missing_and_odd_texts_survive(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Write visits in batches to HDF5, with h5py alone and in bounded memory.
 
 Chunks are shuffled, compressed with gzip and carry a Fletcher-32 checksum: filters
-that every HDF5 library has. Beside each table of visits stands a small dataset
-``night_of_chunk`` with the first and last night of every chunk, which pandas does
-not look at; it lets a reader go straight to one night.
+that every HDF5 library has. They are applied here, not by HDF5, whose zlib takes six
+times as long as ISA-L for the same size. Beside each table of visits stands a small
+dataset ``night_of_chunk`` with the first and last night of every chunk, which pandas
+does not look at; it lets a reader go straight to one night.
 """
 
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import MappingProxyType
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from visit_tables.columns import Batch, UnsupportedColumnError
@@ -28,7 +31,7 @@ from visit_tables.hdf5.pytables import (
     mark_table,
 )
 
-__all__ = ["NIGHT_INDEX", "replacing_file", "write_batches"]
+__all__ = ["NIGHT_INDEX", "fletcher32", "replacing_file", "write_batches"]
 
 NIGHT_INDEX = "night_of_chunk"
 _CHUNK_BYTES = 400_000
@@ -96,6 +99,8 @@ class _TableWriter:
         self._group = group
         self._shape = shape
         self._expected_rows = expected_rows
+        # the last tenth of size costs most of the time: worth it for a night
+        self._is_small = expected_rows <= _SMALL_TABLE_ROWS
         self._fields: list[Field] = []
         self._table: h5py.Dataset | None = None
         self._pending: NDArray[np.void] = np.empty(0, dtype=[("index", "<i8")])
@@ -134,8 +139,6 @@ class _TableWriter:
             ]
         )
         rows = max(1, min(_CHUNK_BYTES // dtype.itemsize, max(1, self._expected_rows)))
-        # the last tenth of size costs most of the time: worth it for a night
-        level = 9 if self._expected_rows <= _SMALL_TABLE_ROWS else 1
         self._table = self._group.create_dataset(
             "table",
             shape=(0,),
@@ -144,7 +147,7 @@ class _TableWriter:
             chunks=(rows,),
             shuffle=True,
             compression="gzip",
-            compression_opts=level,
+            compression_opts=9 if self._is_small else 1,
             fletcher32=True,
         )
         self._pending = np.zeros(rows, dtype=dtype)
@@ -161,7 +164,9 @@ class _TableWriter:
             else self._shape.index[first:last]
         )
         self._table.resize((last,))
-        self._table[first:last] = self._pending[: self._n_pending]
+        self._pending[self._n_pending :] = np.zeros((), dtype=self._pending.dtype)
+        chunk = _filtered(self._pending, is_small=self._is_small)
+        self._table.id.write_direct_chunk((first,), chunk)
         if self._pending_nights is not None:
             nights = self._pending_nights[: self._n_pending]
             self._nights.append((int(nights.min()), int(nights.max())))
@@ -179,3 +184,26 @@ class _TableWriter:
             index = self._group.create_dataset(NIGHT_INDEX, data=nights)
             index.attrs["chunk_rows"] = np.int64(len(self._pending))
             index.attrs["n_rows"] = np.int64(self._n_written)
+
+
+def _filtered(rows: NDArray[np.void], *, is_small: bool) -> bytes:
+    """Return a chunk as HDF5's filters store it: shuffled, deflated, with a sum."""
+    octets = rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
+    shuffled = octets.T.tobytes()
+    packed: bytes = (
+        zlib.compress(shuffled, 9) if is_small else isal_zlib.compress(shuffled, 1)
+    )
+    return packed + fletcher32(packed).to_bytes(4, "little")
+
+
+def fletcher32(data: bytes) -> int:
+    """Return the checksum of HDF5's filter of that name.
+
+    Two sums of the 16-bit big-endian words, in ones' complement: what is not all zero
+    gives 65535 where a remainder would be 0.
+    """
+    words = np.frombuffer(data + b"\0" * (len(data) % 2), dtype=">u2").astype(np.int64)
+    low = int(words.sum())
+    high = int(words @ np.arange(len(words), 0, -1))
+    low, high = ((total - 1) % 65535 + 1 if total else 0 for total in (low, high))
+    return high << 16 | low
