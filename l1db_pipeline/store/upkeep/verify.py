@@ -235,6 +235,7 @@ class Verifier:
         latest = latest_versions(versions)
         try:
             found = list(self._check_latest(part, latest))
+            found += self._check_current_chunks(part, versions)
         except CorruptChunkError as error:
             found = [Finding(
                 invariant="chunk", where=error.where, detail=error.problem
@@ -272,18 +273,28 @@ class Verifier:
         chunks = self._objects.current
         if isinstance(chunks, LastChunks):
             yield from self._check_homes(chunks, part, latest)
-            yield from self._check_current_chunks(chunks, part)
 
     def _check_current_chunks(
-        self, chunks: LastChunks, part: SkyPart
+        self, part: SkyPart, versions: Catalog
     ) -> Iterator[Finding]:
-        here, table = chunks.of_history(part.pixels), chunks.table
-        first = [np.empty(0, dtype=np.int64)]
+        """Check all rows of current objects, those too that others supersede."""
+        chunks = self._objects.current
+        if not isinstance(chunks, LastChunks):
+            return
+        here, first = chunks.of_history(part.pixels), [np.empty(0, dtype=np.int64)]
+        names = [name for name in public_columns(self._layout.current)
+                 if name in versions and name != "validityEnd"]  # fmt: skip
+        known = row_hashes(versions.select(names))
         for rows, wrong in read_chunks(
-            self._database, table, LAST_NAME, here, self._tiles
+            self._database, chunks.table, LAST_NAME, here, self._tiles
         ):
             yield from wrong
             first.append(rows["diaObjectId"][rows[IS_KNOWN] == 0])
+            said = row_hashes(rows.select([name for name in names if name in rows]))
+            yield from _report(
+                "current", "a row is not one of its versions", rows["diaObjectId"],
+                ~np.isin(said, known),
+            )  # fmt: skip
         ids, counts = np.unique(np.concatenate(first), return_counts=True)
         yield from _report(
             "current", "several rows are marked as its first", ids, counts > 1
