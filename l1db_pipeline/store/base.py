@@ -4,8 +4,8 @@ Implementable on a wide-column store: no joins, deterministic keys, idempotent
 writes. Times are aware `datetime` (naive ones are refused), angles degrees, ICRS.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -24,6 +24,7 @@ __all__ = [
     "LastVisit",
     "LightCurve",
     "StoreOutcome",
+    "Verification",
     "VisitKey",
     "VisitRecords",
 ]
@@ -92,6 +93,20 @@ class Finding:
     @override
     def __str__(self) -> str:
         return f"{self.invariant}: {self.where}: {self.detail}"
+
+
+@dataclass(kw_only=True, slots=True)
+class Verification:
+    """What to verify, who is told how far it is, and then what was proved."""
+
+    since: datetime | None = None
+    """Aware; only visits from then on are verified."""
+    until: datetime | None = None
+    """Aware; only visits before it."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with the parts of the sky that are done, and how many there are."""
+    proved: dict[str, int] = field(default_factory=dict)
+    """How many rows (visits, chunks, ...) each invariant was tried on."""
 
 
 class L1Store(Protocol):
@@ -220,8 +235,14 @@ class L1Store(Protocol):
     def rebuild_history(self) -> int:
         """Make packed history anew from the rows; return the pixels done."""
 
-    def verify(self, *, repair: bool = False) -> list[Finding]:
-        """Check every invariant; with ``repair`` rebuild packed history."""
+    def verify(
+        self, *, repair: bool = False, scope: Verification | None = None
+    ) -> list[Finding]:
+        """Check every invariant; with ``repair`` rebuild packed history.
+
+        Of some visits only (see `Verification`) what belongs to them is checked:
+        their rows, chunks and entries, not what all visits share.
+        """
 
     def science_digest(self) -> Mapping[str, str]:
         """Digest objects, sources and forced sources as the API reads them.

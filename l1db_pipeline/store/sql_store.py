@@ -24,6 +24,7 @@ from l1db_pipeline.store.base import (
     LastVisit,
     LightCurve,
     StoreOutcome,
+    Verification,
     VisitKey,
     VisitRecords,
 )
@@ -400,8 +401,19 @@ class SqlL1Store(L1Store):
         return n_rows
 
     @override
-    def verify(self, *, repair: bool = False) -> list[Finding]:
-        verifier = Verifier(self._database, self.layout, self._objects, self._histories)
+    def verify(
+        self, *, repair: bool = False, scope: Verification | None = None
+    ) -> list[Finding]:
+        scope = Verification() if scope is None else scope
+        verifier = Verifier(
+            self._database,
+            self.layout,
+            self._objects,
+            self._histories,
+            made_with=self._made_with,
+            window=_window(scope.since, scope.until),
+            scope=scope,
+        )
         with self._reading():
             found = list(verifier.findings())
         if not repair:

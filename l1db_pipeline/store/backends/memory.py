@@ -25,6 +25,7 @@ from l1db_pipeline.store.base import (
     LastVisit,
     LightCurve,
     StoreOutcome,
+    Verification,
     VisitKey,
     VisitRecords,
 )
@@ -348,7 +349,9 @@ class MemoryL1Store(L1Store):
         return 0
 
     @override
-    def verify(self, *, repair: bool = False) -> list[Finding]:
+    def verify(
+        self, *, repair: bool = False, scope: Verification | None = None
+    ) -> list[Finding]:
         return []
 
     @override

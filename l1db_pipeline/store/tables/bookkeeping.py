@@ -61,7 +61,8 @@ class FilledColumns:
 
     def note_value(self, table: Table, column: str) -> None:
         """Register that a column holds a value in some rows, and NULL in others."""
-        self._add({(table.name, column, 0), (table.name, column, 1)})
+        flags = (0, 1) if table.column(column).nullable else (0,)
+        self._add({(table.name, column, flag) for flag in flags})
 
     def note_move(self, source: Table, target: Table) -> None:
         """Register for a table what another one holds."""

@@ -14,7 +14,7 @@ from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.digest import TableDigest
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
-from l1db_pipeline.store.tables.layout import HOME_PIXEL, Layout
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.objects import ObjectTables, with_ends
 from l1db_pipeline.store.tables.rows import public_columns
 
@@ -36,9 +36,18 @@ class SkyPart:
         return Condition(HOME_PIXEL, Op.ONE_OF, self.pixels)
 
 
-def sky_parts(database: Database, layout: Layout) -> Iterator[SkyPart]:
-    """Yield all pixels that any table knows, in parts of bounded content."""
-    n_rows = _rows_by_pixel(database, layout)
+def sky_parts(
+    database: Database, layout: Layout, window: TimeWindow | None = None
+) -> Iterator[SkyPart]:
+    """Yield all pixels that any table knows, in parts of bounded content.
+
+    With a window only those with rows or chunks of its times.
+    """
+    n_rows = (
+        _rows_by_pixel(database, layout)
+        if window is None or window == TimeWindow()
+        else _rows_in_window(database, layout, window)
+    )
     part: list[int] = []
     total = 0
     for pixel in sorted(n_rows):
@@ -66,6 +75,24 @@ def _rows_by_pixel(database: Database, layout: Layout) -> dict[int, int]:
             for pixel in database.count_by(packed, "pixel"):
                 n_rows.setdefault(pixel, 0)
     return n_rows
+
+
+def _rows_in_window(
+    database: Database, layout: Layout, window: TimeWindow
+) -> dict[int, int]:
+    versions = [(layout.objects, "validityStart")]
+    versions += [] if layout.nightly is None else [(layout.nightly, "validityStart")]
+    history = [(layout.sources, VISIT_TIME), (layout.forced, VISIT_TIME)]
+    found = [
+        database.select(table, [HOME_PIXEL], window.conditions(time, time))[HOME_PIXEL]
+        for table, time in (*versions, *history)
+    ]
+    for packed in (layout.packed_sources, layout.packed_forced):
+        if packed is not None:
+            where = window.conditions("firstTime", "lastTime")
+            found.append(database.select(packed, ["pixel"], where)["pixel"])
+    pixels, counts = np.unique(np.concatenate(found), return_counts=True)
+    return dict(zip(pixels.tolist(), counts.tolist(), strict=True))
 
 
 def science_digest(

@@ -4,7 +4,7 @@ Nothing but these columns says which chunks and rows a read looks at: one that i
 wrong hides rows without a trace. A new one gets its line here.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,10 @@ def read_chunks(
     database: Database,
     packed: Table,
     of_table: str,
-    where: Condition,
+    where: Sequence[Condition],
     tiles: Collection[tuple[int, str]],
-) -> Iterator[tuple[Catalog, list[Finding]]]:
-    """Yield the rows of each chunk of some, and what its columns say wrongly.
+) -> Iterator[tuple[int, Catalog, list[Finding]]]:
+    """Yield pixel and rows of each chunk of some, and what its columns say wrongly.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def read_chunks(
     CorruptChunkError
         If a chunk cannot be read.
     """
-    chunks = database.select(packed, packed.names, [where])
+    chunks = database.select(packed, packed.names, where)
     for place, pixel in enumerate(chunks["pixel"].tolist()):
         (group,) = group_chunks(of_table, [(pixel, chunks["data"][place])])
         rows = group.catalog(group.names)
@@ -51,6 +51,7 @@ def read_chunks(
         visit, tile = said["visitId"], said["tile"]
         name = f"{of_table} pixel {pixel} visit {visit} tile {tile!r}"
         yield (
+            pixel,
             rows,
             [
                 Finding(

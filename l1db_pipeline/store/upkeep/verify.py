@@ -17,10 +17,13 @@ Invariant          What must hold
 ``filled``         no column holds values or NULLs that the register denies
 ``time``           every row has the time that the ledger has of its visit
 ``tile count``     a visit's counter of tiles is the number of those in the ledger
+``ledger entries`` the tiles of a visit agree on its time and number of tiles
+``settings``       the options are those with which the tables were made
+``timings``        they are of visits in the ledger, without a step missing
 =================  ==========================================================
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +32,12 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.backends.database import Condition, Database, Op
-from l1db_pipeline.store.base import Finding
+from l1db_pipeline.store.base import Finding, Verification
 from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
 from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.ledger import Ledger
-from l1db_pipeline.store.tables.history import HistoryTable
+from l1db_pipeline.store.made_with import MadeWith
+from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import IS_KNOWN, LAST_NAME, LastChunks
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
@@ -46,6 +50,13 @@ from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
+from l1db_pipeline.store.upkeep.ledger_checks import check_digests, check_visits
+from l1db_pipeline.store.upkeep.registers import (
+    check_entries,
+    check_filled,
+    check_made_with,
+    check_timings,
+)
 from l1db_pipeline.store.upkeep.steering import (
     check_tiers,
     check_tile_counts,
@@ -73,13 +84,22 @@ class Verifier:
         layout: Layout,
         objects: ObjectTables,
         histories: Sequence[HistoryTable],
+        *,
+        made_with: MadeWith,
+        window: TimeWindow,
+        scope: Verification,
     ) -> None:
+        self._made_with = made_with
+        self._window = window
+        self._is_whole = window == TimeWindow()
+        self._scope = scope
         self._database = database
         self._layout = layout
         self._objects = objects
         self._histories = histories
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
         self._tiles: frozenset[tuple[int, str]] = frozenset()
+        self._visits: frozenset[int] = frozenset()
         self._empty: dict[str, set[str]] = {}
         self.bad_current: set[int] = set()
         self.bad_pixels: dict[str, set[int]] = {h.table.name: set() for h in histories}
@@ -90,28 +110,80 @@ class Verifier:
 
     def findings(self) -> Iterator[Finding]:
         """Yield every broken invariant."""
-        yield from self._check_filled()
-        entries = Ledger(self._database, self._layout).entries()
-        yield from check_tile_counts(self._database, self._layout, entries)
+        ledger = Ledger(self._database, self._layout).entries()
         self._tiles = frozenset(
-            zip(entries["visitId"].tolist(), entries["tile"].tolist(), strict=True)
+            zip(ledger["visitId"].tolist(), ledger["tile"].tolist(), strict=True)
         )
-        for part in sky_parts(self._database, self._layout):
-            versions = self._read_versions(part)
-            self._add_digests("objects", versions)
-            yield from self._check_positions(self._layout.objects, versions)
-            yield from check_times("DiaObject", "validityStart", versions, entries)
-            yield from self._check_validity(versions)
-            yield from self._check_current(part, versions)
-            for name, history in zip(_TABLES[1:], self._histories, strict=True):
-                rows = self._read_all(history.table, part)
-                self._add_digests(name, rows)
-                yield from self._check_positions(history.table, rows)
-                yield from check_times(history.table.name, VISIT_TIME, rows, entries)
-                yield from self._check_objects(history.table, versions, rows)
-                yield from self._check_packed(history, part, rows)
-        yield from self._check_tiers()
-        yield from self._check_ledger(entries)
+        entries = ledger.take(self._window.holds(ledger["visitTime"]))
+        if self._is_whole:
+            yield from self._check_registers(entries)
+        yield from self._prove("ledger entries", len(entries), check_entries(entries))
+        # those that were merged may hold other visits, too
+        self._visits = frozenset(entries["visitId"].tolist())
+        parts = list(sky_parts(self._database, self._layout, self._window))
+        for n_done, part in enumerate(parts, 1):
+            yield from self._check_part(part, entries)
+            if self._scope.progress is not None:
+                self._scope.progress(n_done, len(parts))
+        if self._is_whole:
+            yield from self._check_tiers()
+        known = {visit for visit, _ in self._tiles}
+        for name, found in self._digests.items():
+            wrong = check_digests(name, entries, found, known)
+            yield from self._prove(f"ledger of {name}", len(entries), wrong)
+        visits = check_visits(self._database, self._layout, entries, self._window)
+        yield from self._prove("visits table", len(entries), visits)
+
+    def _check_registers(self, entries: Catalog) -> Iterator[Finding]:
+        """Check what all visits share, and no row says the time of."""
+        database, layout = self._database, self._layout
+        yield from self._prove("settings", 1, check_made_with(self._made_with))
+        yield from self._check_filled()
+        counts = check_tile_counts(database, layout, entries)
+        yield from self._prove("tile count", len(entries), counts)
+        timings = check_timings(database, layout, self._tiles)
+        yield from self._prove("timings", database.count(layout.timings), timings)
+
+    def _check_part(self, part: SkyPart, entries: Catalog) -> Iterator[Finding]:
+        versions = self._read_versions(part)
+        yield from self._check_rows(
+            "objects", self._layout.objects, "validityStart", versions, entries
+        )
+        if self._is_whole:
+            n_versions = len(versions)
+            validity = self._check_validity(versions)
+            yield from self._prove("validity", n_versions, validity)
+            current = self._check_current(part, versions)
+            yield from self._prove("current", n_versions, current)
+        for name, history in zip(_TABLES[1:], self._histories, strict=True):
+            table = history.table
+            rows = self._read_all(table, part, VISIT_TIME)
+            yield from self._check_rows(name, table, VISIT_TIME, rows, entries)
+            owners = (
+                self._check_objects(table, versions, rows)
+                if self._is_whole
+                else self._check_owners(table, rows)
+            )
+            yield from self._prove("object", len(rows), owners)
+            yield from self._check_packed(history, part, rows)
+
+    def _check_rows(
+        self, name: str, table: Table, time: str, rows: Catalog, entries: Catalog
+    ) -> Iterator[Finding]:
+        self._add_digests(name, rows)
+        positions = self._check_positions(table, rows)
+        if "htmId20" in rows:
+            yield from self._prove("position", len(rows), positions)
+        times = check_times(table.name, time, rows, entries)
+        yield from self._prove("time", len(rows), times)
+
+    def _prove(
+        self, invariant: str, n_tried: int, findings: Iterable[Finding]
+    ) -> Iterator[Finding]:
+        """Yield findings, and count on how much an invariant was tried."""
+        yield from findings
+        proved = self._scope.proved
+        proved[invariant] = proved.get(invariant, 0) + n_tried
 
     def _check_tiers(self) -> Iterator[Finding]:
         for history in self._histories:
@@ -128,15 +200,19 @@ class Verifier:
                 self.bad_current.add(pixel >> last.shift)
                 yield finding
 
-    def _read_all(self, table: Table, part: SkyPart) -> Catalog:
+    def _read_all(self, table: Table, part: SkyPart, time: str) -> Catalog:
         """Return all columns; those without any value are not asked for."""
-        names = [n for n in table.names if n not in self._empty[table.name]]
-        rows = self._database.select(table, names, [part.condition])
+        empty = self._empty.get(table.name, ())
+        names = [n for n in table.names if n not in empty]
+        where = [part.condition, *self._window.conditions(time, time)]
+        rows = self._database.select(table, names, where)
         return add_empty_columns(table, rows, table.names)
 
     def _read_versions(self, part: SkyPart) -> Catalog:
         tables = self._objects.version_tables
-        return Catalog.concat([self._read_all(table, part) for table in tables])
+        return Catalog.concat(
+            [self._read_all(table, part, "validityStart") for table in tables]
+        )
 
     def _add_digests(self, name: str, rows: Catalog) -> None:
         hashes = row_hashes(rows, without=_WITHOUT)
@@ -145,45 +221,12 @@ class Verifier:
             total[visit_id] = total.get(visit_id, TableDigest()) + digest
 
     def _check_filled(self) -> Iterator[Finding]:
-        register = self._database.select(self._layout.filled, self._layout.filled.names)
-        known = set(
-            zip(register["tableName"], register["columnName"],
-                register["hasNulls"].tolist(), strict=True)
-        )  # fmt: skip
         tables = [*self._objects.version_tables, *(h.table for h in self._histories)]
         if self._layout.last is not None:
             tables.append(self._layout.last)
-        for table in tables:
-            unregistered = [
-                column.name
-                for column in table.columns
-                if column.nullable and (table.name, column.name, 0) not in known
-            ]
-            counts = self._database.count_values(table, unregistered)
-            self._empty[table.name] = {
-                name for name, n in zip(unregistered, counts, strict=True) if not n
-            }
-            null_free = [
-                column.name
-                for column in table.columns
-                if column.nullable and (table.name, column.name, 1) not in known
-            ]
-            n_rows = self._database.count(table)
-            with_value = self._database.count_values(table, null_free)
-            for name, n_values in zip(null_free, with_value, strict=True):
-                if n_values < n_rows:
-                    yield Finding(
-                        invariant="filled",
-                        where=f"{table.name}.{name}",
-                        detail="holds a NULL, but is registered as without",
-                    )
-            for name, n_values in zip(unregistered, counts, strict=True):
-                if n_values:
-                    yield Finding(
-                        invariant="filled",
-                        where=f"{table.name}.{name}",
-                        detail="holds values, but is registered as empty",
-                    )
+        findings, self._empty = check_filled(self._database, self._layout, tables)
+        n_columns = sum(len(table.columns) for table in tables)
+        yield from self._prove("filled", n_columns, findings)
 
     def _check_positions(self, table: Table, rows: Catalog) -> Iterator[Finding]:
         if "htmId20" not in rows or "ra" not in rows or not len(rows):
@@ -235,7 +278,6 @@ class Verifier:
         latest = latest_versions(versions)
         try:
             found = list(self._check_latest(part, latest))
-            found += self._check_current_chunks(part, versions)
         except CorruptChunkError as error:
             found = [Finding(
                 invariant="chunk", where=error.where, detail=error.problem
@@ -247,7 +289,10 @@ class Verifier:
     def _check_latest(self, part: SkyPart, latest: Catalog) -> Iterator[Finding]:
         names = [name for name in public_columns(self._layout.current)
                  if name in latest and name != "validityEnd"]  # fmt: skip
-        last = self._objects.current.in_pixels(part.pixels, names)
+        is_packed = self._layout.packed_last is not None
+        names += [] if is_packed else [HOME_PIXEL, VISIT_ID]
+        wanted = names if is_packed else [*names, VISIT_TIME]
+        last = self._objects.current.in_pixels(part.pixels, wanted)
         ids, last_ids = latest["diaObjectId"], last["diaObjectId"]
         missing = ~np.isin(ids, last_ids)
         yield from _report("current", "not in DiaObjectLast", ids, missing)
@@ -255,7 +300,8 @@ class Verifier:
         yield from _report(
             "current", "in DiaObjectLast without any version", last_ids, lone
         )
-        theirs = _sorted_by_id(last.take(~lone)).select(names)
+        known = _sorted_by_id(last.take(~lone))
+        theirs = known.select(names)
         ours = latest.take(~missing).select(names)
         if len(ours) != len(theirs):
             _, counts = np.unique(last_ids, return_counts=True)
@@ -264,6 +310,8 @@ class Verifier:
             yield from _report("current", "twice in DiaObjectLast", twice, every)
             return
         stale = row_hashes(ours) != row_hashes(theirs)
+        if not is_packed:
+            stale |= known[VISIT_TIME] != ours["validityStart"]
         yield from _report(
             "current",
             "DiaObjectLast differs from the latest version",
@@ -273,28 +321,26 @@ class Verifier:
         chunks = self._objects.current
         if isinstance(chunks, LastChunks):
             yield from self._check_homes(chunks, part, latest)
+            yield from self._check_current_chunks(chunks, part)
 
     def _check_current_chunks(
-        self, part: SkyPart, versions: Catalog
+        self, chunks: LastChunks, part: SkyPart
     ) -> Iterator[Finding]:
-        """Check all rows of current objects, those too that others supersede."""
-        chunks = self._objects.current
-        if not isinstance(chunks, LastChunks):
-            return
-        here, first = chunks.of_history(part.pixels), [np.empty(0, dtype=np.int64)]
-        names = [name for name in public_columns(self._layout.current)
-                 if name in versions and name != "validityEnd"]  # fmt: skip
-        known = row_hashes(versions.select(names))
-        for rows, wrong in read_chunks(
-            self._database, chunks.table, LAST_NAME, here, self._tiles
+        here, table = chunks.of_history(part.pixels), chunks.table
+        first = [np.empty(0, dtype=np.int64)]
+        homes = chunks.homes_in(part.pixels)
+        pixel_of = dict(zip(homes.ids.tolist(), homes.pixels.tolist(), strict=True))
+        for pixel, rows, wrong in read_chunks(
+            self._database, table, LAST_NAME, [here], self._tiles
         ):
-            yield from wrong
-            first.append(rows["diaObjectId"][rows[IS_KNOWN] == 0])
-            said = row_hashes(rows.select([name for name in names if name in rows]))
+            yield from self._prove("chunk", 1, wrong)
+            ids = rows["diaObjectId"]
+            first.append(ids[rows[IS_KNOWN] == 0])
+            # one without a home was told of
+            elsewhere = [pixel_of.get(i, pixel) != pixel for i in ids.tolist()]
             yield from _report(
-                "current", "a row is not one of its versions", rows["diaObjectId"],
-                ~np.isin(said, known),
-            )  # fmt: skip
+                "current", "is not in the chunk of its home", ids, np.array(elsewhere)
+            )
         ids, counts = np.unique(np.concatenate(first), return_counts=True)
         yield from _report(
             "current", "several rows are marked as its first", ids, counts > 1
@@ -336,6 +382,18 @@ class Verifier:
             "home pixel", f"{table.name} is not under its object's pixel", ids, moved
         )
 
+    def _check_owners(self, table: Table, rows: Catalog) -> Iterator[Finding]:
+        """Check objects whose versions were not read: those of some visits."""
+        has_object = ~rows.null_mask("diaObjectId")
+        own, pixels = rows["diaObjectId"][has_object], rows[HOME_PIXEL][has_object]
+        ids, places = np.unique(own, return_inverse=True)
+        homes, exists = self._objects.home_pixels_of(ids)
+        yield from _report("object", f"{table.name} refers to none", ids, ~exists)
+        moved = exists[places] & (pixels != homes[places])
+        yield from _report(
+            "home pixel", f"{table.name} is not under its object's pixel", own, moved
+        )
+
     def _check_packed(
         self, history: HistoryTable, part: SkyPart, rows: Catalog
     ) -> Iterator[Finding]:
@@ -346,7 +404,10 @@ class Verifier:
         found: dict[tuple[int, int], TableDigest] = {}
         for pixel in part.pixels.tolist():
             try:
-                where = Condition("pixel", Op.EQUAL, pixel)
+                where = [
+                    Condition("pixel", Op.EQUAL, pixel),
+                    *self._window.conditions("firstTime", "lastTime"),
+                ]
                 read = read_chunks(self._database, packed, name, where, self._tiles)
                 chunks = list(read)
             except CorruptChunkError as error:
@@ -355,14 +416,15 @@ class Verifier:
                     invariant="chunk", where=error.where, detail=error.problem
                 )
                 continue
-            for held, wrong in chunks:
+            yield from self._prove("chunk", len(chunks), ())
+            for _, held, wrong in chunks:
                 if wrong:
                     bad.add(pixel)
                     yield from wrong
-                hashes = row_hashes(held, without=(HOME_PIXEL,))
-                for visit, digest in digest_by_group(hashes, held[VISIT_ID]).items():
+                for visit, digest in self._digests_of(held).items():
                     total = found.get((pixel, visit), TableDigest())
                     found[pixel, visit] = total + digest
+        yield from self._prove("packed", len(rows), ())
         expected = _by_pixel_and_visit(rows)
         for pixel, visit in sorted(expected.keys() | found.keys()):
             if pixel in bad:
@@ -375,71 +437,13 @@ class Verifier:
                     detail="packed history differs from the rows",
                 )
 
-    def _check_ledger(self, entries: Catalog) -> Iterator[Finding]:
-        expected: dict[str, _Digests] = {name: {} for name in _TABLES}
-        for place, visit_id in enumerate(entries["visitId"].tolist()):
-            for name in _TABLES:
-                digest = TableDigest.parse(str(entries[name][place]))
-                total = expected[name].get(visit_id, TableDigest())
-                expected[name][visit_id] = total + digest
-        for name in _TABLES:
-            found = self._digests[name]
-            for visit_id in sorted(expected[name].keys() | found.keys()):
-                yield from _compare(
-                    visit_id,
-                    name,
-                    expected[name].get(visit_id),
-                    found.get(visit_id, TableDigest()),
-                )
-        yield from self._check_visits(entries)
-
-    def _check_visits(self, entries: Catalog) -> Iterator[Finding]:
-        visits = self._database.select(self._layout.visits, ["visitId", "visitTime"])
-        present = dict(
-            zip(visits["visitId"].tolist(), visits["visitTime"].tolist(), strict=True)
-        )
-        wanted = {}
-        ids = entries["visitId"]
-        for visit_id in np.unique(ids).tolist():
-            places = np.flatnonzero(ids == visit_id)
-            if entries["nTiles"][places[0]] == 0:
-                present.pop(visit_id, None)  # its end is told, not counted
-            elif len(places) == entries["nTiles"][places[0]]:
-                wanted[visit_id] = entries["visitTime"][places[0]].item()
-        for visit_id in sorted(wanted.keys() | present.keys()):
-            if wanted.get(visit_id) != present.get(visit_id):
-                yield Finding(
-                    invariant="visits table",
-                    where=f"visit {visit_id}",
-                    detail=(
-                        f"the visits table says {present.get(visit_id)}, "
-                        f"the ledger {wanted.get(visit_id)}"
-                    ),
-                )
-
-
-def _compare(
-    visit_id: int, name: str, expected: TableDigest | None, found: TableDigest
-) -> Iterator[Finding]:
-    where = f"visit {visit_id} {name}"
-    if expected is None:
-        yield Finding(
-            invariant="ledger counts",
-            where=where,
-            detail=f"{found.n_rows} rows of a visit that the ledger lacks",
-        )
-    elif expected.n_rows != found.n_rows:
-        yield Finding(
-            invariant="ledger counts",
-            where=where,
-            detail=f"{found.n_rows} rows, the ledger says {expected.n_rows}",
-        )
-    elif expected != found:
-        yield Finding(
-            invariant="ledger digest",
-            where=where,
-            detail="the rows have other content than was stored",
-        )
+    def _digests_of(self, held: Catalog) -> _Digests:
+        """Return the digests of a chunk's rows, of the visits that are verified."""
+        hashes = row_hashes(held, without=(HOME_PIXEL,))
+        digests = digest_by_group(hashes, held[VISIT_ID])
+        if self._is_whole:
+            return dict(digests)
+        return {v: digest for v, digest in digests.items() if v in self._visits}
 
 
 def _by_pixel_and_visit(rows: Catalog) -> dict[tuple[int, int], TableDigest]:

@@ -10,9 +10,13 @@ after ``dagster job execute``, for ever. Who waits for a pool looks who holds it
 """
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import sqlalchemy
+from dagster._core.storage.config import PostgresStorageConfig
+from dagster._serdes import ConfigurableClassData
+from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -52,7 +56,7 @@ class HeldEventLogStorage(PostgresEventLogStorage):
         run_id: str,
         step_key: str,
         priority: int | None = None,
-    ) -> Any:  # Any: Dagster keeps the name private
+    ) -> ConcurrencyClaimStatus:
         """Claim a pool; free it first of runs whose process is gone."""
         claim = concurrency_key, run_id, step_key, priority
         status = super().claim_concurrency_slot(*claim)
@@ -108,14 +112,13 @@ class HeldPostgresStorage(DagsterPostgresStorage):
     @classmethod
     @override
     def from_config_value(
-        cls,
-        inst_data: Any,
-        config_value: Any,  # Any: as above
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "HeldPostgresStorage":
         """Return the storage that ``dagster.yaml`` describes."""
+        config = cast("PostgresStorageConfig", config_value)
         return cls(
             inst_data=inst_data,
-            postgres_url=pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-            token_provider=get_token_provider_from_config(config_value),
+            postgres_url=pg_url_from_config(config),
+            should_autocreate_tables=config.get("should_autocreate_tables", True),
+            token_provider=get_token_provider_from_config(config),
         )
