@@ -17,6 +17,7 @@ import importlib
 import os
 import random
 import resource
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -346,6 +347,8 @@ def main() -> int:
     options = parser.parse_args()
     known, survivors = equivalents(), []
     os.chdir(ROOT)
+    # the server is stopped, too, when the run is
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with TemporaryDirectory(prefix="l1db-mutants-") as folder:
         server = EmbeddedPostgres(Path(folder) / "data")
         server.start()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -217,11 +216,25 @@ def _schedule_tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     return list(tick.run_requests or ())
 
 
-@pytest.fixture
-def stored_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+@pytest.fixture(scope="module")
+def instance_in_files(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dg.DagsterInstance]:
     """An instance in files: a schedule opens its own view of it."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    folder = tmp_path_factory.mktemp("instance")
+    with dg.DagsterInstance.local_temp(str(folder)) as made:
         yield made
+
+
+@pytest.fixture
+def stored_instance(
+    instance_in_files: dg.DagsterInstance,
+) -> Iterator[dg.DagsterInstance]:
+    """That instance, without runs."""
+    assert instance_in_files.get_runs() == []
+    yield instance_in_files
+    for run in instance_in_files.get_runs():
+        instance_in_files.delete_run(run.run_id)
 
 
 def test_the_schedule_asks_once_for_the_night_of_the_site(
