@@ -6,6 +6,7 @@ its names is asked for.
 """
 
 import importlib
+from typing import Any
 
 _HOME = {
     **dict.fromkeys(("compare", "index", "search", "visits"), "reading.answers"),
@@ -54,7 +55,7 @@ _HOME = {
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:  # functions and classes of every kind
     if name not in _HOME:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -6,6 +6,7 @@ when one of its names is asked for.
 """
 
 import importlib
+from typing import Any
 
 _HOME = {
     "cone_search": "queries.database",
@@ -17,7 +18,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:  # functions and classes of every kind
     if name not in _HOME:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

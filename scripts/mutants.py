@@ -86,7 +86,10 @@ class Mutant:
                 setattr(module, name, value)
         codes = {code.co_qualname: code for code in _codes(self.code)}
         for function in _functions(module, module):
-            function.__code__ = codes[function.__code__.co_qualname]
+            code = codes[function.__code__.co_qualname]
+            if not code.co_freevars:  # the fault may have taken a call of `super` away
+                code = code.replace(co_freevars=function.__code__.co_freevars)
+            function.__code__ = code
 
 
 def _functions(owner: object, module: ModuleType) -> Iterator[FunctionType]:
@@ -161,6 +164,8 @@ def _other_statements(node: ast.stmt) -> Iterator[ast.AST]:
         case ast.If(body=body, orelse=orelse):
             yield ast.If(ast.Constant(False), body, orelse)
             yield ast.If(ast.Constant(True), body, orelse)
+        case ast.Return(value=ast.Constant(value=None)):
+            pass
         case ast.Return(value=ast.expr()):
             yield ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise():

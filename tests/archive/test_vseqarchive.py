@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from astropy.time import Time
 from lsst.resources import ResourcePath
+from numpy.typing import NDArray
 
 from archive_assets import vseqarchive
 from archive_assets.errors import ArchiveError
@@ -248,7 +249,7 @@ class TestGetVisits:
 
     def test_stackers_add_columns(self, url: str) -> None:
         class Double:
-            def run(self, sim_data: "np.recarray") -> "np.recarray":
+            def run(self, sim_data: NDArray[np.void]) -> NDArray[np.void]:
                 frame = pd.DataFrame(sim_data).assign(twice=sim_data["altitude"] * 2)
                 return frame.to_records(index=False)
 

@@ -191,3 +191,15 @@ def test_the_time_of_a_visit_is_that_of_any_of_its_tiles(store: L1Store) -> None
     assert before is None
     assert store.visit_time(1) == visit_time(1)
     assert store.visit_time(2) is None
+
+
+def test_visits_of_a_window_are_from_its_begin_to_before_its_end(
+    store: L1Store,
+) -> None:
+    for visit_id in (4, 1, 3, 2):
+        store.store_visit(key(visit_id), records(visit_id, IDS))
+
+    found = store.read_visits(since=visit_time(2), until=visit_time(4))
+
+    assert found["visitId"].tolist() == [2, 3]
+    assert store.read_visits()["visitId"].tolist() == [1, 2, 3, 4]

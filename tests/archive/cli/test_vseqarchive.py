@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archive_assets.cli.vseqarchive import main
-from visit_tables.hdf5.read import write_visits
+from visit_tables.hdf5.read import read_visits, write_visits
 
 Run = Callable[..., Result]
 
@@ -368,7 +368,7 @@ def test_two_sequences_are_compared_and_drawn(
 def test_only_common_nights_are_compared_unless_asked(
     run: Run, h5: Path, tmp_path: Path
 ) -> None:
-    frame = pd.read_hdf(h5, key="observations")
+    frame = read_visits(h5)
     write_visits(tmp_path / "first.h5", {"observations": frame.iloc[:3]})
     whole = run("add", h5, "both nights").stdout.strip()
     first = run("add", tmp_path / "first.h5", "one night").stdout.strip()
@@ -390,7 +390,7 @@ def test_only_common_nights_are_compared_unless_asked(
 def test_tags_choose_the_newest_sequence_and_it_is_named(
     run: Run, h5: Path, tmp_path: Path
 ) -> None:
-    frame = pd.read_hdf(h5, key="observations")
+    frame = read_visits(h5)
     write_visits(tmp_path / "fewer.h5", {"observations": frame.iloc[:4]})
     old = run("add", h5, "old").stdout.strip()
     new = run("add", tmp_path / "fewer.h5", "new").stdout.strip()
