@@ -315,6 +315,21 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     ),
     _plain("COMPLETED_VISITS_AUXTEL", "The same of the auxiliary telescope"),
     _plain("STATUS_URL", "End point of the nightly status"),
+    Variable(
+        name="ALARM_URLS",
+        meaning="Where alarms go: URLs of Apprise with spaces between them, such as "
+        "`slack://...`, `mailto://...`, `json://...`",
+        default="",
+        parse=_url("slack://..., mailto://... or json://..."),
+        default_text="none: they are in the log of the sensor `alarm` alone",
+        is_secret=True,
+    ),
+    Variable(
+        name="DAGSTER_URL",
+        meaning="Address of the web UI that alarms and night pages link to",
+        default="http://127.0.0.1:3000",
+        parse=_url("https://dagster.site.org"),
+    ),
     _plain("CONDA_PREFIX", "Set by conda: its packages go into the provenance"),
 )  # fmt: skip
 _BY_NAME = {known.name: known for known in VARIABLES}

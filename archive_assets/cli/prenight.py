@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -249,6 +250,38 @@ def variants(file: Path | None) -> None:
                 f"{telescope}\t{variant.name}\t{plan.nights}\t{kept}\t"
                 f"{','.join(variant.tags)}\t{variant.label}"
             )
+
+
+@main.command()
+@click.option("--test", is_flag=True, required=True, help="Send one message.")
+@plain_errors
+def alarm(*, test: bool) -> None:  # noqa: ARG001 - said so that nobody sends by chance
+    """Send one alarm to every channel of ALARM_URLS; exit with 1 if one fails.
+
+    Prints a line a channel, without what is secret of it.
+    """
+    from pipeline_runtime.alarms import Alarm, alarm_channels
+
+    channels = alarm_channels()
+    if not channels:
+        raise click.ClickException(
+            "ALARM_URLS is not set: set it to URLs such as slack://..., mailto://... "
+            "or json://..., with spaces between them"
+        )
+    message = Alarm(
+        cause="test",
+        title="prenight: a test of the alarm",
+        lines=(f"sent by `prenight alarm --test` on {socket.gethostname()}",),
+    )
+    failed = 0
+    for channel in channels:
+        is_sent = channel.send(message)
+        failed += not is_sent
+        click.echo(f"{channel.name}: {'sent' if is_sent else 'FAILED'}")
+    if failed:
+        raise click.ClickException(
+            f"{failed} of {len(channels)} channels did not take the message"
+        )
 
 
 @main.group("site-data")

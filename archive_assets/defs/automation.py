@@ -15,10 +15,12 @@ from archive_assets.defs.jobs import (
 )
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from archive_assets.defs.partitions import night_at
+from archive_assets.nights.places import page_url
+from pipeline_runtime.dagster.alarms import alarm_sensor
 from pipeline_runtime.dagster.materializations import materialized_since
 from pipeline_runtime.dagster.resubmit import again_sensor
 from pipeline_runtime.dagster.sensors import follow, sensor
-from pipeline_runtime.environment import count_of, text_of
+from pipeline_runtime.environment import text_of
 
 __all__ = ["schedules", "sensors"]
 
@@ -91,17 +93,12 @@ def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(cursor=cursor)
 
 
-@dg.run_failure_sensor(
-    monitored_jobs=[simulate_job, archive_job],
-    minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Report a night whose simulation or archiving failed.",
-)
-def night_failed(context: dg.RunFailureSensorContext) -> None:
-    """Publish the failure of a night."""
+def _publish_failure(run: dg.DagsterRun) -> None:
+    """Publish that a night's simulation or archiving failed for good."""
     from archive_assets.nights.status import NightStatus, publish_status
 
-    run = context.dagster_run
+    if run.job_name not in {simulate_job.name, archive_job.name}:
+        return
     for night in _nights_of(run):
         status = NightStatus(
             day_obs=night,
@@ -132,6 +129,6 @@ sensors = [
     simulation_finished,
     sequence_archived,
     heartbeat,
-    night_failed,
+    alarm_sensor(page_url, _publish_failure),
     again_sensor("archive_again", jobs),
 ]

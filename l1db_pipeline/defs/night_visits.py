@@ -33,7 +33,7 @@ class NightVisitsConfig(dg.Config):
     """How long the visits of old nights stay among the partitions."""
 
     keep_nights: int = Field(
-        default=60,
+        default=20,
         ge=1,
         le=10_000,
         description=(

@@ -13,7 +13,7 @@ import dagster as dg
 
 from pipeline_runtime.dagster.sensors import sensor
 
-__all__ = ["again_sensor"]
+__all__ = ["again_sensor", "is_resubmitted", "resubmission_key"]
 
 _LOOK_BACK = timedelta(days=2)
 _MOST_TIMES = 3  # each with retries of its own
@@ -54,12 +54,22 @@ def _given_up(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.Dags
         updated_after=since,
     )
     for run in instance.get_runs(filters=failed):
-        if run.tags.get("dagster/failure_reason") == "STEP_FAILURE":
-            continue  # steps have retries of their own
-        if int(run.tags.get(_TIMES_TAG, "0")) >= _MOST_TIMES:
-            continue
-        if _has_retries_left(instance, run):
+        if is_resubmitted(instance, run):
             yield run
+
+
+def is_resubmitted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Tell whether the sensor asks again for a failed run that Dagster gave up."""
+    if run.tags.get("dagster/failure_reason") == "STEP_FAILURE":
+        return False  # steps have retries of their own
+    if int(run.tags.get(_TIMES_TAG, "0")) >= _MOST_TIMES:
+        return False
+    return _has_retries_left(instance, run)
+
+
+def resubmission_key(run: dg.DagsterRun) -> str:
+    """Return the run key under which a run is asked for again."""
+    return f"again:{run.run_id}"
 
 
 def _has_retries_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -80,7 +90,7 @@ def _request(run: dg.DagsterRun) -> dg.RunRequest:
         or name.startswith((_WITHIN_RUNS, "dagster/priority", "dagster/max_r"))
     }
     return dg.RunRequest(
-        run_key=f"again:{run.run_id}",
+        run_key=resubmission_key(run),
         job_name=run.job_name,
         partition_key=run.tags.get("dagster/partition"),
         run_config=run.run_config,

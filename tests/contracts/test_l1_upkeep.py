@@ -18,12 +18,15 @@ from l1db_pipeline.store.backends.database import Condition, Op
 from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.tables.chunk_table import ChunkTable
+from l1db_pipeline.store.tables.last_chunks import LAST_NAME
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
     VISIT_ID,
     VISIT_TIME,
     PackedLast,
 )
+from l1db_pipeline.store.tables.tiers import CURRENT_TIERS
 
 IDS = np.arange(1, 61)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -414,6 +417,31 @@ def test_an_object_with_two_first_rows_is_found_and_repaired(busy: SqlL1Store) -
     assert all(finding.repaired for finding in found)
     assert busy.verify() == []
     assert busy.science_digest() == digest
+
+
+@pytest.mark.parametrize("options", PACKED_LAST, ids=str)
+def test_a_superseded_row_that_is_no_version_is_found_and_repaired(
+    busy: SqlL1Store,
+) -> None:
+    last, digest = busy.layout.packed_last, busy.science_digest()
+    assert last is not None
+    of_first = [Condition("visitId", Op.EQUAL, 1), Condition("tile", Op.EQUAL, "")]
+    chunks = ChunkTable(busy._database, last.chunks, LAST_NAME, CURRENT_TIERS)
+    (group,) = chunks.read(of_first)
+    rows = group.catalog(group.names)
+    rows["gPSFluxMean"][rows["diaObjectId"] == IDS[2]] += 1  # of which visit 3 has more
+    with busy._database.transaction(write=True):
+        busy._database.delete(last.chunks, of_first)
+        chunks.write(rows, group.pixel_of_row(), 1, "")
+    assert busy.science_digest() == digest
+
+    found = busy.verify(repair=True)
+
+    assert {finding.detail for finding in found} == {
+        "a row is not one of its versions (1 objects)"
+    }
+    assert all(finding.repaired for finding in found)
+    assert busy.verify() == []
 
 
 @pytest.mark.parametrize("options", PACKED_LAST, ids=str)

@@ -29,7 +29,8 @@ FOLLOWED = {
     "visits_registered": NIGHT_VISITS,
     "heartbeat": archived_key(NOMINAL),
 }
-STATUS_SENSORS = {"night_failed", "night_processed"}
+STATUS_SENSORS = {"night_processed"}
+ALARM = {"alarm"}  # in pipeline_runtime/dagster/test_alarms.py
 AGAIN_SENSORS = {"archive_again", "l1db_again"}  # in test_again.py
 SPOILT_CURSORS = ["", "{", "[1, 2]", '{"a": "b"}', "null", '"\u2603"']
 
@@ -62,7 +63,7 @@ def _tick(
 
 
 def test_every_sensor_is_tried_here() -> None:
-    assert set(DEFINITIONS) == set(FOLLOWED) | STATUS_SENSORS | AGAIN_SENSORS
+    assert set(DEFINITIONS) == (set(FOLLOWED) | STATUS_SENSORS | AGAIN_SENSORS | ALARM)
 
 
 @pytest.mark.parametrize("location", [archive, l1db], ids=lambda m: m.__name__)

@@ -252,7 +252,7 @@ def test_a_failed_night_is_reported_to_an_end_point_that_fails(
 
     assert not status["success"]
     assert story.hung in status["detail"]
-    assert not [tick for tick in ticks if "night_failed" in tick]
+    assert not [tick for tick in ticks if "alarm" in tick]
 
 
 @pytest.mark.usefixtures("story")

@@ -278,6 +278,7 @@ class Verifier:
         latest = latest_versions(versions)
         try:
             found = list(self._check_latest(part, latest))
+            found += self._check_current_chunks(part, versions)
         except CorruptChunkError as error:
             found = [Finding(
                 invariant="chunk", where=error.where, detail=error.problem
@@ -321,17 +322,22 @@ class Verifier:
         chunks = self._objects.current
         if isinstance(chunks, LastChunks):
             yield from self._check_homes(chunks, part, latest)
-            yield from self._check_current_chunks(chunks, part)
 
     def _check_current_chunks(
-        self, chunks: LastChunks, part: SkyPart
+        self, part: SkyPart, versions: Catalog
     ) -> Iterator[Finding]:
-        here, table = chunks.of_history(part.pixels), chunks.table
-        first = [np.empty(0, dtype=np.int64)]
+        """Check all rows of current objects, those too that others supersede."""
+        chunks = self._objects.current
+        if not isinstance(chunks, LastChunks):
+            return
+        here, first = chunks.of_history(part.pixels), [np.empty(0, dtype=np.int64)]
         homes = chunks.homes_in(part.pixels)
         pixel_of = dict(zip(homes.ids.tolist(), homes.pixels.tolist(), strict=True))
+        names = [name for name in public_columns(self._layout.current)
+                 if name in versions and name != "validityEnd"]  # fmt: skip
+        known = row_hashes(versions.select(names))
         for pixel, rows, wrong in read_chunks(
-            self._database, table, LAST_NAME, [here], self._tiles
+            self._database, chunks.table, LAST_NAME, [here], self._tiles
         ):
             yield from self._prove("chunk", 1, wrong)
             ids = rows["diaObjectId"]
@@ -341,6 +347,11 @@ class Verifier:
             yield from _report(
                 "current", "is not in the chunk of its home", ids, np.array(elsewhere)
             )
+            said = row_hashes(rows.select([name for name in names if name in rows]))
+            yield from _report(
+                "current", "a row is not one of its versions", ids,
+                ~np.isin(said, known),
+            )  # fmt: skip
         ids, counts = np.unique(np.concatenate(first), return_counts=True)
         yield from _report(
             "current", "several rows are marked as its first", ids, counts > 1

@@ -10,13 +10,9 @@ after ``dagster job execute``, for ever. Who waits for a pool looks who holds it
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy
-from dagster._core.storage.config import PostgresStorageConfig
-from dagster._serdes import ConfigurableClassData
-from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -56,7 +52,7 @@ class HeldEventLogStorage(PostgresEventLogStorage):
         run_id: str,
         step_key: str,
         priority: int | None = None,
-    ) -> ConcurrencyClaimStatus:
+    ) -> Any:  # Any: Dagster keeps the name private
         """Claim a pool; free it first of runs whose process is gone."""
         claim = concurrency_key, run_id, step_key, priority
         status = super().claim_concurrency_slot(*claim)
@@ -112,13 +108,14 @@ class HeldPostgresStorage(DagsterPostgresStorage):
     @classmethod
     @override
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+        cls,
+        inst_data: Any,
+        config_value: Any,  # Any: as above
     ) -> "HeldPostgresStorage":
         """Return the storage that ``dagster.yaml`` describes."""
-        config = cast("PostgresStorageConfig", config_value)
         return cls(
             inst_data=inst_data,
-            postgres_url=pg_url_from_config(config),
-            should_autocreate_tables=config.get("should_autocreate_tables", True),
-            token_provider=get_token_provider_from_config(config),
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            token_provider=get_token_provider_from_config(config_value),
         )

@@ -3,7 +3,10 @@
 Dagster's in-process executor looks for an interrupt only while a step runs: a run that
 waits for a pool, or for its next try, did not end on SIGTERM. And it waits for a pool
 at 100 % of a processor, since ``interval_to_next_pending_claim_check`` is never above
-zero (dagster 1.13: ``min([0, ...])``). ``test_executors.py`` tells when this can go.
+zero (dagster 1.13: ``min([0, ...])``): Dagster pull request 20367, closed unmerged. No
+issue is open for the interrupt. ``test_pools.py`` tells when this can go:
+``test_dagster_still_waits_without_sleeping`` fails once Dagster sleeps, and the runs
+that end while they wait pass with ``dg.in_process_executor``.
 """
 
 import os

@@ -25,7 +25,6 @@ from dagster._core.launcher import (
     LaunchRunContext,
     WorkerStatus,
 )
-from dagster._serdes import ConfigurableClassData
 from typing_extensions import override
 
 from pipeline_runtime.dagster.workarounds.run_process import RunProcess, process_of
@@ -50,7 +49,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def __init__(
         self,
-        inst_data: ConfigurableClassData | None = None,
+        inst_data: Any = None,  # Any: Dagster keeps the name private
         patience_seconds: float = 60.0,
     ) -> None:
         super().__init__(inst_data)
@@ -65,9 +64,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     @classmethod
     @override
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
-    ) -> Self:
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:
         """Return the launcher that ``dagster.yaml`` describes."""
         return cls(inst_data, **config_value)
 

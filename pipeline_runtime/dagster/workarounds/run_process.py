@@ -1,7 +1,8 @@
 """The process of a run: which one it is, on which machine, and whether it is there.
 
 An executor of this project says where it executes; Dagster's own say only the number
-of their process, which means nothing on another machine.
+of their process, which means nothing on another machine. No private name is needed:
+the module is here for `launcher` and `event_log`, and goes with them.
 """
 
 import json
