@@ -280,8 +280,14 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         parse=_cron,
     ),
     Variable(
+        name="NIGHT_REPORT_CRON",
+        meaning="When the schedule writes the pages of tonight and last night",
+        default="30 8 * * *",
+        parse=_cron,
+    ),
+    Variable(
         name="NIGHTLY_TIMEZONE",
-        meaning="Time zone of both schedules",
+        meaning="Time zone of the schedules",
         default="America/Los_Angeles",
         parse=_time_zone,
     ),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+from typing_extensions import override
+
 
 @dataclass(slots=True)
 class WebHook:
@@ -40,6 +42,7 @@ def web_hook() -> Iterator[WebHook]:
             self.send_response(200 if hook.is_well else 500)
             self.end_headers()
 
+        @override
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 

@@ -253,6 +253,35 @@ def variants(file: Path | None) -> None:
 
 
 @main.command()
+@click.option("--day-obs", type=DAY_OBS, help="The night; by default the latest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option(
+    "--index", envvar="PRENIGHT_INDEX_URL", show_envvar=True, default="",
+    help="Folder of the pre-night indexes.",
+)  # fmt: skip
+@plain_errors
+def status(day_obs: datetime | None, index: str, *, as_json: bool) -> None:
+    """Print the page of a night: what is done, what failed, what to do.
+
+    It is the page that the job night_report published last, and says when.
+    Exits with 1 if the night needs somebody.
+    """
+    import dataclasses
+    import json
+
+    from archive_assets.nights.page import page_text, read_page
+
+    name = day_obs.date().isoformat() if day_obs else "latest"
+    page = read_page(name, index)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(page), default=str))
+    else:
+        click.echo(page_text(page))
+    if page.to_do:
+        raise SystemExit(1)
+
+
+@main.command()
 @click.option("--test", is_flag=True, required=True, help="Send one message.")
 @plain_errors
 def alarm(*, test: bool) -> None:  # noqa: ARG001 - said so that nobody sends by chance

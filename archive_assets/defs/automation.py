@@ -14,6 +14,7 @@ from archive_assets.defs.jobs import (
     simulate_job,
 )
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
+from archive_assets.defs.night_report import night_report_is_due
 from archive_assets.defs.partitions import night_at
 from archive_assets.nights.places import page_url
 from pipeline_runtime.dagster.alarms import alarm_sensor
@@ -124,7 +125,7 @@ night_is_due = dg.ScheduleDefinition(
     execution_timezone=text_of("NIGHTLY_TIMEZONE"),
     description="Check that tonight's index is published; switch it on with `nightly`.",
 )
-schedules = [nightly, night_is_due]
+schedules = [nightly, night_is_due, night_report_is_due]
 sensors = [
     simulation_finished,
     sequence_archived,

@@ -9,6 +9,7 @@ from archive_assets.defs.names import (
     completed_key,
     simulation_key,
 )
+from archive_assets.defs.night_report import night_report_job
 from pipeline_runtime.dagster.executors import ONE_PROCESS
 from pipeline_runtime.dagster.run_tags import SOON, deadline
 
@@ -96,4 +97,5 @@ jobs = [
     prenight_index_job,
     night_due_job,
     verify_job,
+    night_report_job,
 ]

@@ -49,6 +49,7 @@ __all__ = [
     "get_sim_metadata",
     "get_sim_uuid",
     "prenight_index_path",
+    "publish",
     "select_latest_prenight_sim",
     "write_prenight_index",
 ]
@@ -237,12 +238,12 @@ def write_prenight_index(
         )
         content = dump_index(index_frame(simulations), datetime.now(UTC))
         with store_errors(location):
-            _publish(location, content.encode())
+            publish(location, content.encode())
     _LOG.info("published %d simulations at %s", len(simulations), location)
     return str(location.geturl())
 
 
-def _publish(location: ResourcePath, content: bytes) -> None:
+def publish(location: ResourcePath, content: bytes) -> None:
     """Replace an object at once, so that a reader sees the old or the new."""
     if not location.isLocal:
         location.write(content)  # an object store replaces at once

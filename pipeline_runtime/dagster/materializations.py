@@ -16,6 +16,7 @@ import dagster as dg
 __all__ = [
     "Materialized",
     "by_partition",
+    "latest_number",
     "latest_text",
     "materialized_since",
     "run_key",
@@ -54,22 +55,33 @@ def latest_text(
     instance: dg.DagsterInstance, key: dg.AssetKey, night: date, name: str
 ) -> str:
     """Return a text that the latest event of a night's partition tells, or none."""
+    latest = _latest(instance, key, night)
+    return latest.text(name) if latest else ""
+
+
+def latest_number(
+    instance: dg.DagsterInstance, key: dg.AssetKey, night: date, name: str
+) -> int | None:
+    """Return a whole number that the latest event of a night's partition tells."""
+    latest = _latest(instance, key, night)
+    return latest.number(name) if latest else None
+
+
+def _latest(
+    instance: dg.DagsterInstance, key: dg.AssetKey, night: date
+) -> Materialized | None:
     partition = night.isoformat()
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
     )
-    return next(
-        (
-            Materialized(
-                asset_key=key,
-                partition=partition,
-                storage_id=record.storage_id,
-                event=record.asset_materialization,
-            ).text(name)
-            for record in found.records
-        ),
-        "",
-    )
+    for record in found.records:
+        return Materialized(
+            asset_key=key,
+            partition=partition,
+            storage_id=record.storage_id,
+            event=record.asset_materialization,
+        )
+    return None
 
 
 def run_key(job: str, events: Sequence[Materialized]) -> str:

@@ -24,6 +24,7 @@ JOBS = {
         "prenight_index",
         "simulate",
         "night_due",
+        "night_report",
         "verify",
     },
     "l1db_pipeline": {
