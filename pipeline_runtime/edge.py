@@ -1,6 +1,6 @@
 """The edge of every command: one line for each error, dates, input files, logging.
 
-What a command raises on purpose has its own text. Everything else that may go wrong,
+What a command raises on purpose has its own text. Everything else that can fail,
 a full disk under standard output too, becomes one line that says where it happened.
 """
 
@@ -87,7 +87,7 @@ class _Edge(click.Command):
                 args, prog_name, complete_var, standalone_mode=False, **extra
             )
         if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-            # a letter that the terminal's encoding lacks is no reason to fail
+            # a letter that the terminal's encoding lacks is not a reason to fail
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             super().main(args, prog_name, complete_var, **extra)

@@ -254,7 +254,7 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     _plain("VSARCHIVE_PGSCHEMA", "Its schema", "vsmd"),
     _timeout("VSARCHIVE_CONNECT_TIMEOUT_S", "Longest wait for a connection, s", 10),
     _timeout(
-        "VSARCHIVE_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 is no limit", 60
+        "VSARCHIVE_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 60
     ),
     _timeout("VSARCHIVE_STORE_TIMEOUT_S", "Longest wait for an S3 server, s", 10),
     _place("ARCHIVE_URL", "Object store of the archive", "archive"),

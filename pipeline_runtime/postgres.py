@@ -38,7 +38,7 @@ _OPTIONS = {
     "port": "5432",
     "max_connections": "200",
     "max_wal_size": "1GB",
-    "logging_collector": "on",  # a file a weekday, begun anew after a week
+    "logging_collector": "on",  # a file a weekday, restarted after a week
     "log_directory": "log",
     "log_filename": "server.%a.log",
     "log_truncate_on_rotation": "on",

@@ -1,4 +1,4 @@
-"""What every connection to PostgreSQL is told, so that no setting of others counts.
+"""The settings of every connection to PostgreSQL, so that no setting of others counts.
 
 A server, a database, a role and the ``PG*`` variables all may set how values are
 written as text, and what a name or a time without a zone means. Both systems read and

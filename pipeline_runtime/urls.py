@@ -15,7 +15,7 @@ _SECRET_KEY = re.compile(
     r"|sig|pwd|auth\w*|[\w-]*(?:access|api)[_-]?key\w*|key)="
 )
 _USERS_ALONE = frozenset({"s3", "ssh", "git+ssh"})
-"""Schemes in which a user's name alone is no credential."""
+"""Schemes in which a user's name alone is not a credential."""
 _REMEDY = (
     "leave them out: keys of S3 belong in ~/.aws/credentials or in "
     "LSST_RESOURCES_S3_PROFILE_<name>, named as s3://<name>@bucket/, passwords of "
@@ -33,7 +33,7 @@ class CredentialsError(PipelineRuntimeError, ValueError):
 def safe_url(url: str) -> str:
     """Return a URL without user, password and query, fit for a message.
 
-    Works on text that is no valid URL too: what cannot be parsed is not shown.
+    Works on text that is not a valid URL too: what cannot be parsed is not shown.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or not scheme.replace("+", "").replace("_", "").isalnum():
@@ -47,7 +47,7 @@ def check_url(url: object, what: str) -> None:
     """Refuse a URL that holds a password, a key or a signature.
 
     The profile of S3, ``s3://profile@bucket/`` or ``s3://tenant:bucket/``, is none. A
-    path is no URL: nothing is looked for in it.
+    path is not a URL: nothing is looked for in it.
 
     Parameters
     ----------

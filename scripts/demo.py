@@ -183,7 +183,7 @@ def main() -> int:
     except PipelineRuntimeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    # one process a job: each further one would load the definitions anew
+    # one process a job: each further one would load the definitions
     os.environ.update({"DAGSTER_EXECUTOR": "in_process"} | environment())
     print(f"PostgreSQL runs in {server.data}; night {night}")
     before = state(os.environ)

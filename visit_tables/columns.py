@@ -52,7 +52,7 @@ class VisitsFileError(VisitTablesError, ValueError):
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse what is no regular file: a FIFO is waited for, a device read, for ever.
+    """Refuse what is not a regular file: a FIFO is waited for, a device read, for ever.
 
     Raises
     ------

@@ -51,7 +51,7 @@ DayObs: TypeAlias = str | date | int | np.integer | SupportsToDatetime
 
 
 class DayObsError(VisitTablesError, ValueError, AssertionError):
-    """A value is no night; it is an AssertionError because the original's was."""
+    """A value is not a night; it is an AssertionError because the original's was."""
 
     def __init__(self, value: object) -> None:
         super().__init__(value)
@@ -212,7 +212,7 @@ def night_mjds(batch: Batch) -> NDArray[np.int64]:
 
 def _night_of_day_obs(value: np.generic) -> int:
     try:
-        if value.dtype.kind == "S":  # MISSING_TEXT is no date, either
+        if value.dtype.kind == "S":  # MISSING_TEXT is not a date, either
             return mjd_of_date(date.fromisoformat(value.item().decode()[:10]))
         if value.dtype.kind == "M":
             return mjd_of_date(value.astype("datetime64[D]").item())

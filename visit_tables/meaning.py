@@ -21,7 +21,7 @@ VISITS_COLUMNS = _meanings(
     ("observationId", "int", "", "Number of the visit in its sequence."),
     ("night", "int", "", "Night of the survey, counted from its start."),
     ("observationStartMJD", "float", "d", "Shutter opens, MJD."),
-    ("flush_by_mjd", "float", "d", "The queue was to be filled anew by then, MJD."),
+    ("flush_by_mjd", "float", "d", "The queue was to be refilled by then, MJD."),
     ("observationStartLST", "float", "deg", "Local sidereal time at the start."),
     ("numExposures", "int", "", "Exposures of the visit."),
     ("visitTime", "float", "s", "Exposure and readout."),

@@ -1,9 +1,9 @@
 """Add a file to a recorded sequence: the object and its row together, or neither.
 
 A new content gets a name that nothing has, and only the commit makes the row name it;
-the object that it replaces goes afterwards. So at every moment the row names an object
-that holds what the row says: a process that is killed leaves at most an unreferenced
-object, which `vseqarchive gc` removes.
+the object that it replaces is deleted afterwards. So at every moment the row names an
+object that holds what the row says: a process that is killed leaves at most an
+unreferenced object, which `vseqarchive gc` removes.
 """
 
 import secrets

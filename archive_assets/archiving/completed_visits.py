@@ -66,7 +66,7 @@ class CompletedVisits:
     visitseq_url: str = ""
 
     def parent(self) -> ParentVisits | None:
-        """Return what a simulation is told of them, `None` if it starts empty."""
+        """Return what a simulation receives of them, `None` if it starts empty."""
         if not self.n_visits:
             return None
         return ParentVisits(

@@ -1,4 +1,4 @@
-"""Visits on their way into the archive: without pickles, and what is told of them."""
+"""Visits on their way into the archive: without pickles, with what is recorded."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence

@@ -148,7 +148,7 @@ def archive_visit_sequence(
     visits
         Opsim (SQLite) file, stored as HDF5; or an HDF5 file with the key
         ``observations``, stored as it is unless it holds pickles (pandas' fixed
-        format): then it is written anew. The stored name is ``visits.h5``.
+        format): then it is rewritten. The stored name is ``visits.h5``.
     label, telescope, tags
         As people will look for it.
     kind

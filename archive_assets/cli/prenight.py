@@ -45,7 +45,7 @@ def main() -> None:
 @_telescope_option
 @click.option(
     "--variant", "names", multiple=True,
-    help="Only this variant; may be given again. All by default.",
+    help="Only this variant; may be repeated. All by default.",
 )  # fmt: skip
 @click.option(
     "--nights",
@@ -70,7 +70,7 @@ def main() -> None:
     "shell. Words in braces are replaced, such as {day_obs}, {n_nights}, {variant}; "
     "it must leave the file {opsim} and may leave {rewards}.",
 )
-@click.option("--progress", is_flag=True, help="Tell on stderr how far they are.")
+@click.option("--progress", is_flag=True, help="Report progress on stderr.")
 @click.option("--seed", default=42, show_default=True, help="Seed of the tessellation.")
 @click.option(
     "--at-once", default=2, show_default=True, type=click.IntRange(1, 64),
@@ -78,10 +78,10 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--memory-mb", default=8000, show_default=True, type=click.IntRange(200),
-    help="Most memory of one simulation.",
+    help="Maximum memory of one simulation.",
 )  # fmt: skip
 @click.option(
-    "--timeout-minutes", default=120.0, show_default=True, help="Most time of one."
+    "--timeout-minutes", default=120.0, show_default=True, help="Maximum time of one."
 )
 @_site_data_option
 @click.option(

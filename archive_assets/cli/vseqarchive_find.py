@@ -76,7 +76,7 @@ def _format_option(*choices: str) -> _Decorator:
 @click.option("--parent", type=click.UUID, help="What it started from.")
 @click.option("--state", type=click.Choice(["open", "complete", "trashed"]),
               help="By default all but the trash.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), help="Most to print.")
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number to print.")
 @_format_option(*FORMATS)
 @with_archive
 def search(vsarch: Any, output: str, **criteria: Any) -> None:

@@ -46,7 +46,9 @@ _DATE = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 @click.option("--since", type=_DATE, help="Only sequences recorded since this day.")
 @click.option("--index-from", type=_DATE, help="First night; yesterday by default.")
 @click.option("--index-to", type=_DATE, help="Last night; in 3 days by default.")
-@click.option("--repair", is_flag=True, help="Repair what loses nothing.")
+@click.option(
+    "--repair", is_flag=True, help="Repair what can be repaired without loss."
+)
 @_JSON_OPTION
 @with_archive
 def verify(
@@ -104,8 +106,8 @@ def verify(
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         for problem in report.problems:
-            mended = " (repaired)" if problem.is_repaired else ""
-            click.echo(f"{problem.kind}: {problem.subject}: {problem.detail}{mended}")
+            state = " (repaired)" if problem.is_repaired else ""
+            click.echo(f"{problem.kind}: {problem.subject}: {problem.detail}{state}")
         for invariant, number in report.proved.items():
             click.echo(f"proved {number} times: {invariant}")
         click.echo(
@@ -136,9 +138,17 @@ def restore(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
 
 @click.command()
 @archive_url_option
-@_days_option("--trash-days", 30, "Days in the trash before a sequence goes.")
-@_days_option("--orphan-days", 7, "Age of objects of nobody before they go.")
-@click.option("--apply", is_flag=True, help="Do it; else only say what would be done.")
+@_days_option(
+    "--trash-days",
+    30,
+    "Delete sequences that have been in the trash for this many days.",
+)
+@_days_option(
+    "--orphan-days", 7, "Delete unreferenced objects at least this many days old."
+)
+@click.option(
+    "--apply", is_flag=True, help="Do it; otherwise only list what would be done."
+)
 @_JSON_OPTION
 @with_archive
 def gc(
@@ -150,7 +160,11 @@ def gc(
     apply: bool,
     as_json: bool,
 ) -> None:
-    """Remove for good what is long in the trash, and objects of no sequence."""
+    """Permanently delete old sequences in the trash, and unreferenced objects.
+
+    Deletes sequences older than --trash-days in the trash, and stored objects older
+    than --orphan-days that no sequence refers to.
+    """
     from archive_assets.integrity.collect import collect_garbage
     from archive_assets.objects.datastore import DataStore
 
@@ -183,7 +197,7 @@ def gc(
 @click.argument("source")
 @click.argument("destination")
 @click.option("--uuid", "uuids", multiple=True, type=click.UUID, help="Only this one.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be moved.")
 @_JSON_OPTION
 @with_archive
 def move(
@@ -258,7 +272,10 @@ def doctor(
     write: bool,
     as_json: bool,
 ) -> None:
-    """Examine database, schema, rights, store and versions; exit code 3 if ill."""
+    """Examine database, schema, rights, store and versions.
+
+    Exit code 3 if a problem is found.
+    """
     from dataclasses import asdict
 
     from archive_assets.integrity.doctor import examine

@@ -19,7 +19,7 @@ from archive_assets.defs.partitions import night_at
 from archive_assets.nights.places import page_url
 from pipeline_runtime.dagster.alarms import alarm_sensor
 from pipeline_runtime.dagster.materializations import materialized_since
-from pipeline_runtime.dagster.resubmit import again_sensor
+from pipeline_runtime.dagster.resubmit import resubmit_sensor
 from pipeline_runtime.dagster.sensors import follow, sensor
 from pipeline_runtime.environment import text_of
 
@@ -131,5 +131,5 @@ sensors = [
     sequence_archived,
     heartbeat,
     alarm_sensor(page_url, _publish_failure),
-    again_sensor("archive_again", jobs),
+    resubmit_sensor("resubmit_archive_runs", jobs),
 ]

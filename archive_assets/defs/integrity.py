@@ -44,7 +44,8 @@ class VerificationConfig(dg.Config):
         default_factory=list, description="UUIDs; the whole archive if empty."
     )
     repair: bool = Field(
-        default=False, description="Mend what loses nothing: hashes, indexes."
+        default=False,
+        description="Repair what can be repaired without loss: hashes, indexes.",
     )
 
     @field_validator("sequences")
@@ -161,16 +162,19 @@ def _services_answer(
 
 
 class GarbageConfig(dg.Config):
-    """What may go, and whether it goes."""
+    """What may be deleted, and whether it is."""
 
     apply: bool = Field(
-        default=False, description="Remove it; else only list what would go."
+        default=False, description="Delete; otherwise only list what would be deleted."
     )
     trash_days: int = Field(
         default=30, ge=1, le=3650, description="Days in the trash before removal."
     )
     orphan_days: int = Field(
-        default=7, ge=1, le=3650, description="Days before an object of nobody goes."
+        default=7,
+        ge=1,
+        le=3650,
+        description="Age in days of the unreferenced objects to delete.",
     )
     simulation_days: int = Field(
         default=14,
@@ -209,7 +213,7 @@ def collect(
         {
             "removed": config.apply,
             "sequences": len(done.sequences),
-            "objects_of_nobody": len(done.orphans),
+            "unreferenced_objects": len(done.orphans),
             "MB": done.n_bytes / 1e6,
             "simulation_folders": [str(folder) for folder in folders],
             "list": dg.MetadataValue.json(json.loads(json.dumps(done.as_json()))),

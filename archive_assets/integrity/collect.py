@@ -1,4 +1,4 @@
-"""Collect garbage: what has been in the trash for long, and objects of nobody."""
+"""Collect garbage: what has been in the trash for long, and unreferenced objects."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -34,7 +34,7 @@ class Collected:
     foreign
         URLs of objects of removed sequences that are outside the store: they stay.
     n_bytes
-        Size of what goes from the store.
+        Size of what is deleted from the store.
     is_done
         Whether it was done; else nothing was changed.
     """
@@ -66,7 +66,7 @@ def collect_garbage(
     vsarch, store
         The two halves of the archive.
     trash_days
-        Days in the trash after which a sequence goes.
+        Days in the trash after which a sequence is deleted.
     orphan_days
         Days after which an object that no sequence has goes, by the time when the
         store says that it was written; a younger one may be of an archiving that

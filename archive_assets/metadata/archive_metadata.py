@@ -145,7 +145,7 @@ class VisitSequenceArchiveMetadata:
         """Make a schema named as a test's; SchemaNameError for any other name."""
         if "test" not in self.metadata_db_schema:
             raise SchemaNameError(
-                f"{self.metadata_db_schema!r} is no test schema: "
+                f"{self.metadata_db_schema!r} is not a test schema: "
                 "use `vseqarchive schema create`"
             )
         from archive_assets.metadata.schema import create_schema  # noqa: PLC0415 - alembic takes 0.3 s
@@ -283,7 +283,7 @@ class VisitSequenceArchiveMetadata:
         Raises
         ------
         UnknownTableError
-            If it is no table of sequences.
+            If it is not a table of sequences.
         UnknownSequenceError
             If the sequence is not in it.
         """
@@ -328,7 +328,7 @@ class VisitSequenceArchiveMetadata:
     ) -> None:
         """Register a file of a sequence; ``update`` replaces one of the same type."""
         if not isinstance(location, str | ResourcePath):
-            raise InvalidValueError(f"{location!r} is no location")
+            raise InvalidValueError(f"{location!r} is not a location")
         url = location if isinstance(location, str) else location.geturl()
         file = files.RegisteredFile(
             checked_url(url, "the location"),

@@ -62,7 +62,7 @@ class MetadataDatabase:
     """Transactions on the metadata database; safe to share between threads.
 
     Nothing is opened until the first transaction. Connections return to the pool
-    when a transaction ends, and close with `close` or when this object goes.
+    when a transaction ends, and close with `close` or when this object is deleted.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
         raise  # some are database errors too, for callers of the original
     except sa_exc.TimeoutError as error:
         raise DatabaseTimeoutError(
-            f"no connection to {settings.place} became free: {error}"
+            f"timed out waiting for a pooled connection to {settings.place}: {error}"
         ) from error
     except sa_exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):

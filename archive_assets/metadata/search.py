@@ -55,7 +55,7 @@ class SearchCriteria:
     with_visits
         Only sequences whose visits are archived.
     limit
-        Most rows to return; None for all.
+        Maximum number of rows to return; None for all.
     """
 
     day_obs: date | None = None
@@ -181,7 +181,7 @@ def row_of_sequence(
     Raises
     ------
     UnknownTableError
-        If it is no table of sequences.
+        If it is not a table of sequences.
     UnknownSequenceError
         If the sequence is not in it.
     """

@@ -56,7 +56,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 MAX_AGE = 365
-"""Longest age, in days, of a simulation that a reader is told of."""
+"""Longest age, in days, of a simulation that a reader is shown."""
 TELESCOPES = ("simonyi", "auxtel")
 PRENIGHT_INDEX_URL = "s3://rubin:rubin-scheduler-prenight/opsim/prenight_index/"
 """Where indexes are when neither a caller nor the environment says otherwise."""

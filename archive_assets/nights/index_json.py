@@ -148,7 +148,7 @@ def load_index(text: str | bytes, origin: str) -> PrenightIndex:
     except DocumentError as error:
         raise IndexFileError(str(error)) from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise IndexFileError(f"{origin} is no pre-night index: {error}") from error
+        raise IndexFileError(f"{origin} is not a pre-night index: {error}") from error
     frame.index = pd.Index(uuids, dtype="object", name="visitseq_uuid")
     return PrenightIndex(frame, moment, first.get(_HASH_KEY))
 

@@ -121,7 +121,7 @@ def import_from_yaml(
     archive_base
         Where to archive the visits; None leaves them where they are.
     extra_tags, comments
-        To add to those of the YAML, which may hold tags that are no text.
+        To add to those of the YAML, which may hold tags that are not text.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def metadata_of_yaml(data: bytes | str, where: object) -> dict[str, Any]:
     if not isinstance(files, dict) or not all(
         isinstance(f, dict) for f in files.values()
     ):
-        raise PrototypeError(f"{where} has files that are no mappings")
+        raise PrototypeError(f"{where} has files that are not mappings")
     for key in _DATE_KEYS:
         nights = metadata.pop(key, None)
         if isinstance(nights, dict) and "simulated_dates" not in metadata:

@@ -298,7 +298,7 @@ class SimulationRequest:
     site_data
         Folder of site data (``$RUBIN_SIM_DATA_DIR``).
     work_folder
-        Where the result goes, in a new folder of its own.
+        Where the result is written, in a new folder of its own.
     seed
         Seed of the sky tessellation; 42 is rubin_scheduler's own. The anomalous
         overhead has its own seed.

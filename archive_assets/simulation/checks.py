@@ -23,7 +23,7 @@ def check_request(request: SimulationRequest, *, with_site_data: bool = True) ->
     SimulationRangeError
         If there are no nights, too many, or they lie before the survey's start.
     ParentVisitsError
-        If the parent belongs to another telescope, is not there, or goes on into the
+        If the parent belongs to another telescope, is not there, or continues into the
         simulated nights.
     SiteDataError
         If the site data do not cover the nights.

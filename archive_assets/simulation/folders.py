@@ -42,7 +42,7 @@ def run_name(request: SimulationRequest) -> str:
 
 @contextmanager
 def running_folder(work_folder: Path, name: str) -> Iterator[Path]:
-    """Give a new private folder; it goes away unless it is published.
+    """Give a new private folder; it is deleted unless it is published.
 
     Leftovers of runs that were killed are removed first.
 

@@ -1,4 +1,4 @@
-"""How a simulation's process is told what to do, and tells what it did: JSON files."""
+"""How a simulation's process learns what to do, and reports what it did: JSON files."""
 
 import json
 from dataclasses import dataclass

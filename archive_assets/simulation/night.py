@@ -41,7 +41,7 @@ class NightPlan:
     Attributes
     ----------
     variants
-        The first one is the nominal one; they are begun in this order.
+        The first one is the nominal one; they are started in this order.
     n_at_once
         How many simulations run at the same time, each on one core.
     """
@@ -138,7 +138,7 @@ class Keeper(Protocol):
         ...
 
     def keep(self, request: SimulationRequest, result: SimulationResult) -> UUID:
-        """Keep a simulation with its provenance; its folder goes away afterwards."""
+        """Keep a simulation with its provenance; its folder is deleted afterwards."""
         ...
 
     def refresh_index(self, request: SimulationRequest) -> None:

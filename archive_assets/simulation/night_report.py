@@ -399,5 +399,5 @@ PICTURES: dict[str, Callable[[Mapping[str, pd.DataFrame], date], Figure | None]]
 }
 """What is drawn of a night's sequences: a further picture is a module and a line here.
 
-None is no picture of these sequences.
+None is a picture of these sequences.
 """

@@ -155,8 +155,8 @@ def remove_older(outbox: Path, before: datetime, *, dry_run: bool) -> list[Path]
     outbox
         Folder of finished simulations, ``telescope/night`` below it.
     before
-        A night goes if all in it was written before this time, whatever its date: a
-        night of years ago may have been simulated today.
+        A night is deleted if all in it was written before this time, whatever its
+        date: a night of years ago may have been simulated today.
     dry_run
         Only list the folders.
     """

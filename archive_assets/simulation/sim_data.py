@@ -63,14 +63,14 @@ def make_sim_data_dir(  # noqa: PLR0917 - the original's order
     Returns
     -------
     folder
-        The path, or the temporary folder, which goes when it is forgotten.
+        The path, or the temporary folder, which is deleted when it is forgotten.
 
     Raises
     ------
     LeftoverFileError
         If the folder holds results of another simulation: nothing is added to them.
     TypeError
-        If a tag or the label is no text.
+        If a tag or the label is not text.
     """
     if any(not isinstance(tag, str) for tag in tags):
         raise TypeError(f"Tags must be strings: {tags!r}")

@@ -185,7 +185,9 @@ def _time(table: Table, column: Column, value: object) -> np.datetime64:
     if isinstance(value, np.datetime64):
         time: np.datetime64 = value.astype("datetime64[us]")
         return time
-    raise RecordError(f"{table.name} record: {column.name} = {value!r} is no datetime")
+    raise RecordError(
+        f"{table.name} record: {column.name} = {value!r} is not a datetime"
+    )
 
 
 def to_records(catalog: Catalog, record_type: Any) -> list[Any]:

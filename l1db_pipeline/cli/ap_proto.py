@@ -148,9 +148,9 @@ def main(
     sources to them, measures undetected ones by forced photometry, reads their
     history, and stores all of it in one transaction.
 
-    A run goes on where the database stands: repeat the command after a crash. Seed,
-    matching and simulation are kept in the database, so that a resumed run makes the
-    rows of an uninterrupted one; asking for other values is an error.
+    A run continues from where the database stands: repeat the command after a crash.
+    Seed, matching and simulation are kept in the database, so that a resumed run makes
+    the rows of an uninterrupted one; asking for other values is an error.
 
     Ctrl-C ends the run after the visit that is being processed, with exit code 130; a
     second Ctrl-C ends it at once, and the visit leaves nothing in the database.

@@ -32,7 +32,7 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
     PLAN is a YAML file: how many visits and sources, the databases, and a list of
     configurations, each a name, a database and options of the INI file's [l1db]
     section; cfg/compare.yaml and cfg/compare-backends.yaml are examples. Each
-    configuration gets tables of its own, which are made anew: earlier ones of the
+    configuration gets tables of its own, which are created first: earlier ones of the
     same name are dropped.
 
     The report shows whether all of them hold the same science content, and their

@@ -189,7 +189,7 @@ def light_curve(config: str, verbose: int, object_id: int, part: str) -> None:
 
     rows = getattr(curve, part.replace("-", "_"))
     if not len(curve.versions):
-        raise click.ClickException(f"there is no object {object_id}")
+        raise click.ClickException(f"diaObjectId {object_id} is not in the database")
     click.echo(catalog_as_csv(rows), nl=False)
 
 
@@ -270,7 +270,7 @@ def compact(config: str, verbose: int, before: datetime | None) -> None:
 
 @_command("rebuild")
 def rebuild(config: str, verbose: int) -> None:
-    """Make packed history anew from the rows."""
+    """Rebuild packed history from the rows."""
     with closing(_open(config, verbose)) as store:
         click.echo(f"{store.rebuild_history()} pixels done")
 

@@ -71,7 +71,7 @@ def run_bakeoff(
     *,
     on_visit: Callable[[int], object] | None = None,
 ) -> BakeOff:
-    """Run a plan; each candidate's tables are made anew.
+    """Run a plan; each candidate's tables are dropped and created.
 
     Visits are interleaved: each goes through all candidates before the next, so that
     a load that other programs put on the machine falls on all alike.

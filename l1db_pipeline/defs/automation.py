@@ -19,7 +19,7 @@ from pipeline_runtime.dagster.materializations import (
     materialized_since,
     run_key,
 )
-from pipeline_runtime.dagster.resubmit import again_sensor
+from pipeline_runtime.dagster.resubmit import resubmit_sensor
 from pipeline_runtime.dagster.sensors import follow, sensor
 from pipeline_runtime.environment import count_of
 
@@ -97,5 +97,5 @@ sensors = [
     night_archived,
     visits_registered,
     night_processed,
-    again_sensor("l1db_again", jobs),
+    resubmit_sensor("resubmit_l1db_runs", jobs),
 ]

@@ -128,7 +128,7 @@ class NightRun:
             If the table lacks a visit, or visits of the night are stored from
             another sequence; nothing was stored then.
         SettingsConflictError
-            If the database was begun with other settings.
+            If the database was created with other settings.
         """
         chosen = frozenset(visit_ids)
         if unknown := chosen.difference(visits.visit_ids.tolist()):

@@ -44,7 +44,7 @@ _GREEN, _BLUE, _YELLOW, _RESET = "\033[32m", "\033[34m", "\033[33m", "\033[0m"
 
 
 class DivisionError(L1dbError):
-    """A visit that is stored in part was begun with another division."""
+    """A partly stored visit was started with another division."""
 
     def __init__(self, visit_id: int, stored: Sequence[str]) -> None:
         super().__init__(visit_id, stored)
@@ -55,8 +55,8 @@ class DivisionError(L1dbError):
     def __str__(self) -> str:
         tiles = ", ".join(sorted(self.stored))
         return (
-            f"visit {self.visit_id} is stored in part, as tiles {tiles}, which are not "
-            "of this division: go on with the --divide that it was begun with"
+            f"visit {self.visit_id} is partly stored, as tiles {tiles}, which are not "
+            "of this division: use the --divide with which it was started"
         )
 
 

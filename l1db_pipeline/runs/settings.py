@@ -47,9 +47,9 @@ class SettingsConflictError(L1dbError):
     def __str__(self) -> str:
         name = _TOLD_AS.get(self.name, self.name.replace("_", " "))
         return (
-            f"this database was begun with {name} = {self.stored}, not "
-            f"{self.asked}: leave the option out to go on with it, or use another "
-            "database"
+            f"this database was created with {name}={self.stored}, but {self.asked} "
+            f"was requested; omit the option to continue with {self.stored}, or use "
+            "another database"
         )
 
 

@@ -244,7 +244,7 @@ def _default(where: str, datatype: Datatype, text: str | None) -> float | str | 
             case _:
                 return text.strip("'\"")
     except ValueError as error:
-        raise SchemaError(f"{where}: default {text} is no number") from error
+        raise SchemaError(f"{where}: default {text} is not a number") from error
 
 
 def _tag(comment: str, name: str) -> str:

@@ -22,7 +22,7 @@ class TableMap:
     """What one table of another schema needs to serve as ours."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Our name to theirs, in this table only; goes before the common ones."""
+    """Our name to theirs, in this table only; takes precedence over the common ones."""
     add: tuple[str, ...] = ()
     """Columns of ours that theirs has nothing for: added, as ours."""
     unfilled: tuple[str, ...] = ()
@@ -173,7 +173,9 @@ def _table_map(where: str, part: object) -> TableMap:
     defaults = _mapping(f"{where}: defaults", values.get("defaults") or {})
     for name, value in defaults.items():
         if not isinstance(value, bool | int | float | str):
-            raise SchemaError(f"{where}: default of {name} is no plain value: {value}")
+            raise SchemaError(
+                f"{where}: default of {name} is not a plain value: {value}"
+            )
     return TableMap(
         columns=_words(f"{where}: columns", values.get("columns")),
         add=_names(f"{where}: add", values.get("add")),

@@ -196,8 +196,8 @@ def _check_identifier(name: str, value: str) -> None:
     is_word = letters.isascii() and letters.isalnum() and not value[0].isdigit()
     if not is_word or len(value) > _MAX_IDENTIFIER:
         raise ConfigError(
-            f"{name} = {value!r} is no name: use letters, digits and _, not a digit "
-            f"first, at most {_MAX_IDENTIFIER} in all"
+            f"{name} = {value!r} is not a valid name: use letters, digits and _, no "
+            f"digit first, at most {_MAX_IDENTIFIER} in all"
         )
 
 

@@ -67,7 +67,7 @@ def _table(source: str, content: object) -> Table:
     primary_key = part.get("primaryKey") or []
     references = [primary_key] if isinstance(primary_key, str) else primary_key
     if not isinstance(references, list):
-        raise SchemaError(f"{where}: primaryKey is no name or list of names")
+        raise SchemaError(f"{where}: primaryKey is not a name or a list of names")
     columns = tuple(_column(where, column) for column in _list(where, part, "columns"))
     indexes = tuple(_index(where, index) for index in _list(where, part, "indexes"))
     key = tuple(_referred(where, reference) for reference in references)
@@ -130,7 +130,7 @@ def _index(where: str, content: object) -> Index:
 def _referred(where: str, reference: object) -> str:
     """Return the column that ``#Table.column`` or ``column`` means."""
     if not isinstance(reference, str):
-        raise SchemaError(f"{where}: {reference!r} is no reference to a column")
+        raise SchemaError(f"{where}: {reference!r} is not a reference to a column")
     return reference.removeprefix("#").rpartition(".")[2]
 
 

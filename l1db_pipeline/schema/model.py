@@ -86,7 +86,7 @@ class Column:
     """Unit in FITS words (``nmgy``, ``deg``), empty for none."""
     description: str = ""
     length: int | None = None
-    """Most characters of a text, bytes of a blob; `None` for no limit."""
+    """Maximum characters of a text, bytes of a blob; `None` for unlimited."""
     default: bool | float | str | None = None
     """What a catalog without this column stores; `None` for NULL, or an error."""
     physical: str = ""

@@ -115,7 +115,7 @@ def load_sources(path: str | os.PathLike[str]) -> SourceCatalog:
         xyz = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise SourcesFileError(
-            path, "there is no such file: make one with gen_sources"
+            path, "the file does not exist: create one with gen_sources"
         ) from error
     except OSError as error:
         raise SourcesFileError(path, f"cannot read it: {error.strerror}") from error

@@ -233,7 +233,7 @@ class L1Store(Protocol):
         """
 
     def rebuild_history(self) -> int:
-        """Make packed history anew from the rows; return the pixels done."""
+        """Rebuild packed history from the rows; return the pixels done."""
 
     def verify(
         self, *, repair: bool = False, scope: Verification | None = None

@@ -64,7 +64,7 @@ class SchemaMissingError(L1dbError):
 
     @override
     def __str__(self) -> str:
-        return f"{self.place} has no L1 tables: make them with create_l1_schema"
+        return f"{self.place} has no L1 tables: create them with create_l1_schema"
 
 
 class SchemaMismatchError(L1dbError):

@@ -99,7 +99,7 @@ def _check_exists(url: str) -> None:
 def _connect(config: L1dbConfig, known: Sequence[Table]) -> Database:
     try:
         backend = make_url(config.url).get_backend_name()
-    except (ArgumentError, ValueError):  # the latter of a port that is no number
+    except (ArgumentError, ValueError):  # the latter of a port that is not a number
         raise ConfigError(
             f"{safe_url(config.url)} is not a database URL: see cfg/ for examples"
         ) from None

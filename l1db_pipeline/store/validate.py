@@ -267,8 +267,8 @@ def _check_positions(
             limits = "0 <= ra < 360" if name == "ra" else "-90 <= decl <= 90"
             raise InvalidCatalogError(
                 f"{where} column {name}",
-                f"{values[row]} in row {row} is no position",
-                f"give degrees with {limits}",
+                f"row {row}: {name}={values[row]} is out of range ({limits})",
+                "give degrees, ICRS",
             )
     if "htmId20" not in columns:
         columns["htmId20"] = htm_index(radec_to_xyz(ra, decl))
@@ -279,8 +279,8 @@ def _check_positions(
         row = int(np.flatnonzero(bad)[0])
         raise InvalidCatalogError(
             f"{where} column htmId20",
-            f"{htm[row]} in row {row} is no HTM id of level 20",
-            "leave the column out and the store computes it",
+            f"row {row}: {htm[row]} is not an HTM id of level 20",
+            "omit the column to let the store compute it",
         )
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 
 from pipeline_runtime.dagster.sensors import sensor
 
-__all__ = ["again_sensor", "is_resubmitted", "resubmission_key"]
+__all__ = ["is_resubmitted", "resubmission_key", "resubmit_sensor"]
 
 _LOOK_BACK = timedelta(days=2)
 _MOST_TIMES = 3  # each with retries of its own
@@ -21,7 +21,7 @@ _TIMES_TAG = "l1db/again"
 _WITHIN_RUNS = "dagster/asset_partition_range_"
 
 
-def again_sensor(
+def resubmit_sensor(
     name: str,
     jobs: Sequence[Any],  # what dg.define_asset_job returns: its class is private
 ) -> dg.SensorDefinition:
@@ -32,7 +32,7 @@ def again_sensor(
         jobs=jobs,
         description="Ask again for lost runs whose retry was dropped.",
     )
-    def asks_again(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def asks_to_resubmit(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         names = {job.name for job in jobs}
         since = datetime.now(UTC) - _LOOK_BACK
         return dg.SensorResult(
@@ -43,7 +43,7 @@ def again_sensor(
             ]
         )
 
-    return asks_again
+    return asks_to_resubmit
 
 
 def _given_up(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.DagsterRun]:

@@ -1,4 +1,4 @@
-"""Tags of runs: how long one may take, and which one goes first."""
+"""Tags of runs: how long one may take, and which one comes first."""
 
 __all__ = ["SOON", "deadline"]
 

@@ -31,7 +31,10 @@ FOLLOWED = {
 }
 STATUS_SENSORS = {"night_processed"}
 ALARM = {"alarm"}  # in pipeline_runtime/dagster/test_alarms.py
-AGAIN_SENSORS = {"archive_again", "l1db_again"}  # in test_again.py
+RESUBMIT_SENSORS = {
+    "resubmit_archive_runs",
+    "resubmit_l1db_runs",
+}  # in test_resubmit.py
 SPOILT_CURSORS = ["", "{", "[1, 2]", '{"a": "b"}', "null", '"\u2603"']
 
 
@@ -63,7 +66,9 @@ def _tick(
 
 
 def test_every_sensor_is_tried_here() -> None:
-    assert set(DEFINITIONS) == (set(FOLLOWED) | STATUS_SENSORS | AGAIN_SENSORS | ALARM)
+    assert set(DEFINITIONS) == (
+        set(FOLLOWED) | STATUS_SENSORS | RESUBMIT_SENSORS | ALARM
+    )
 
 
 @pytest.mark.parametrize("location", [archive, l1db], ids=lambda m: m.__name__)

@@ -48,9 +48,9 @@ def fail(retrying: dg.DagsterInstance) -> Fail:
 
 
 def _asked(
-    instance: dg.DagsterInstance, sensor: str = "l1db_again"
+    instance: dg.DagsterInstance, sensor: str = "resubmit_l1db_runs"
 ) -> list[dg.RunRequest]:
-    definitions = l1db.defs if sensor == "l1db_again" else archive.defs
+    definitions = l1db.defs if sensor == "resubmit_l1db_runs" else archive.defs
     context = dg.build_sensor_context(
         instance=instance, definitions=definitions, sensor_name=sensor
     )
@@ -78,7 +78,7 @@ def test_each_location_asks_for_its_own(
 ) -> None:
     fail("simulate", tags={"dagster/partition": "2026-10-10"})
 
-    (request,) = _asked(retrying, "archive_again")
+    (request,) = _asked(retrying, "resubmit_archive_runs")
 
     assert (request.job_name, request.partition_key) == ("simulate", "2026-10-10")
     assert not _asked(retrying)

@@ -15,11 +15,14 @@ from l1db_pipeline.l1db import (
     ("objects", "message"),
     [
         ([an_object(1, T0), an_object(1, T0)], "diaObjectId 1 comes twice"),
-        ([an_object(1, T0)._replace(ra=float("nan"))], "nan in row 1 is no position"),
-        ([an_object(1, T0)._replace(ra=360.0)], "360.0 in row 1 is no position"),
-        ([an_object(1, T0)._replace(decl=-90.5)], "-90.5 in row 1 is no position"),
+        ([an_object(1, T0)._replace(ra=float("nan"))], "row 1: ra=nan is out of range"),
+        ([an_object(1, T0)._replace(ra=360.0)], "row 1: ra=360.0 is out of range"),
+        ([an_object(1, T0)._replace(decl=-90.5)], "row 1: decl=-90.5 is out of range"),
         ([an_object(1, T0)._replace(diaObjectId=None)], "diaObjectId: NULL in rows 1"),
-        ([an_object(1, T0)._replace(htmId20=7)], "7 in row 1 is no HTM id of level 20"),
+        (
+            [an_object(1, T0)._replace(htmId20=7)],
+            "row 1: 7 is not an HTM id of level 20",
+        ),
         ([an_object(1, T0)._replace(flags="x")], "flags = 'x' is no long"),
         ([a_source(1, 1)], "no attribute 'validityStart'"),
     ],
@@ -44,7 +47,7 @@ def test_wrong_objects_are_refused_and_nothing_is_stored(
     [
         ([a_source(9, 1)], "no object 9 is in the visit or stored"),
         ([a_source(1, 1), a_source(1, 1)], "diaSourceId 1001 comes twice"),
-        ([a_source(1, 1)._replace(decl=91.0)], "91.0 in row 0 is no position"),
+        ([a_source(1, 1)._replace(decl=91.0)], "row 0: decl=91.0 is out of range"),
         ([a_forced_source(1, 1)], "no attribute 'diaSourceId'"),
     ],
 )

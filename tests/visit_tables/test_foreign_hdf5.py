@@ -194,7 +194,7 @@ def _swap(file: h5py.File, make: Callable[[h5py.Group], h5py.Dataset]) -> None:
         (huge, "claims more rows than it stores"),
         (no_table, "has no 'table'"),
         (dataset_as_key, "is not a group"),
-        (plain_group, "is no table of pandas"),
+        (plain_group, "is not a table of pandas"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -57,7 +57,7 @@ def iterate_hdf5(
     columns
         Columns to read; None reads all. The order is always the table's.
     first_day_obs, last_day_obs
-        First and last night wanted, both included; None is no bound.
+        First and last night wanted, both included; None is unbounded.
 
     Yields
     ------

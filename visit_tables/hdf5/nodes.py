@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _MOST_COMPRESSION = 1100
-"""Deflate cannot shrink more than 1032-fold; shuffled chunks are no exception."""
+"""Deflate cannot shrink more than 1032-fold; shuffled chunks included."""
 
 
 class HDF5FileError(VisitsFileError):

@@ -75,7 +75,7 @@ def read_visits(
     columns
         Columns to return; None returns all. The order is always the table's.
     first_day_obs, last_day_obs
-        First and last night to return, both included; None is no bound. In files
+        First and last night to return, both included; None is unbounded. In files
         that we wrote, chunks of other nights are not read.
 
     Returns

@@ -141,7 +141,7 @@ def load_objects(data: bytes) -> NDArray[np.object_]:
     Raises
     ------
     UnsafePickleError
-        If it is no array, or holds anything else.
+        If it is not an array, or holds anything else.
     """
     value = _load(data)
     if isinstance(value, list):

@@ -69,7 +69,7 @@ def stored_table(group: h5py.Group) -> StoredTable:
         return TableFormat(group)
     if kind in {"frame", "series"}:
         return FixedFormat(group)
-    raise HDF5FileError("", f"{group.name} is no table of pandas")
+    raise HDF5FileError("", f"{group.name} is not a table of pandas")
 
 
 @dataclass(frozen=True, slots=True)

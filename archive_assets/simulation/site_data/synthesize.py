@@ -66,7 +66,7 @@ def synthesize_site_data(
     step_minutes
         Time between two maps of the sky, 1 to 60. Only for a new folder.
     report
-        Called with a line of text as the work goes on.
+        Called with a line of text as the work proceeds.
 
     Raises
     ------

@@ -14,7 +14,7 @@ __all__ = ["Plans", "explaining"]
 
 @dataclass(slots=True)
 class Plans:
-    """Who is told the plans, and whether they are wanted now."""
+    """Who receives the plans, and whether they are wanted now."""
 
     tell: Callable[[str], None]
     wanted: bool = False

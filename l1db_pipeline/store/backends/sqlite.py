@@ -1,6 +1,6 @@
 """One SQLite file: WAL, one writer at a time, NaN kept as the text ``NaN``.
 
-SQLite turns NaN into NULL; a REAL column keeps text that is no number as it is.
+SQLite turns NaN into NULL; a REAL column keeps text that is not a number as it is.
 Times are integers, microseconds since 1970 UTC.
 """
 

@@ -101,7 +101,7 @@ def from_numbers(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Ca
     Raises
     ------
     struct.error
-        If a value is no number of its column's type: a NULL, for one.
+        If a value is not a number of its column's type: a NULL, for one.
     """
     codes = [_CODES[column.datatype] for column in columns]
     pack = struct.Struct("=" + "".join(codes)).pack

@@ -1,7 +1,7 @@
 """Current DIAObjects packed: what each visit wrote of a pixel, merged by tiers.
 
 As rows of DiaObjectLast they cost the largest part of a visit: each UPDATE finds its
-row, writes it anew and logs it. A chunk is written once, as one value. An object may
+row, rewrites it and logs it. A chunk is written once, as one value. An object may
 be in several chunks of its pixel: the latest is the current one, merges drop the
 others. Every row says whether its object had a version before, and of an object's rows
 at most one says no; so only objects with a row that says yes can have several.
@@ -10,7 +10,7 @@ Four tables take part (see `layout`): the chunks, in the format of packed histor
 home of each object, the pixel where it was first stored; the strays, the pixels in
 which objects of another home were ever seen, so that a region misses no object that
 moved over the edge of its home; and what those lock who add to a pixel. All follow
-from the versions: `rebuild` makes them anew.
+from the versions: `rebuild` restores them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -316,7 +316,7 @@ class LastChunks(CurrentObjects):
         return lost
 
     def rebuild(self, pixels: _Ids, latest: Catalog) -> None:
-        """Make anew what belongs to pixels of history, in a transaction of its own.
+        """Rebuild what belongs to pixels of history, in a transaction of its own.
 
         Parameters
         ----------

@@ -106,7 +106,7 @@ def compact_current(database: Database, objects: ObjectTables) -> int:
 def rebuild(
     database: Database, history: HistoryTable, pixels: Iterable[int] | None = None
 ) -> int:
-    """Make packed history anew from the rows; return the number of pixels.
+    """Rebuild packed history from the rows; return the number of pixels.
 
     ``pixels`` limits it to some; the default is all that have rows or chunks.
     """
@@ -132,7 +132,7 @@ def rebuild(
 def rebuild_current(
     database: Database, objects: ObjectTables, pixels: Iterable[int] | None = None
 ) -> None:
-    """Make the chunks of current objects anew from their versions.
+    """Rebuild the chunks of current objects from their versions.
 
     ``pixels``, of history, limits it to some; the default is all.
     """

@@ -133,7 +133,7 @@ def _connection(config: L1dbConfig) -> Iterator[sa.Connection]:
         engine = _engine(config)
     except (sa.exc.SQLAlchemyError, ImportError, ValueError):
         raise MigrationError(
-            place, "is no database URL, or its driver is not installed"
+            place, "is not a database URL, or its driver is not installed"
         ) from None
     try:
         with engine.connect() as connection:
@@ -177,7 +177,7 @@ def _revision(config: L1dbConfig, connection: sa.Connection) -> str:
         problem = (
             "the L1 tables have no revision: they are not of this package"
             if inspector.has_table(config.prefix + "DiaObject", schema=namespace)
-            else "there are no L1 tables: make them with create_l1_schema"
+            else "there are no L1 tables: create them with create_l1_schema"
         )
         raise MigrationError(safe_url(config.url), problem)
     table = sa.table(name, sa.column(VERSION_COLUMN), schema=namespace)

@@ -1,9 +1,9 @@
 """Dagster's own database: a connection that is held open, pools that are given back.
 
-Dagster's storage connects anew for each statement of its event log. A visit has two
+Dagster's storage reconnects for each statement of its event log. A visit has two
 events, so a night of 1,000 visits would connect 4,000 times, which costs more than the
 statements. Dagster issue 33935 asks for pools that ``dagster.yaml`` sets: once there
-are, the connection goes; ``test_event_log.py`` counts the connections.
+are, the connection is closed; ``test_event_log.py`` counts the connections.
 
 A run that was killed holds its pools until a daemon frees them; without a daemon, as
 after ``dagster job execute``, for ever. Who waits for a pool looks who holds it.

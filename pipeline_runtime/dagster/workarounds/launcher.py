@@ -5,7 +5,7 @@ If that server goes with it (the machine, or ``make ui`` ended by Ctrl-C), the r
 stay "started" and hold its place in the queue. A run that is cancelled, or over its
 deadline, is only asked to end: what hangs would hang on. And a run whose process takes
 longer to import everything than the call that starts it may last is put back into the
-queue while that process goes on: it fails although it is well, or works twice.
+queue while that process continues: it fails although it is well, or works twice.
 
 Dagster issues 13155 (cancelled runs that hang) and 15325 (runs given up while they
 start) are open. The stories of ``tests/live/test_processes.py`` and

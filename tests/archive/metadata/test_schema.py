@@ -108,7 +108,7 @@ def test_a_fresh_schema_has_the_relations_of_the_original(archive: Archive) -> N
 def test_only_a_test_schema_is_created_by_the_method_of_the_original(
     archive: Archive, database_dsn: str
 ) -> None:
-    with pytest.raises(AssertionError, match="'vsmd' is no test schema"):
+    with pytest.raises(AssertionError, match="'vsmd' is not a test schema"):
         archive.create_schema_in_database()
     with Archive(conninfo_to_dict(database_dsn), "test") as other:
         other.create_schema_in_database()

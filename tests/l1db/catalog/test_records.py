@@ -126,8 +126,8 @@ def test_numpy_scalars_are_values_like_others() -> None:
         ("pmParallaxNdata", 2**31, "pmParallaxNdata = .* is no int"),
         ("ra", "ten", "record 1: ra = 'ten' is no double"),
         ("ra", [1.0], "ra = .* is no double"),
-        ("validityStart", 59000.5, "validityStart = 59000.5 is no datetime"),
-        ("validityStart", "2026-01-01", "is no datetime"),
+        ("validityStart", 59000.5, "validityStart = 59000.5 is not a datetime"),
+        ("validityStart", "2026-01-01", "is not a datetime"),
     ],
 )
 def test_wrong_values_are_named(field: str, value: object, message: str) -> None:

@@ -155,7 +155,7 @@ def bad_array(folder: Path, values: NDArray[np.generic]) -> Path:
 
 
 WRONG_SOURCES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "missing": (lambda folder: folder / "none.npy", "there is no such file"),
+    "missing": (lambda folder: folder / "none.npy", "the file does not exist"),
     "shape": (lambda folder: bad_array(folder, SKY[:, :2]), "shape must be"),
     "dtype": (lambda f: bad_array(f, SKY.astype(np.float32)), "type must be float64"),
     "pickled": (lambda f: bad_array(f, np.array([{}])), "not a .npy file of numbers"),
@@ -241,12 +241,12 @@ def test_a_start_before_the_last_visit_is_refused(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--seed", "2"], "begun with seed = 1, not 2"),
-        (["--match", "position"], "begun with match = id, not position"),
-        (["--transients", "9"], "begun with transients = 5, not 9"),
-        (["--fill"], "begun with fill = 0, not 1"),
-        (["-i", "30"], "begun with interval = 45, not 30"),
-        (["--fields", "1,2"], "begun with fields"),
+        (["--seed", "2"], "created with seed=1, but 2 was requested"),
+        (["--match", "position"], "created with match=id, but position was requested"),
+        (["--transients", "9"], "created with transients=5, but 9 was requested"),
+        (["--fill"], "created with fill=0, but 1 was requested"),
+        (["-i", "30"], "created with interval=45, but 30 was requested"),
+        (["--fields", "1,2"], "created with fields"),
     ],
 )
 def test_a_run_goes_on_only_as_it_began(
@@ -270,7 +270,7 @@ def test_another_catalog_is_refused(
     result = ap_proto(sources=other)
 
     assert result.exit_code == 1
-    assert "begun with sources of SHA-256" in result.output
+    assert "created with sources of SHA-256" in result.output
 
 
 def test_a_database_of_another_configuration_is_refused(

@@ -149,7 +149,7 @@ def test_a_cone_search_prints_the_columns_asked_for(stored: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["row-counts", "-c", "none.cfg"], 1, "Error: cannot read none.cfg"),
-        (["light-curve", "8"], 1, "Error: there is no object 8"),
+        (["light-curve", "8"], 1, "Error: diaObjectId 8 is not in the database"),
         (["light-curve", "eight"], 2, "not a valid integer"),
         (["cone-search", "--", "360", "0", "1"], 2, "range"),
         (["cone-search", "--", "0", "-91", "1"], 2, "range"),
@@ -230,7 +230,7 @@ def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
     done = _run("l1db", "row-counts", "-c", _config(tmp_path))
 
     assert done.exit_code == 1
-    assert "has no L1 tables: make them with create_l1_schema" in done.stderr
+    assert "has no L1 tables: create them with create_l1_schema" in done.stderr
 
 
 def test_a_database_of_another_revision_is_refused(

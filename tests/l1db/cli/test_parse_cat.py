@@ -108,7 +108,7 @@ def test_comments_become_units_and_descriptions() -> None:
         ("TABLE DiaObject", "TABLE Object", None),
         ("ra DOUBLE NOT NULL", "ra", "line 16: neither a column nor a key: 'ra,'"),
         ("ra DOUBLE", "ra GEOMETRY", "column ra: type GEOMETRY is none of: BIGINT,"),
-        ("DEFAULT 0", "DEFAULT x", "column flags: default x is no number"),
+        ("DEFAULT 0", "DEFAULT x", "column flags: default x is not a number"),
         ("_ra (ra)", "_ra (dec)", "keys of DiaObject name unknown columns dec"),
     ],
 )

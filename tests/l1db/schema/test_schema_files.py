@@ -188,7 +188,11 @@ def test_their_file_without_a_map_is_refused(files: tuple[Path, Path]) -> None:
         ("add: [htmId20]", "add: [pixelId]", "has no column 'pixelId'"),
         ("unfilled: [ra]", "unfilled: [dec]", "DiaForcedSource has no column dec"),
         ("unfilled: [ra]", "unfilled: [visit]", "visit of the primary key cannot stay"),
-        ("detector: 0, p", "detector: [0], p", "default of detector is no plain value"),
+        (
+            "detector: 0, p",
+            "detector: [0], p",
+            "default of detector is not a plain value",
+        ),
         ("[htmId20]}", "[htm]}", "keys of DiaObject name unknown columns htm"),
     ],
 )

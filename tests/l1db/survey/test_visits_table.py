@@ -529,7 +529,7 @@ def test_data_outside_the_file_is_refused(
         plant(file, secret)
 
     assert re.search(
-        "is a link to elsewhere|is no table of pandas", refusal(tmp_path / "x.h5")
+        "is a link to elsewhere|is not a table of pandas", refusal(tmp_path / "x.h5")
     )
 
 

@@ -159,7 +159,7 @@ def test_a_visit_in_part_is_not_taken_up_in_another_division(
             stored=frozenset({"0x0", "1x1"}),
         )
 
-    with pytest.raises(DivisionError, match="visit 1 is stored in part"):
+    with pytest.raises(DivisionError, match="visit 1 is partly stored"):
         process(store, VISITS[:1], MatchMode.ID)
     assert store.last_visit() is None
 

@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Change nothing: the tables of this revision are those that are made anew."""
+    """Change nothing: the tables of this revision are those of a new database."""
 
 
 def downgrade() -> None:
