@@ -121,6 +121,20 @@ def _add(
     )
 
 
+def test_a_key_of_the_content_says_so(
+    vsarch: Archive, store: DataStore, opsim: Path
+) -> None:
+    done = _add(vsarch, store, opsim)
+
+    found = vsarch.query(
+        sql.SQL(
+            "SELECT idempotency_key FROM visitseq_registry WHERE visitseq_uuid = {}"
+        ).format(done.uuid)
+    )
+    assert [row[0][:8] for row in found if row] == ["content:"]
+    assert [len(row[0]) for row in found if row] == [8 + 64]
+
+
 FILE = RegisteredFile("file:///elsewhere/rewards.h5", bytes(32), 1)
 
 
