@@ -97,7 +97,7 @@ class Finding:
 
 @dataclass(kw_only=True, slots=True)
 class Verification:
-    """What to verify, who is told how far it is, and then what was proved."""
+    """What to verify, who receives the progress, and then what was proved."""
 
     since: datetime | None = None
     """Aware; only visits from then on are verified."""

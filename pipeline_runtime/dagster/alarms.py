@@ -1,9 +1,9 @@
 """True alarms: what failed for good, one message a cause, over the whole instance.
 
 Runs that ended are read once each, of every job of every code location. A failed run
-is told of when no attempt follows it: not one that Dagster will retry, not one that
-the sensors ``..._again`` ask for again, not one whose work succeeded later. Failed
-checks of runs that succeeded are told of, too; a night that is late is such a check.
+is reported when no attempt follows it: not one that Dagster will retry, not one that
+the sensors ``resubmit_...`` submit again, not one whose work succeeded later. Failed
+checks of runs that succeeded are reported, too; a night that is late is such a check.
 """
 
 import hashlib
@@ -70,7 +70,7 @@ def alarm_sensor(
     page_of
         Gives the place of a night's page, to be linked.
     on_failure
-        Is told once of each run that failed for good.
+        Called once for each run that failed for good.
     """
 
     @sensor(
@@ -164,7 +164,7 @@ def _tell(
 
 
 def _forget(memory: _Memory, beginnings: tuple[str, ...]) -> None:
-    """Forget what was told of checks that passed: they may fail anew."""
+    """Forget what was told of checks that passed: they may fail again."""
     memory.told = {
         cause: taken
         for cause, taken in memory.told.items()
@@ -215,7 +215,7 @@ def alarms_of(
 
 
 def _passed_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
-    """Yield how the causes of checks begin that passed: they may fail anew."""
+    """Yield how the causes of checks begin that passed: they may fail again."""
     for check in _checks(instance, run):
         if check.passed:
             yield _check_cause(check, run)
