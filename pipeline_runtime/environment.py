@@ -257,6 +257,11 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         "VSARCHIVE_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 60
     ),
     _timeout("VSARCHIVE_STORE_TIMEOUT_S", "Longest wait for an S3 server, s", 10),
+    _timeout(
+        "VSARCHIVE_STORE_DEADLINE_S",
+        "Longest time of one request to S3 with its repetitions, s",
+        120,
+    ),
     _place("ARCHIVE_URL", "Object store of the archive", "archive"),
     _place("PRENIGHT_INDEX_URL", "Where pre-night indexes are", "prenight_index"),
     _place("SIMULATIONS_DIR", "Finished simulations", "simulations"),

@@ -58,9 +58,7 @@ def print_table(found: Any) -> None:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(value)
-    plain = plain_value(value)
+    plain = " ".join(map(str, value)) if isinstance(value, list) else plain_value(value)
     text = (
         ""
         if plain is None

@@ -39,7 +39,8 @@ from archive_assets.objects.datastore import (
     StoredObject,
     StoreError,
 )
-from archive_assets.objects.transfer import store_errors
+from archive_assets.objects.transfer import read_object
+from pipeline_runtime.documents import DocumentError
 from visit_tables.content_hash import HASH_ALGORITHM, file_sha256
 from visit_tables.day_obs import today_day_obs
 
@@ -264,9 +265,7 @@ def _index_problem(
         )
     detail = ""
     try:
-        with store_errors(location):
-            content = location.read()
-        index = load_index(content, location.geturl())
+        index = load_index(read_object(location), location.geturl())
         if index.source_sha256 is None:  # the original made it, or it is empty
             if set(index.frame.index) != set(rows.index):
                 detail = "it lists other simulations than the database"
@@ -277,7 +276,7 @@ def _index_problem(
     except FileNotFoundError:
         if not rows.empty:
             detail = f"it is missing, {len(rows)} simulations cover the night"
-    except (IndexFileError, StoreError) as error:
+    except (DocumentError, IndexFileError, StoreError) as error:
         detail = str(error)
     if not detail:
         return None

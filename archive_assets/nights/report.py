@@ -11,6 +11,7 @@ from lsst.resources import ResourcePath
 from archive_assets.archiving.finished_simulation import SYNTHETIC_TAG
 from archive_assets.errors import ArchiveError
 from archive_assets.nights.index import get_prenight_index
+from archive_assets.objects.transfer import store_errors
 from visit_tables.files import is_sqlite
 from visit_tables.hdf5.read import read_visits
 from visit_tables.opsim.frame import read_opsim
@@ -97,5 +98,6 @@ def _rank(row: "pd.Series[Any]") -> tuple[bool, Any]:
 
 
 def _visits(url: str) -> pd.DataFrame:
-    with ResourcePath(url).as_local() as local:
+    place = ResourcePath(url)
+    with store_errors(place), place.as_local() as local:
         return read_visits(local.ospath)

@@ -23,6 +23,7 @@ from lsst.resources import ResourcePath
 from typing_extensions import override
 
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
+from archive_assets.objects.deadlines import set_deadline
 from pipeline_runtime.documents import open_regular, read_stream
 from pipeline_runtime.environment import seconds_of
 from pipeline_runtime.urls import safe_url
@@ -59,7 +60,8 @@ class EndpointAwayError(OSError):
 def check_endpoint(url: object) -> None:
     """Refuse a place in S3 whose server does not answer; once a minute at most.
 
-    Any answer will do, a refusal too. ``VSARCHIVE_STORE_TIMEOUT_S`` bounds the wait.
+    Any answer will do, a refusal too. ``VSARCHIVE_STORE_TIMEOUT_S`` bounds the wait,
+    ``VSARCHIVE_STORE_DEADLINE_S`` every later request with its repetitions.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def check_endpoint(url: object) -> None:
     s3: Any = url  # Any: only URLs of S3 have a client
     endpoint = str(s3.client.meta.endpoint_url)
     with _lock:
+        set_deadline(s3.client)
         if time.monotonic() - _answered.get(endpoint, -_GOOD_FOR_S) < _GOOD_FOR_S:
             return
         _ask(endpoint, seconds_of("VSARCHIVE_STORE_TIMEOUT_S"))

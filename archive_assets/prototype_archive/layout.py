@@ -147,7 +147,9 @@ def archived_simulations(
         folder = whole.join(day.isoformat(), forceDirectory=True)
         for index in sorted(_indexes(folder)):
             one = folder.join(str(index), forceDirectory=True)
-            if one.join(METADATA_NAME).exists():
+            with store_errors(one):
+                is_whole = one.join(METADATA_NAME).exists()
+            if is_whole:
                 yield one.geturl(), day, one
 
 
