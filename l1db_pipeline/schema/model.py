@@ -1,6 +1,6 @@
 """What a table is: columns, types, keys; every other module asks these classes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -178,6 +178,16 @@ class Table:
             )
         return column
 
+    def without(self, names: Collection[str]) -> "Table":
+        """Return the table without some columns and the indexes that need them."""
+        if not names:
+            return self
+        kept = tuple(c for c in self.columns if c.name not in names)
+        indexes = tuple(
+            i for i in self.indexes if not set(names).intersection(i.columns)
+        )
+        return replace(self, columns=kept, indexes=indexes)
+
     def for_mode(self, mode: ObjectIndex) -> "Table":
         """Return the table with the keys of an index mode."""
         keys = self.keys_by_mode.get(mode.value)
@@ -200,8 +210,13 @@ class Schema:
         for table in self.tables:
             if table.name == name:
                 return table
-        names = ", ".join(table.name for table in self.tables)
+        names = ", ".join(self.names)
         raise SchemaError(f"schema {self.name} has no table {name!r}; it has {names}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(table.name for table in self.tables)
 
     def __contains__(self, name: object) -> bool:
         return any(table.name == name for table in self.tables)

@@ -16,7 +16,7 @@ __all__ = [
     "VERSION_COLUMN",
     "VERSION_TABLE",
     "SchemaVersionError",
-    "is_patch_of",
+    "is_readable_as",
 ]
 
 SCHEMA_REVISION = "0003"
@@ -60,12 +60,15 @@ class SchemaVersionError(L1dbError):
         )
 
 
-def is_patch_of(one: str, other: str) -> bool:
-    """Tell whether two versions, as ``9.1.0`` and ``9.1.4``, differ in words alone.
+def is_readable_as(stored: str, wanted: str) -> bool:
+    """Tell whether tables of a version, as ``9.1.0``, do for another, as ``9.3.2``.
 
-    A patch release of a schema changes descriptions, no table and no column.
+    A patch release of a schema changes descriptions alone, a minor release adds
+    nullable columns: the same major version will do, and no later minor one.
     """
-    parts = one.split("."), other.split(".")
-    return all(len(p) == 3 and p[2].isdecimal() for p in parts) and (
-        parts[0][:2] == parts[1][:2]
-    )
+    if stored == wanted:
+        return True
+    old, new = stored.split("."), wanted.split(".")
+    if not all(len(v) == 3 and all(p.isdecimal() for p in v) for v in (old, new)):
+        return False
+    return old[0] == new[0] and int(old[1]) <= int(new[1])

@@ -81,8 +81,8 @@ class SchemaMismatchError(L1dbError):
     def _remedy(self) -> str:
         if self.name == "schema_version":
             return (
-                f"name a schema file of version {self.stored} (or a patch release of "
-                "it) in the configuration, or make another database"
+                f"name a schema file of version {self.stored} (or a later one of the "
+                "same major version) in the configuration, or make another database"
             )
         return "change the configuration, or make another database"
 

@@ -1,16 +1,17 @@
 """What a database was made with: its revision, and the options that may not change."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.schema.model import Schema
+from l1db_pipeline.schema.model import Schema, Table
 from l1db_pipeline.schema.version import (
     SCHEMA_REVISION,
     UNFINISHED,
     VERSION_COLUMN,
     SchemaVersionError,
-    is_patch_of,
+    is_readable_as,
 )
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.errors import SchemaMismatchError, SchemaMissingError
@@ -62,6 +63,8 @@ class MadeWith:
     ) -> None:
         self._database = database
         self._layout = layout
+        self._schema = schema
+        self._config = config
         self._settings = Settings(database, layout)
         self.is_checked = False
         """Whether the two were compared and agree."""
@@ -75,14 +78,16 @@ class MadeWith:
         }
 
     def keep(self) -> None:
-        """Write the options into a database whose tables were made, and compare."""
+        """Write the options into a database whose tables were made."""
         for name, value in self._wanted.items():
             self._settings.put(name, value)
         self.is_checked = False
-        self.check_once()
 
-    def check_once(self) -> None:
-        """Compare at the first call.
+    def check_once(self) -> Layout:
+        """Compare, and return the layout without the columns that are not there.
+
+        A database of an earlier minor version lacks the nullable columns that were
+        added since.
 
         Raises
         ------
@@ -91,14 +96,47 @@ class MadeWith:
         SchemaVersionError
             If they are of another revision.
         SchemaMismatchError
-            If they were made with other options.
+            If they were made with other options, or lack a column that must have a
+            value.
         """
-        if self.is_checked:
-            return
         if self._layout.settings.name not in self._database.table_names():
             raise SchemaMissingError(self._database.place)
         self.check(are_complete=True)
+        layout = self._layout
+        stored = self._settings.get(_VERSION)
+        if stored is not None and stored != self._schema.version:
+            layout = Layout.of(self._schema_of_the_tables(stored), self._config)
         self.is_checked = True
+        return layout
+
+    def _schema_of_the_tables(self, version: str) -> Schema:
+        """Return the schema without the columns that were added after a version."""
+        made = {table.name: table for table in self._layout.tables}
+        absent = {name: self._absent(made[name], version)
+                  for name in self._schema.names if name in made}  # fmt: skip
+        # tables that this database does not have are made of the columns of this one
+        of_objects = absent["DiaObject"]
+        return replace(
+            self._schema,
+            tables=tuple(
+                table.without(absent.get(table.name, of_objects))
+                for table in self._schema.tables
+            ),
+        )
+
+    def _absent(self, table: Table, version: str) -> frozenset[str]:
+        held = self._database.column_names(table)
+        absent = [column for column in table.columns if column.sql_name not in held]
+        for column in absent:
+            if not column.nullable:
+                raise SchemaMismatchError(
+                    self._database.place,
+                    "schema_version",
+                    version,
+                    f"{self._schema.version}, whose column {table.name}.{column.name} "
+                    "must have a value",
+                )
+        return frozenset(column.name for column in absent)
 
     def check(self, *, are_complete: bool) -> None:
         """Compare; options may be absent unless they are ``are_complete``."""
@@ -111,7 +149,7 @@ class MadeWith:
             stored = self._settings.get(name)
             if stored is None and are_complete:
                 raise SchemaMissingError(place)
-            if name == _VERSION and stored and is_patch_of(stored, wanted):
+            if name == _VERSION and stored and is_readable_as(stored, wanted):
                 continue
             if stored not in {None, wanted}:
                 raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)

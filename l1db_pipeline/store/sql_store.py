@@ -14,7 +14,7 @@ from typing_extensions import override
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.config import L1dbConfig
-from l1db_pipeline.schema.model import Schema, Table
+from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.backends.database import Database
@@ -87,8 +87,14 @@ class SqlL1Store(L1Store):
     ) -> None:
         self.timings = Timings() if timings is None else timings
         self.config = config
-        self.layout = Layout.of(schema, config)
         self._database = database
+        self._given = Layout.of(schema, config)
+        self._made_with = MadeWith(database, self._given, schema, config)
+        self._bind(self._given)
+
+    def _bind(self, layout: Layout) -> None:
+        """Take the tables and columns that the database has."""
+        database, config, self.layout = self._database, self.config, layout
         self._filled = FilledColumns(database, self.layout)
         self._settings = Settings(database, self.layout)
         self._timings_table = TimingsTable(database, self.layout)
@@ -101,7 +107,6 @@ class SqlL1Store(L1Store):
             database, self._filled, self.layout.forced, self.layout.packed_forced
         )
         self._histories = (self._sources, self._forced)
-        self._made_with = MadeWith(database, self.layout, schema, config)
 
     @override
     def close(self) -> None:
@@ -126,10 +131,10 @@ class SqlL1Store(L1Store):
     def create_schema(self, *, drop: bool = False) -> None:
         with self._database.transaction(write=True):
             if drop:
+                self._made_with.is_checked = False
+                self._bind(self._given)
                 for table in self.layout.tables:
                     self._database.drop(table)
-                self._filled.forget()
-                self._objects.forget()
             present = self._database.table_names()
             if present:
                 self._made_with.check(are_complete=False)
@@ -140,6 +145,7 @@ class SqlL1Store(L1Store):
                 row = one_row(self.layout.version, SCHEMA_REVISION)
                 self._database.add_if_absent(self.layout.version, row)
         self._made_with.keep()
+        self._check()
 
     def finish_migration(self) -> None:
         """Make the data that a revision of the layout has left to be made."""
@@ -148,7 +154,9 @@ class SqlL1Store(L1Store):
 
     def _check(self) -> None:
         if not self._made_with.is_checked:
-            self._made_with.check_once()
+            layout = self._made_with.check_once()
+            if layout is not self.layout:
+                self._bind(layout)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -319,7 +327,7 @@ class SqlL1Store(L1Store):
             last = self._ledger.last()
             if last is None:
                 return None
-            tables = self._tables_of_all_objects()
+            tables = self._objects.naming_tables
             object_ids = [self._database.maximum(t, "diaObjectId") for t in tables]
             source_id = self._database.maximum(self.layout.sources, "diaSourceId")
         return LastVisit(
@@ -328,13 +336,6 @@ class SqlL1Store(L1Store):
             last_object_id=max((i for i in object_ids if i is not None), default=0),
             last_source_id=source_id or 0,
         )
-
-    def _tables_of_all_objects(self) -> tuple[Table, ...]:
-        """Return the smallest tables that between them name every object."""
-        if self.layout.packed_last is not None:
-            return (self.layout.packed_last.homes,)
-        last = self.layout.last
-        return self._objects.version_tables if last is None else (last,)
 
     @override
     def light_curve(self, object_id: int) -> LightCurve:
@@ -421,21 +422,12 @@ class SqlL1Store(L1Store):
         for history in self._histories:
             if bad := verifier.bad_pixels[history.table.name]:
                 rebuild(self._database, history, bad)
-        self._repair_register(found)
+        self._filled.repair(f.where for f in found if f.invariant == "filled")
         repaired = {"packed", "chunk", "tiers", "filled"}
         if verifier.bad_current and self.layout.packed_last is not None:
             rebuild_current(self._database, self._objects, verifier.bad_current)
             repaired.add("current")
         return [replace(f, repaired=f.invariant in repaired) for f in found]
-
-    def _repair_register(self, findings: Sequence[Finding]) -> None:
-        with self._database.transaction(write=True):
-            for finding in findings:
-                if finding.invariant == "filled":
-                    name, _, column = finding.where.partition(".")
-                    table = next(t for t in self.layout.tables if t.name == name)
-                    self._filled.note_value(table, column)
-        self._filled.commit()
 
     @override
     def science_digest(self) -> Mapping[str, str]:

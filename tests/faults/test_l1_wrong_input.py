@@ -16,7 +16,6 @@ from contracts.l1db_sky import START, by, empty, field, key, records, visit_time
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError, MissingColumnsError
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.schema.load import OWN_SCHEMA
 from l1db_pipeline.schema.version import SchemaVersionError
 from l1db_pipeline.store.base import StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.store.errors import (
@@ -367,39 +366,6 @@ def test_tables_made_with_other_options_are_refused(
         pytest.raises(SchemaMismatchError, match=f"was made with {name} .*says "),
     ):
         opened.store_visit(key(2), records(2, IDS))
-
-
-def test_a_schema_file_of_another_version_is_refused(
-    config: L1dbConfig, tmp_path: Path
-) -> None:
-    with closing(open_store(config)) as opened:
-        opened.create_schema()
-    other = tmp_path / "other.yaml"
-    other.write_text(OWN_SCHEMA.read_text().replace('"1.0.0"', '"1.1.0"'))
-
-    with (
-        closing(open_store(replace(config, schema_file=str(other)))) as opened,
-        pytest.raises(
-            SchemaMismatchError, match=r"schema_version 1\.0\.0.*says 1\.1\.0"
-        ),
-    ):
-        opened.last_visit()
-
-
-def test_a_patch_release_of_the_schema_is_no_migration(
-    config: L1dbConfig, tmp_path: Path
-) -> None:
-    with closing(open_store(config)) as opened:
-        opened.create_schema()
-    patched = tmp_path / "patched.yaml"
-    patched.write_text(OWN_SCHEMA.read_text().replace('"1.0.0"', '"1.0.7"'))
-
-    with closing(open_store(replace(config, schema_file=str(patched)))) as opened:
-        opened.create_schema()
-        opened.store_visit(key(1), records(1, IDS))
-
-    with closing(open_store(config)) as opened:
-        assert opened.row_counts()["DiaSource"] == len(IDS)
 
 
 def test_tables_are_not_added_for_other_options(config: L1dbConfig) -> None:

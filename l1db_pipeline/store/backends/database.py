@@ -69,6 +69,9 @@ class Database(Protocol):
     def table_names(self) -> frozenset[str]:
         """Return the logical names of those known tables that exist."""
 
+    def column_names(self, table: Table) -> frozenset[str]:
+        """Return the columns of a table that exists, as the database names them."""
+
     def create(self, table: Table) -> None:
         """Create a table and its indexes."""
 

@@ -8,6 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,10 +145,9 @@ class DbapiDatabase(Database, ABC):
 
     def _range_values(self, name: str, ranges: NDArray[np.int64]) -> dict[str, Any]:
         """Return what `_is_in_ranges` binds."""
-        values = {}
+        values: dict[str, Any] = {}
         for number, (low, high) in enumerate(ranges.tolist()):
-            values[f"{name}l{number}"] = low
-            values[f"{name}h{number}"] = high - 1
+            values |= {f"{name}l{number}": low, f"{name}h{number}": high - 1}
         return values
 
     def _values(self, table: Table, where: Sequence[Condition]) -> dict[str, Any]:
@@ -211,15 +211,21 @@ class DbapiDatabase(Database, ABC):
                 return found.with_for_update(skip_locked=True) if is_free else found
 
     @override
+    def column_names(self, table: Table) -> frozenset[str]:
+        every = sa.select(sa.text("*")).select_from(self._tables[table])
+        text = self._tables.compile(every.where(sa.false()))
+        found = self._execute(text, table=table.name).description
+        return frozenset(described[0] for described in found)
+
+    @override
     def create(self, table: Table) -> None:
         for statement in self._tables.create_statements(table):
             self._execute(statement, table=table.name)
 
     @override
     def drop(self, table: Table) -> None:
-        made = self._tables[table]
-        text = self._tables.compile(sa.schema.DropTable(made, if_exists=True))
-        self._execute(text, table=table.name)
+        statement = sa.schema.DropTable(self._tables[table], if_exists=True)
+        self._execute(self._tables.compile(statement), table=table.name)
 
     def _insert_text(
         self, kind: str, table: Table, names: Sequence[str], blank: Sequence[str] = ()
@@ -351,13 +357,9 @@ class DbapiDatabase(Database, ABC):
         self, table: Table, versions: Table
     ) -> Sequence[ColumnElement[bool]]:
         """Return what joins current objects, bound as ``ids``, and their versions."""
-        return (
-            self._is_one_of(self._cell(table, "diaObjectId"), "ids"),
-            *(
-                self._cell(table, name) == self._cell(versions, name)
-                for name in ("diaObjectId", HOME_PIXEL)
-            ),
-        )
+        same = [self._cell(table, name) == self._cell(versions, name)
+                for name in ("diaObjectId", HOME_PIXEL)]  # fmt: skip
+        return self._is_one_of(self._cell(table, "diaObjectId"), "ids"), *same
 
     @override
     def increment(self, table: Table, key: int) -> int:
@@ -483,18 +485,14 @@ class DbapiDatabase(Database, ABC):
 
     def _split_ranges(self, where: Sequence[Condition]) -> list[Sequence[Condition]]:
         """Return the conditions in parts of so many ranges as one statement takes."""
-        n_most = self._ranges_at_once
-        if n_most is None:
+        n = self._ranges_at_once
+        if n is None:
             return [where]
         for place, condition in enumerate(where):
-            if condition.op is Op.IN_RANGES and len(condition.value) > n_most:
-                column, op, ranges = condition.column, condition.op, condition.value
+            if condition.op is Op.IN_RANGES and len(condition.value) > n:
+                ranges, rest = condition.value, where[place + 1 :]
                 return [
-                    [
-                        *where[:place],
-                        Condition(column, op, ranges[start : start + n_most]),
-                        *where[place + 1 :],
-                    ]
-                    for start in range(0, len(ranges), n_most)
+                    [*where[:place], replace(condition, value=ranges[i : i + n]), *rest]
+                    for i in range(0, len(ranges), n)
                 ]
         return [where]

@@ -1,6 +1,6 @@
 """The store's own small tables: settings, timings, and which columns hold values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class FilledColumns:
 
     def __init__(self, database: Database, layout: Layout) -> None:
         self._database = database
+        self._layout = layout
         self._table = layout.filled
         self._known: set[tuple[str, str, int]] = set()
         self._pending: set[tuple[str, str, int]] = set()
@@ -63,6 +64,15 @@ class FilledColumns:
         """Register that a column holds a value in some rows, and NULL in others."""
         flags = (0, 1) if table.column(column).nullable else (0,)
         self._add({(table.name, column, flag) for flag in flags})
+
+    def repair(self, places: Iterable[str]) -> None:
+        """Register columns, as ``table.column``, in a transaction of their own."""
+        with self._database.transaction(write=True):
+            for place in places:
+                name, _, column = place.partition(".")
+                table = next(t for t in self._layout.tables if t.name == name)
+                self.note_value(table, column)
+        self.commit()
 
     def note_move(self, source: Table, target: Table) -> None:
         """Register for a table what another one holds."""

@@ -131,6 +131,14 @@ class ObjectTables:
             self._layout.objects, nightly
         )  # fmt: skip
 
+    @property
+    def naming_tables(self) -> tuple[Table, ...]:
+        """The smallest tables that between them name every object."""
+        if self._layout.packed_last is not None:
+            return (self._layout.packed_last.homes,)
+        last = self._layout.last
+        return self.version_tables if last is None else (last,)
+
     def read_current(self, region: Region, columns: Sequence[str]) -> Catalog:
         """Return current versions inside a region, exactly trimmed."""
         found, homes = self.current.in_region(region, columns)
