@@ -57,7 +57,7 @@ def night_statistics(
     visits
         Visits with a time or a night, in any order.
     columns
-        Numeric columns to describe; missing values are left out.
+        Numeric columns to describe; missing and infinite values are left out.
     accumulated
         Whether each row describes all nights through its own, not its own alone.
     circular
@@ -102,7 +102,9 @@ def _numeric(visits: Batch, name: str) -> NDArray[np.float64]:
         raise UnsupportedColumnError(name, "is not among the visits")
     if visits[name].dtype.kind not in "iufb":
         raise UnsupportedColumnError(name, "is not numeric")
-    return visits[name].astype(np.float64)
+    values = visits[name].astype(np.float64)
+    values[np.isinf(values)] = np.nan  # log10(0) is -inf
+    return values
 
 
 def _statistics(
@@ -133,8 +135,7 @@ def _nightly(
     if not len(filled):
         return table
     n = counts[filled]
-    with np.errstate(invalid="ignore"):  # the sum of both infinities is not a number
-        means = np.add.reduceat(ordered, starts) / n
+    means = np.add.reduceat(ordered, starts) / n
     table[filled, 1] = means
     with np.errstate(invalid="ignore", divide="ignore"):
         squares = np.add.reduceat((ordered - np.repeat(means, n)) ** 2, starts)
@@ -155,11 +156,10 @@ def _quantiles(
     weight = position - below
     low = ordered[starts[:, None] + below]
     high = ordered[starts[:, None] + above]
-    with np.errstate(invalid="ignore"):  # between two infinities nothing is known
-        step = high - low
-        found: NDArray[np.float64] = np.where(
-            weight < 0.5, low + step * weight, high - step * (1 - weight)
-        )
+    step = high - low
+    found: NDArray[np.float64] = np.where(
+        weight < 0.5, low + step * weight, high - step * (1 - weight)
+    )
     return found
 
 
@@ -174,11 +174,10 @@ def _accumulated(
         if len(new):
             # merging nights keeps the precision that sums of squares would lose
             total = count + len(new)
-            with np.errstate(invalid="ignore"):  # of infinities
-                shift = new.mean() - mean
-                squares += ((new - new.mean()) ** 2).sum()
-                squares += shift**2 * count * len(new) / total
-                mean += shift * len(new) / total
+            shift = new.mean() - mean
+            squares += ((new - new.mean()) ** 2).sum()
+            squares += shift**2 * count * len(new) / total
+            mean += shift * len(new) / total
             count = total
             ordered = np.insert(ordered, np.searchsorted(ordered, new), new)
         table[row, 0] = count

@@ -14,7 +14,7 @@ class Problem:
     kind
         ``missing``, ``truncated``, ``changed``, ``unreadable``, ``unverified``,
         ``orphan``, ``staged``, ``symlink``, ``stale index``, ``changed statistic``,
-        ``dangling parent``...
+        ``missing statistic``, ``dangling parent``...
     subject
         UUID and file type, URL, or table.
     detail

@@ -29,7 +29,9 @@ def visits_problems(
     ------
     invariant, problem
         What was compared, and how it differs: None if it does not. Statistics of what
-        is not a numeric column of the visits cannot be recomputed.
+        is not a numeric column of the visits cannot be recomputed. A column that has
+        statistics of one night must have them of all; one that has none at all may
+        never have had any.
     """
     recorded = _recorded(connection, uuid)
     columns = _numeric_columns(visits)
@@ -49,6 +51,10 @@ def visits_problems(
                 "statistics equal those of the visits",
                 _difference(uuid, key, row, right[key]),
             )
+    described = {key[1:] for key in recorded}
+    for key in sorted(right.keys() - recorded.keys()):
+        if key[1:] in described:
+            yield "each night of visits has its statistics", _absent(uuid, key)
 
 
 def _numeric_columns(visits: Path) -> dict[str, bool]:
@@ -106,6 +112,13 @@ def _difference(
                 f"{name} of {nights} {day} is {stored:g}, of the visits {value:g}",
             )
     return None
+
+
+def _absent(uuid: UUID, key: _Key) -> Problem:
+    day, column, accumulated = key
+    nights = "all nights through" if accumulated else "the night"
+    detail = f"the statistics of {nights} {day} are gone, those of other nights are not"
+    return Problem("missing statistic", f"{uuid} {column}", detail)
 
 
 def _equal(one: float, other: float) -> bool:

@@ -157,14 +157,28 @@ def test_what_cannot_be_described_is_named(
         nightly_stats(pd.DataFrame(frame), columns)
 
 
-def test_infinite_values_are_described_without_a_warning() -> None:
+@pytest.mark.parametrize("accumulated", [False, True])
+def test_infinite_values_are_left_out_of_statistics(*, accumulated: bool) -> None:
     visits = {
         "observationStartMJD": np.array([61376.1, 61376.2, 61376.3, 61376.4]),
-        "airmass": np.array([1.0, np.inf, -np.inf, np.inf]),
+        "airmass": np.array([1.0, np.inf, -np.inf, 2.0]),
     }
 
-    for accumulated in (False, True):
-        (found,) = night_statistics(visits, ["airmass"], accumulated=accumulated)
+    plain, circular = night_statistics(
+        visits, ["airmass"], accumulated=accumulated, circular=["airmass"]
+    )
 
-        assert (found.count, found.min, found.max) == (4, -np.inf, np.inf)
-        assert np.isnan(found.mean)
+    assert (plain.count, plain.min, plain.mean, plain.max) == (2, 1.0, 1.5, 2.0)
+    assert (circular.count, circular.min, circular.max) == (2, 1.0, 2.0)
+
+
+def test_a_night_of_infinite_values_has_no_statistics() -> None:
+    visits = {
+        "observationStartMJD": np.array([61376.1, 61376.2]),
+        "airmass": np.array([np.inf, -np.inf]),
+    }
+
+    (found,) = night_statistics(visits, ["airmass"])
+
+    assert found.count == 0
+    assert np.isnan([found.mean, found.min, found.q1, found.max]).all()

@@ -539,6 +539,31 @@ def test_a_changed_column_that_steers_reads_is_named(
     assert kind in kinds(verify())
 
 
+def test_a_night_whose_statistics_were_deleted_is_named(
+    vsarch: Archive, store: DataStore, verify: Callable[..., Report], tmp_path: Path
+) -> None:
+    mjd = (TODAY - pd.Timestamp("1858-11-17").date()).days + 0.6
+    write_visits(
+        path := tmp_path / "two.h5",
+        {"observations": pd.DataFrame(
+            {"observationStartMJD": mjd + np.array([0.0, 0.1, 1.0, 1.1]),
+             "altitude": 50.0, "azimuth": 10.0, "band": "r"}
+        )},
+    )  # fmt: skip
+    archive_visit_sequence(vsarch=vsarch, store=store, visits=path, label="two")
+    assert verify().problems == []
+    vsarch.query(
+        "DELETE FROM nightly_stats WHERE value_name = 'altitude' AND day_obs = %s",
+        (TODAY,),
+        commit=True,
+        return_result=False,
+    )
+
+    (problem,) = verify().problems
+    assert problem.kind == "missing statistic"
+    assert f"the night {TODAY}" in problem.detail
+
+
 def test_a_symbolic_link_out_of_the_store_is_named(
     vsarch: Archive, uuid: UUID, verify: Callable[..., Report], tmp_path: Path
 ) -> None:
