@@ -176,7 +176,7 @@ def test_a_stale_index_is_named_and_published_anew(
     location.remove()
     assert "it is missing" in verify().problems[0].detail
     location.write(b"{")
-    assert "is not a pre-night index" in verify().problems[0].detail
+    assert "is not JSON" in verify().problems[0].detail
 
 
 def test_an_index_of_the_original_is_compared_by_its_simulations(

@@ -57,7 +57,7 @@ def test_a_store_that_is_no_folder_is_an_error_of_the_store(
     (tmp_path / "store").write_text("in the way")
     store = DataStore(tmp_path / "store")
 
-    with pytest.raises(StoreError, match="Error"):
+    with pytest.raises(StoreError, match="Not a directory"):
         store.put(source, store.base.join("x"))
 
 

@@ -124,7 +124,7 @@ def test_the_yaml_of_a_simulation_can_be_imported_again(
         ("[1, 2]", "is not a mapping"),
         ("{", "not plain YAML"),
         ("label: x", "must include the observations file"),
-        ("{label: x, files: {observations: 3}}", "files that are no mappings"),
+        ("{label: x, files: {observations: 3}}", "files that are not mappings"),
         ("{label: x, files: {observations: {md5: 0}}}", "needs a name or URL"),
     ],
 )

@@ -208,6 +208,7 @@ def test_the_completed_visits_are_archived_as_the_parent(
 ) -> None:
     earlier = read_opsim(nominal.opsim_path).head(20)
     earlier["observationStartMJD"] -= 1
+    del earlier["observationStartLST"]  # that of a day later
     write_visits(tmp_path / "completed.h5", {"observations": earlier})
     parent = ParentVisits(
         path=tmp_path / "completed.h5",

@@ -117,12 +117,14 @@ def test_sources_file_without_sources_is_read(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SourcesFileError, match=r"x\.npy: .* make one with gen_sources"):
+    with pytest.raises(
+        SourcesFileError, match=r"x\.npy: .* create one with gen_sources"
+    ):
         load_sources(tmp_path / "x.npy")
 
 
 def test_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourcesFileError, match="cannot read it: Is a directory"):
+    with pytest.raises(SourcesFileError, match="cannot read it: is not a regular file"):
         load_sources(tmp_path)
 
 

@@ -185,7 +185,9 @@ def test_a_failed_step_changes_nothing(database_url: str, next_revision: Path) -
 
 
 def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
-    with pytest.raises(MigrationError, match="no L1 tables: make them with create_l1"):
+    with pytest.raises(
+        MigrationError, match="no L1 tables: create them with create_l1"
+    ):
         migrate(L1dbConfig(url=f"sqlite:///{tmp_path}/l1.db"))
 
 
