@@ -30,7 +30,7 @@ _BACKFILL_STATUS = """query($id: String!) {
   partitionBackfillOrError(backfillId: $id) { __typename
     ... on PartitionBackfill { status } } }"""
 _TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) {
-  __typename } }"""
+  __typename ... on TerminateRunFailure { message } } }"""
 
 
 @dataclass(frozen=True)
