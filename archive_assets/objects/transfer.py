@@ -211,12 +211,8 @@ def hash_object(
     StoreError
         If the store fails.
     """
-    with store_errors(url):
-        if url.isLocal:
-            with open_regular(url.ospath) as stream:
-                return hash_stream(stream, copy_to)
-        with url.open("rb") as handle:
-            return hash_stream(cast("BinaryIO", handle), copy_to)
+    with _opened(url) as stream:
+        return hash_stream(stream, copy_to)
 
 
 def read_object(url: ResourcePath) -> bytes:
@@ -231,12 +227,20 @@ def read_object(url: ResourcePath) -> bytes:
     StoreError
         If the store fails.
     """
+    with _opened(url) as stream:
+        return read_stream(stream, url)
+
+
+@contextmanager
+def _opened(url: ResourcePath) -> Iterator[BinaryIO]:
+    """Open an object for reading; what is on this machine must be a regular file."""
     with store_errors(url):
         if url.isLocal:
             with open_regular(url.ospath) as stream:
-                return read_stream(stream, url)
+                yield stream
+            return
         with url.open("rb") as handle:
-            return read_stream(cast("BinaryIO", handle), url)
+            yield cast("BinaryIO", handle)
 
 
 def stage(source: str | Path, staged: ResourcePath) -> None:

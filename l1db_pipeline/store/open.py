@@ -32,7 +32,6 @@ def open_store(
     *,
     timings: Timings | None = None,
     plans: Plans | None = None,
-    must_exist: bool = False,
 ) -> SqlL1Store:
     """Connect to the database of a configuration; use it in a ``with`` statement.
 
@@ -49,9 +48,6 @@ def open_store(
         Where steps are recorded; `None` for a collector of its own.
     plans
         Receives the database's plans while they are wanted.
-    must_exist
-        Refuse a SQLite file that does not exist, instead of creating it. Always so
-        for a URL.
 
     Raises
     ------
@@ -60,16 +56,14 @@ def open_store(
     DatabaseUnavailableError
         If no connection can be made.
     DatabaseMissingError
-        If a SQLite file must exist, and does not.
+        If a URL's SQLite file does not exist; that of a configuration is created.
     SchemaMissingError
         If a URL's database has no L1 tables.
     """
     if isinstance(config, str) and "://" in config:
-        config, must_exist = _stored_config(config), True
+        config = _stored_config(config)
     elif not isinstance(config, L1dbConfig):
         config = L1dbConfig.from_ini(config)
-    if must_exist:
-        _check_exists(config.url)
     schema = load_schema(config.schema_file, column_map=config.column_map)
     known = Layout.of(schema, config).tables
     database = _connect(config, known)

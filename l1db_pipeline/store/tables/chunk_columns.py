@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.store.errors import CorruptChunkError
-from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunk_group import (
+    TEXT_DTYPE,
+    ChunkGroup,
+    scalar_dtype,
+)
 
 __all__ = [
     "BASE",
     "HEADER",
     "START",
-    "TEXT_DTYPE",
     "ColumnGroup",
     "group_columns",
     "padding",
@@ -30,11 +33,9 @@ START = struct.Struct("<4sHHI")
 """Magic, version, reserved, checksum."""
 HEADER = struct.Struct("<iIIIIII")
 """Pixel, rows, segments, lengths of layout and heap, entries of the dictionary, 0."""
-TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
 BASE = "\0base "
 """How the constant is called from which a column's offsets count."""
 _HEADER_BYTES = START.size + HEADER.size  # 40, a multiple of 8
-_FORBIDDEN = "a column of another kind"
 _MANY_SEGMENTS = 20_000  # so many are added to all rows at once, not one by one
 
 
@@ -255,9 +256,9 @@ def _layout(table: str, section: bytes) -> _Layout:
         texts = {n: t[1:] for n, t in rows.items() if t.startswith("O")}
         layout = _Layout(
             described["table"],
-            np.dtype([(n, _scalar(t)) for n, t in described["constants"].items()]),
-            {n: TEXT_DTYPE if n in texts else _scalar(t) for n, t in rows.items()},
-            {n: _scalar(t) for n, t in described["offsets"].items()},
+            np.dtype([(n, scalar_dtype(t)) for n, t in described["constants"].items()]),
+            {n: TEXT_DTYPE if n in texts else scalar_dtype(t) for n, t in rows.items()},
+            {n: scalar_dtype(t) for n, t in described["offsets"].items()},
             tuple(described["nullable"]),
             texts,
             described["dictionary"],
@@ -267,10 +268,3 @@ def _layout(table: str, section: bytes) -> _Layout:
     if layout.table != table:
         raise CorruptChunkError(where, f"says it is of {layout.table}")
     return layout
-
-
-def _scalar(text: str) -> np.dtype[Any]:
-    dtype = np.dtype(text)
-    if dtype.kind not in "biufM":
-        raise ValueError(_FORBIDDEN)
-    return dtype

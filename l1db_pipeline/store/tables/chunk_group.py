@@ -8,10 +8,14 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 
-__all__ = ["ChunkGroup", "join_groups"]
+__all__ = ["TEXT_DTYPE", "ChunkGroup", "join_groups", "scalar_dtype"]
+
+TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
+"""Where a text is in the heap of its chunk."""
 
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _Keep = NDArray[np.intp] | None
+_FORBIDDEN = "a column of another kind"
 
 
 class ChunkGroup(Protocol):
@@ -63,6 +67,20 @@ class ChunkGroup(Protocol):
             if mask is not None:
                 nulls[name] = mask
         return Catalog(values, nulls)
+
+
+def scalar_dtype(text: str) -> np.dtype[Any]:
+    """Return a type that a chunk's layout names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number, a flag or a time.
+    """
+    dtype = np.dtype(text)
+    if dtype.kind not in "biufM":
+        raise ValueError(_FORBIDDEN)
+    return dtype
 
 
 def join_groups(

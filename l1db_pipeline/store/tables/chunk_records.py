@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.store.errors import CorruptChunkError
-from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunk_group import (
+    TEXT_DTYPE,
+    ChunkGroup,
+    scalar_dtype,
+)
 
 __all__ = ["RecordGroup", "RecordParts", "group_records", "split_records"]
 
@@ -25,11 +29,9 @@ _START = struct.Struct("<4sHHI")
 _REST = struct.Struct("<iIIII")
 _HEADER_BYTES = _START.size + _REST.size
 _TEXT = "O"
-_TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
 _NULL_BITS = "\0nulls"
 RecordParts = tuple[int, int, memoryview, memoryview, memoryview]
 """Pixel, number of rows, constants, records and heap of a chunk."""
-_FORBIDDEN = "a column of another kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +164,14 @@ def _layout(table: str, section: bytes) -> _Layout:
         described = json.loads(section)
         rows = described["rows"]
         texts = {n: t[1:] for n, t in rows.items() if t.startswith(_TEXT)}
-        fields = [(n, _TEXT_DTYPE if n in texts else _scalar(t))
+        fields = [(n, TEXT_DTYPE if n in texts else scalar_dtype(t))
                   for n, t in rows.items()]  # fmt: skip
         nullable = tuple(described["nullable"])
         n_bytes = (len(nullable) + 7) // 8
         bits = [(_NULL_BITS, np.dtype((np.uint8, n_bytes)))] if nullable else []
         layout = _Layout(
             described["table"],
-            np.dtype([(n, _scalar(t)) for n, t in described["constants"].items()]),
+            np.dtype([(n, scalar_dtype(t)) for n, t in described["constants"].items()]),
             np.dtype([*bits, *fields]),
             nullable,
             texts,
@@ -179,10 +181,3 @@ def _layout(table: str, section: bytes) -> _Layout:
     if layout.table != table:
         raise CorruptChunkError(where, f"says it is of {layout.table}")
     return layout
-
-
-def _scalar(text: str) -> np.dtype[Any]:
-    dtype = np.dtype(text)
-    if dtype.kind not in "biufM":
-        raise ValueError(_FORBIDDEN)
-    return dtype

@@ -1,14 +1,16 @@
 """A table of chunks: write-once, merged by tiers, deleted by key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.base import VisitKey
 from l1db_pipeline.store.tables.chunk_group import ChunkGroup
 from l1db_pipeline.store.tables.chunks import encode_chunks, group_chunks
 from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME
@@ -18,6 +20,12 @@ __all__ = ["ChunkTable"]
 
 _KEY = ("pixel", "visitId", "tile")
 _HELD = ("pixel", "tier", "nRows", "firstTime", "lastTime")
+
+Join = Callable[
+    [Sequence[ChunkGroup], Catalog, NDArray[np.int32]],
+    tuple[Catalog, NDArray[np.int32]],
+]
+"""From chunks, new rows and the pixels of these to all rows and their pixels."""
 
 
 class ChunkTable:
@@ -54,10 +62,39 @@ class ChunkTable:
         here = [Condition("pixel", Op.ONE_OF, pixels)]
         return self._database.select(self.table, _HELD, here)
 
-    def due(self, pixels: NDArray[np.int64], held: Catalog) -> NDArray[np.int64]:
-        """Return the tier of the chunk that each pixel gets next; 0 if unmerged."""
-        targets = self._tiers.due(pixels, held)
-        return np.array([targets.get(p, 0) for p in pixels.tolist()], dtype=np.int64)
+    def add(
+        self,
+        rows: Catalog,
+        homes: NDArray[np.int32],
+        key: VisitKey,
+        join: Join,
+        held: Catalog | None = None,
+    ) -> int:
+        """Write a chunk a pixel, joined with those that are due; return the bytes.
+
+        Parameters
+        ----------
+        rows, homes
+            A visit's rows, ordered by pixel, and the pixel of each.
+        key
+            The visit.
+        join
+            Makes one of the chunks to be merged and of the rows.
+        held
+            What `held` says of the pixels, if it was asked before.
+        """
+        pixels = sorted_unique(homes.astype(np.int64))
+        due = self._tiers.due(pixels, self.held(pixels) if held is None else held)
+        tiers = np.array([due.get(p, 0) for p in pixels.tolist()], dtype=np.int64)
+        of_row = tiers[np.searchsorted(pixels, homes)]
+        total = 0
+        for tier in np.unique(tiers).tolist():
+            part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
+            if tier:
+                old = self.take(pixels[tiers == tier], tier)
+                part, part_homes = join(old, part, part_homes)
+            total += self.write(part, part_homes, key.visit_id, key.tile, tier=tier)
+        return total
 
     def read(self, where: Sequence[Condition]) -> list[ChunkGroup]:
         """Return the checked chunks for which all conditions hold."""

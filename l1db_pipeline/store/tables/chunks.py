@@ -23,12 +23,11 @@ from l1db_pipeline.store.tables.chunk_columns import (
     BASE,
     HEADER,
     START,
-    TEXT_DTYPE,
     group_columns,
     padding,
     split_columns,
 )
-from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunk_group import TEXT_DTYPE, ChunkGroup
 from l1db_pipeline.store.tables.chunk_records import group_records, split_records
 
 __all__ = ["CHUNK_VERSION", "encode_chunks", "group_chunks"]

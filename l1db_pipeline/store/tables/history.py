@@ -9,7 +9,7 @@ from lsst.sphgeom import Region
 from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
-from l1db_pipeline.catalog.id_set import IdSet, sorted_unique
+from l1db_pipeline.catalog.id_set import IdSet
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.sky.htm import home_pixel
@@ -20,7 +20,6 @@ from l1db_pipeline.store.backends.database import (
     KeyExistsError,
     Op,
 )
-from l1db_pipeline.store.base import VisitKey
 from l1db_pipeline.store.errors import DuplicateIdError
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.chunk_group import ChunkGroup, join_groups
@@ -117,28 +116,9 @@ class HistoryTable:
                     f"an id is in the database already ({error.problem})",
                     "give every source an id of its own",
                 ) from error
-        if self.packed is not None:
-            with timings.step(f"{self.packed.name} insert") as step:
-                step.n_bytes = self._add_chunks(rows, homes, visit.key)
-
-    def _add_chunks(
-        self, rows: Catalog, homes: NDArray[np.int32], key: VisitKey
-    ) -> int:
-        """Write a chunk a pixel, merged with those of the pixel that are due."""
-        chunks = self._chunks
-        if chunks is None:
-            return 0
-        pixels = sorted_unique(homes.astype(np.int64))
-        tiers = chunks.due(pixels, chunks.held(pixels))
-        of_row = tiers[np.searchsorted(pixels, homes)]
-        total = 0
-        for tier in np.unique(tiers).tolist():
-            part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
-            if tier:
-                old = chunks.take(pixels[tiers == tier], tier)
-                part, part_homes = self._joined(old, part, part_homes)
-            total += chunks.write(part, part_homes, key.visit_id, key.tile, tier=tier)
-        return total
+        if self._chunks is not None:
+            with timings.step(f"{self._chunks.table.name} insert") as step:
+                step.n_bytes = self._chunks.add(rows, homes, visit.key, self._joined)
 
     def _joined(
         self, groups: Sequence[ChunkGroup], new: Catalog, homes: NDArray[np.int32]

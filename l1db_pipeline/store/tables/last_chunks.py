@@ -233,16 +233,7 @@ class LastChunks(CurrentObjects):
         pixels = sorted_unique(homes.astype(np.int64))
         held = chunks.held(pixels)
         self._refuse_same_time(new, held)
-        tiers = chunks.due(pixels, held)
-        of_row = tiers[np.searchsorted(pixels, homes)]
-        total = 0
-        for tier in np.unique(tiers).tolist():
-            part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
-            if tier:
-                old = chunks.take(pixels[tiers == tier], tier)
-                part, part_homes = self._latest_of(old, part, part_homes)
-            total += chunks.write(part, part_homes, key.visit_id, key.tile, tier=tier)
-        return total
+        return chunks.add(rows, homes, key, self._latest_of, held)
 
     def _refuse_same_time(self, new: NewVersions, held: Catalog) -> None:
         """Look in the chunks, as a rule none, whose times meet the visit's.
