@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,7 +14,6 @@ from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.backends.explain import Plans, explaining
-from l1db_pipeline.store.errors import DatabaseMissingError
 from l1db_pipeline.store.made_with import stored_options
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import SETTINGS, Layout
@@ -36,7 +34,8 @@ def open_store(
     """Connect to the database of a configuration; use it in a ``with`` statement.
 
     Tables are not made here (`SqlL1Store.create_schema` does it) and not looked at
-    before the first call that needs them.
+    before the first call that needs them. A SQLite file that does not exist is made by
+    `create_schema` alone.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def open_store(
     DatabaseUnavailableError
         If no connection can be made.
     DatabaseMissingError
-        If a URL's SQLite file does not exist; that of a configuration is created.
+        If a URL names a SQLite file that does not exist.
     SchemaMissingError
         If a URL's database has no L1 tables.
     """
@@ -74,20 +73,9 @@ def open_store(
 
 def _stored_config(url: str) -> L1dbConfig:
     """Return the options with which the tables of a database were made."""
-    _check_exists(url)
     config = L1dbConfig(url=url)
     with closing(_connect(config, (SETTINGS,))) as database:
         return replace(config, **stored_options(database))
-
-
-def _check_exists(url: str) -> None:
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        return  # which `_connect` explains
-    is_file = parts.get_backend_name() == "sqlite" and parts.database
-    if is_file and parts.database != ":memory:" and not Path(is_file).exists():
-        raise DatabaseMissingError(safe_url(url), f"there is no file {is_file}")
 
 
 def _connect(config: L1dbConfig, known: Sequence[Table]) -> Database:

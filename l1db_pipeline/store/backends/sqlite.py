@@ -4,11 +4,13 @@ SQLite turns NaN into NULL; a REAL column keeps text that is not a number as it 
 Times are integers, microseconds since 1970 UTC.
 """
 
+import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +33,7 @@ from l1db_pipeline.store.backends.tabular import (
 from l1db_pipeline.store.errors import (
     DatabaseError,
     DatabaseFullError,
+    DatabaseMissingError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
     StoreClosedError,
@@ -47,14 +50,38 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_CANNOT_LOCK = {*_READ_ONLY, sqlite3.SQLITE_CANTOPEN}
 _GONE = {
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CORRUPT,
 }  # fmt: skip
 
 
+def _opened(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=_BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=path.startswith("file:"),
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except sqlite3.OperationalError as error:
+        # a file that cannot be written may still be read
+        if error.sqlite_errorcode & 0xFF not in _CANNOT_LOCK:
+            connection.close()
+            raise
+    return connection
+
+
 class SqliteDatabase(DbapiDatabase):
     """A SQLite database through the standard library.
+
+    Its file is made by the first transaction that writes, which is `create_schema`'s:
+    reading a database that does not exist leaves nothing behind. A file of a medium
+    that cannot be written is read as it is.
 
     Parameters
     ----------
@@ -68,25 +95,58 @@ class SqliteDatabase(DbapiDatabase):
 
     def __init__(self, url: str, *, prefix: str, known: Sequence[Table]) -> None:
         super().__init__(safe_url(url), Tables("sqlite", prefix=prefix), known)
-        path = make_url(url).database or ":memory:"
+        self._path = make_url(url).database or ":memory:"
+        self._is_closed = False
+        self._frozen: tuple[Any, ...] | None = None
+        self._opened: sqlite3.Connection | None = None
+        if self._exists():
+            self._opened = self._connect()
+
+    def _exists(self) -> bool:
+        return self._path == ":memory:" or os.path.exists(self._path)  # noqa: PTH110 - `Path.exists` raises where a folder is closed
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._is_closed:
+            raise StoreClosedError
+        if self._opened is None:
+            if not self._exists():
+                problem = f"there is no file {self._path}"
+                raise DatabaseMissingError(self.place, problem)
+            self._opened = self._connect()
+        return self._opened
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file, which is made if it does not exist."""
         with self._translated():
-            self._connection = sqlite3.connect(
-                path,
-                timeout=_BUSY_TIMEOUT_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            connection = _opened(self._path)
             try:
-                for pragma in _PRAGMAS:
-                    self._connection.execute(pragma)
+                connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in _READ_ONLY:
-                    self._connection.close()
-                    raise  # a file that cannot be written may still be read
+                connection.close()
+                state = self._state()
+                if error.sqlite_errorcode & 0xFF not in _CANNOT_LOCK or any(state[2:]):
+                    raise
+                # the index of a WAL can be made nowhere, and no WAL or journal is left
+                # whose changes would be missed
+                connection = _opened(
+                    f"{Path(self._path).absolute().as_uri()}?immutable=1"
+                )
+                self._frozen = state
+        return connection
+
+    def _state(self) -> tuple[int, ...]:
+        """Return what changes when another process writes."""
+        beside = [Path(self._path + end) for end in ("-wal", "-journal")]
+        found = Path(self._path).stat()
+        sizes = [path.stat().st_size if path.exists() else 0 for path in beside]
+        return found.st_mtime_ns, found.st_size, *sizes
 
     @override
     def close(self) -> None:
-        self._connection.close()
+        self._is_closed = True
+        if self._opened is not None:
+            self._opened.close()
 
     @override
     @contextmanager
@@ -125,6 +185,13 @@ class SqliteDatabase(DbapiDatabase):
 
     @override
     def _begin(self, *, write: bool) -> str:
+        if write and self._opened is None and not self._is_closed:
+            self._opened = self._connect()
+        if self._frozen is not None and self._frozen != self._state():
+            # it was opened as a file that nobody writes, without any lock
+            raise DatabaseUnavailableError(
+                self.place, "another process has written it since it was opened"
+            )
         return "BEGIN IMMEDIATE" if write else "BEGIN"
 
     @override

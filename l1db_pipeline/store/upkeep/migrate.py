@@ -21,6 +21,7 @@ from l1db_pipeline.schema.version import (
     VERSION_TABLE,
     SchemaVersionError,
 )
+from l1db_pipeline.store.errors import DatabaseMissingError
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.tables.layout import SETTINGS
 from pipeline_runtime.postgres_session import (
@@ -135,6 +136,9 @@ def _connection(config: L1dbConfig) -> Iterator[sa.Connection]:
         raise MigrationError(
             place, "is not a database URL, or its driver is not installed"
         ) from None
+    file = engine.url.database
+    if engine.dialect.name == "sqlite" and file and not Path(file).exists():
+        raise DatabaseMissingError(place, f"there is no file {file}")
     try:
         with engine.connect() as connection:
             yield connection

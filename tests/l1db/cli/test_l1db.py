@@ -227,6 +227,8 @@ def test_verify_takes_a_night_or_what_follows_one(stored: Path) -> None:
 
 
 def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
+    (tmp_path / "l1.db").touch()
+
     done = _run("l1db", "row-counts", "-c", _config(tmp_path))
 
     assert done.exit_code == 1

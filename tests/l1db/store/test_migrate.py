@@ -185,6 +185,8 @@ def test_a_failed_step_changes_nothing(database_url: str, next_revision: Path) -
 
 
 def test_an_empty_database_is_told_how_to_make_tables(tmp_path: Path) -> None:
+    (tmp_path / "l1.db").touch()
+
     with pytest.raises(
         MigrationError, match="no L1 tables: create them with create_l1"
     ):
