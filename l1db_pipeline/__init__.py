@@ -19,6 +19,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:  # functions and classes of every kind
+    if name == "DIA":  # the original's module of that name
+        return importlib.import_module(f"{__name__}.dia")
     if name not in _HOME:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from types import TracebackType
+from typing import Self
 
-__all__ = ["TABLE_ROWS_STEP", "StepTiming", "Timings"]
+from typing_extensions import override
+
+__all__ = ["TABLE_ROWS_STEP", "StepTiming", "Timer", "Timings"]
 
 TABLE_ROWS_STEP = "{table} rows"
 """Name of the step that keeps rows and bytes of a table in the timings table."""
@@ -34,6 +38,10 @@ def _cpu_s() -> tuple[float, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime
+
+
+def _now_s() -> tuple[float, float, float]:
+    return time.perf_counter(), *_cpu_s()
 
 
 @dataclass(slots=True)
@@ -80,3 +88,57 @@ class Timings:
                 timing.user_s,
                 timing.sys_s,
             )
+
+
+class Timer:
+    """A stop-watch of real, user and system time under the original's interface.
+
+    Time between `start` and `stop` adds up, children of the process included.
+    """
+
+    def __init__(self, name: str = "", doPrint: bool = True) -> None:  # noqa: N803
+        self._name = name
+        self._is_logged = doPrint
+        self._spent_s = (0.0, 0.0, 0.0)
+        self._started_s: tuple[float, float, float] | None = None
+
+    def start(self) -> Self:
+        """Begin to count."""
+        self._started_s = _now_s()
+        return self
+
+    def stop(self) -> Self:
+        """Keep what was counted; without effect if `start` was not called."""
+        self._spent_s, self._started_s = self._total_s(), None
+        return self
+
+    def dump(self) -> Self:
+        """Log the times on logger ``timer``."""
+        _log.info("%s", self)
+        return self
+
+    def _total_s(self) -> tuple[float, float, float]:
+        if self._started_s is None:
+            return self._spent_s
+        parts = zip(self._spent_s, _now_s(), self._started_s, strict=True)
+        real, user, system = (spent + end - begin for spent, end, begin in parts)
+        return real, user, system
+
+    @override
+    def __str__(self) -> str:
+        times = "real={:.3f} user={:.3f} sys={:.3f}".format(*self._total_s())
+        return f"{self._name}: {times}" if self._name else times
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.stop()
+            if self._is_logged:
+                self.dump()
