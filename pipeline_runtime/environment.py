@@ -341,6 +341,12 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         default="http://127.0.0.1:3000",
         parse=_url("https://dagster.site.org"),
     ),
+    _plain(
+        "DAGSTER_HOSTS",
+        "Further names and addresses that the web UI answers to, with spaces between "
+        "them",
+        text="those of this machine's loopback, the host of DAGSTER_URL",
+    ),
     _plain("CONDA_PREFIX", "Set by conda: its packages go into the provenance"),
 )  # fmt: skip
 _BY_NAME = {known.name: known for known in VARIABLES}

@@ -88,6 +88,14 @@ class HeldEventLogStorage(PostgresEventLogStorage):
             _LOG.warning(said)
 
     @override
+    def optimize_for_webserver(self, *limits: int, **named: int) -> None:
+        """Make ready for a web server: it alone calls this, however it is started."""
+        from pipeline_runtime.dagster.workarounds.web_hosts import guard_web_server
+
+        guard_web_server()
+        super().optimize_for_webserver(*limits, **named)
+
+    @override
     def dispose(self) -> None:
         super().dispose()
         self._engine.dispose()
