@@ -23,8 +23,8 @@ import numpy as np
 from _workload import Costs, VisitInput, Workload
 
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.store.sql_store import SqlL1Store
 from pipeline_runtime.postgres import EmbeddedPostgres
 
 FOLDER = Path(__file__).resolve().parent
@@ -115,7 +115,7 @@ def run_ours(
     workload: Workload,
     config: L1dbConfig,
     server_cpu: Callable[[], float],
-    after: Callable[[SqlL1Store, VisitInput], None] | None = None,
+    after: Callable[[L1Store, VisitInput], None] | None = None,
 ) -> Costs:
     """Run all visits in an empty database."""
     costs = Costs()
@@ -137,7 +137,7 @@ def run_ours(
     return costs
 
 
-def visit_steps(store: SqlL1Store, visit: VisitInput) -> int:
+def visit_steps(store: L1Store, visit: VisitInput) -> int:
     """Do the database steps of a visit; return the number of rows read."""
     known = store.read_objects(visit.region)
     n_rows = len(known)

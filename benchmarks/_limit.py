@@ -18,6 +18,7 @@ from psycopg import sql
 from l1db_pipeline.store.backends.database import Condition, Op
 from l1db_pipeline.store.backends.pgbinary import copy_payload
 from l1db_pipeline.store.backends.postgres import PostgresDatabase
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import VISIT_ID
 
@@ -34,9 +35,9 @@ class Limit:
     written_mib: list[float] = field(default_factory=list)
     read_mib: list[float] = field(default_factory=list)
 
-    def __call__(self, store: SqlL1Store, visit: VisitInput) -> None:
+    def __call__(self, store: L1Store, visit: VisitInput) -> None:
         """Take the limit of the visit that was just stored."""
-        if visit.key.visit_id not in self.chosen:
+        if visit.key.visit_id not in self.chosen or not isinstance(store, SqlL1Store):
             return
         database = store._database  # noqa: SLF001 - the same connection, bare tables
         if not isinstance(database, PostgresDatabase):

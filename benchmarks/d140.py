@@ -21,6 +21,7 @@ from _workload import Costs, VisitInput, Workload
 
 from l1db_pipeline.schema.config import History
 from l1db_pipeline.store.backends.postgres import PostgresDatabase
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 DEPTHS = ((3, 12), (31, 40), (66, 75), (131, 140))
@@ -38,8 +39,10 @@ class Meter:
         self.sizes: dict[str, int] = {}
         self._start = (0, 0)
 
-    def __call__(self, store: SqlL1Store, visit: VisitInput) -> None:
+    def __call__(self, store: L1Store, visit: VisitInput) -> None:
         """Count after a visit."""
+        if not isinstance(store, SqlL1Store):
+            return
         database: Any = store._database  # noqa: SLF001 - its own connection
         if not isinstance(database, PostgresDatabase):
             return

@@ -10,7 +10,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.queries.rows import Rows
 from l1db_pipeline.runs.kept_pointings import kept_pointings
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.base import L1Store
 
 __all__ = ["cone_search", "digest", "objects", "visits"]
 
@@ -24,7 +24,7 @@ _VISIT_COLUMNS = (
 
 
 def cone_search(
-    store: SqlL1Store,
+    store: L1Store,
     ra_deg: float,
     dec_deg: float,
     radius_arcsec: float,
@@ -54,7 +54,7 @@ def cone_search(
 
 
 def objects(
-    store: SqlL1Store,
+    store: L1Store,
     region: Region | None = None,
     *,
     at: datetime | None = None,
@@ -91,7 +91,7 @@ def objects(
 
 
 def visits(
-    store: SqlL1Store, *, since: datetime | None = None, until: datetime | None = None
+    store: L1Store, *, since: datetime | None = None, until: datetime | None = None
 ) -> Rows:
     """Return the complete visits: id, time, centre of the field, band.
 
@@ -124,7 +124,7 @@ def visits(
     return Rows(catalog, _VISIT_COLUMNS)
 
 
-def digest(store: SqlL1Store) -> Mapping[str, str]:
+def digest(store: L1Store) -> Mapping[str, str]:
     """Return a digest of each table's science content; equal ones mean equal content.
 
     They do not depend on the backend, the index mode or the layout of history.
@@ -132,6 +132,6 @@ def digest(store: SqlL1Store) -> Mapping[str, str]:
     return store.science_digest()
 
 
-def _of_objects(store: SqlL1Store, found: Catalog) -> Rows:
+def _of_objects(store: L1Store, found: Catalog) -> Rows:
     of_table = store.layout.objects.by_name
     return Rows(found, [of_table[name] for name in found.names])

@@ -11,7 +11,7 @@ from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.queries.rows import Rows
 from l1db_pipeline.runs.kept_pointings import kept_pointing
 from l1db_pipeline.schema.model import Column, Datatype
-from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME
 from visit_tables.time_scales import mjd_tai_from_utc
 
@@ -99,7 +99,7 @@ class Photometry(Rows):
         return axes
 
 
-def light_curve(store: SqlL1Store, object_id: int) -> Photometry:
+def light_curve(store: L1Store, object_id: int) -> Photometry:
     """Return all measurements of an object, detected and forced, by time.
 
     Parameters
@@ -147,7 +147,7 @@ def light_curve(store: SqlL1Store, object_id: int) -> Photometry:
     return Photometry(object_id, catalog.take(order), _columns(store))
 
 
-def _bands(store: SqlL1Store, visit_ids: NDArray[np.int64]) -> NDArray[Any]:
+def _bands(store: L1Store, visit_ids: NDArray[np.int64]) -> NDArray[Any]:
     unique, places = np.unique(visit_ids, return_inverse=True)
     kept = [kept_pointing(store, visit_id) for visit_id in unique.tolist()]
     bands = np.empty(len(unique), dtype=object)
@@ -155,7 +155,7 @@ def _bands(store: SqlL1Store, visit_ids: NDArray[np.int64]) -> NDArray[Any]:
     return np.asarray(bands[places])
 
 
-def _columns(store: SqlL1Store) -> tuple[Column, ...]:
+def _columns(store: L1Store) -> tuple[Column, ...]:
     forced = store.layout.forced
     unit = forced.column("psFlux").unit
     dtype = forced.column("psFlux").datatype

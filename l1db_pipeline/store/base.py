@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from lsst.sphgeom import Region
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.schema.config import L1dbConfig
+from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import StepTiming, Timings
 
 __all__ = [
@@ -113,6 +115,19 @@ class L1Store(Protocol):
     """A database of DIAObjects, DIASources and DIAForcedSources."""
 
     timings: Timings
+    config: L1dbConfig
+    layout: Layout
+    """Tables and columns, as far as the backend has any."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def place(self) -> str:
+        """The database in words, without credentials."""
 
     def close(self) -> None:
         """Release every connection; the store cannot be used afterwards."""

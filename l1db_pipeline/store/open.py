@@ -14,13 +14,14 @@ from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.backends.explain import Plans, explaining
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.made_with import stored_options
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 from l1db_pipeline.store.timing import Timings
 from pipeline_runtime.urls import safe_url
 
-__all__ = ["OPENERS", "open_store"]
+__all__ = ["OPENERS", "open_sql_store", "open_store"]
 
 _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
 
@@ -30,10 +31,10 @@ def open_store(
     *,
     timings: Timings | None = None,
     plans: Plans | None = None,
-) -> SqlL1Store:
+) -> L1Store:
     """Connect to the database of a configuration; use it in a ``with`` statement.
 
-    Tables are not made here (`SqlL1Store.create_schema` does it) and not looked at
+    Tables are not made here (`L1Store.create_schema` does it) and not looked at
     before the first call that needs them. A SQLite file that does not exist is made by
     `create_schema` alone.
 
@@ -63,6 +64,19 @@ def open_store(
         config = _stored_config(config)
     elif not isinstance(config, L1dbConfig):
         config = L1dbConfig.from_ini(config)
+    return open_sql_store(config, timings=timings, plans=plans)
+
+
+def open_sql_store(
+    config: L1dbConfig,
+    *,
+    timings: Timings | None = None,
+    plans: Plans | None = None,
+) -> SqlL1Store:
+    """Connect to a database whose tables are to be carried to another layout.
+
+    Parameters and errors as in `open_store`.
+    """
     schema = load_schema(config.schema_file, column_map=config.column_map)
     known = Layout.of(schema, config).tables
     database = _connect(config, known)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Self
 
 import numpy as np
 from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
@@ -112,15 +111,9 @@ class SqlL1Store(L1Store):
     def close(self) -> None:
         self._database.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     @property
+    @override
     def place(self) -> str:
-        """The database in words, without credentials."""
         return self._database.place
 
     @override

@@ -9,7 +9,7 @@ import pytest
 from contracts.l1db_options import Options, combinations, empty_store
 
 from l1db_pipeline.store.backends.memory import MemoryL1Store
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 
@@ -33,7 +33,7 @@ def open_stores(
             else:
                 folder = tmp_path_factory.mktemp("sqlite")
                 config = options.config(f"sqlite:///{folder / 'l1.db'}")
-            store = open_store(config)
+            store = open_sql_store(config)
             stack.callback(store.close)
             store.create_schema()
             return store

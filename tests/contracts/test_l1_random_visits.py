@@ -16,7 +16,7 @@ from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.schema.config import History, ObjectIndex
 from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.base import L1Store
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 IDS = np.arange(1, 13)
@@ -115,7 +115,7 @@ def _answers(store: L1Store) -> list[object]:
 def database(request: pytest.FixtureRequest) -> Iterator[SqlL1Store]:
     """A store in memory: what a file adds, ``test_l1_store`` tests."""
     options: Options = request.param
-    with closing(open_store(options.config("sqlite://"))) as store:
+    with closing(open_sql_store(options.config("sqlite://"))) as store:
         store.create_schema()
         yield store
 

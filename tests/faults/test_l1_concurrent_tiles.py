@@ -14,7 +14,7 @@ from contracts.l1db_sky import key, records
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.base import StoreOutcome, VisitRecords
 from l1db_pipeline.store.errors import VersionExistsError
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 TILES = ("0x0", "1x0")
@@ -54,7 +54,7 @@ def config(
         object_last_replace=True,
         history=history,
     )
-    with closing(open_store(made)) as store:
+    with closing(open_sql_store(made)) as store:
         store.create_schema(drop=True)
         for visit_id in (1, 2):
             store.store_visit(key(visit_id), records(visit_id, OLD))
@@ -64,7 +64,10 @@ def config(
 @pytest.fixture
 def pair(config: L1dbConfig) -> Iterator[tuple[SqlL1Store, SqlL1Store]]:
     """Two stores that begin a visit together."""
-    with closing(open_store(config)) as one, closing(open_store(config)) as other:
+    with (
+        closing(open_sql_store(config)) as one,
+        closing(open_sql_store(config)) as other,
+    ):
         yield one, other
 
 
@@ -119,7 +122,7 @@ def test_tiles_that_end_together_make_one_whole_visit(
         parts = [_tile(visit_id, NEW[tile::2], tile) for tile in range(2)]
         assert _store_both(pair, visit_id, parts) == [StoreOutcome.STORED] * 2
 
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         counts = store.row_counts()
         assert store.verify() == []
         assert store.stored_tiles(4) == set(TILES)
@@ -141,7 +144,7 @@ def test_of_tiles_that_share_an_object_one_is_refused_whole(
 
     assert outcomes.count(StoreOutcome.STORED) == 1
     assert sum(isinstance(found, VersionExistsError) for found in outcomes) == 1
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         assert store.verify() == []
         assert len(store.stored_tiles(3)) == 1
         assert store.row_counts()["L1DbProtoVisits"] == 2

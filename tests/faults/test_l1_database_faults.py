@@ -28,7 +28,6 @@ from l1db_pipeline.store.errors import (
     SchemaMissingError,
 )
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.timing import StepTiming
 
 IDS = [1, 2, 3]
@@ -269,7 +268,7 @@ def test_a_sqlite_that_another_process_writes_is_waited_for(
     assert _is_as_before(sqlite_config)
 
 
-def _count(store: SqlL1Store) -> int:
+def _count(store: L1Store) -> int:
     return store.row_counts()["DiaSource"]
 
 

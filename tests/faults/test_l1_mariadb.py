@@ -23,7 +23,7 @@ from l1db_pipeline.store.errors import (
     DatabaseUnavailableError,
     InvalidCatalogError,
 )
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 pytestmark = pytest.mark.mariadb
@@ -43,7 +43,7 @@ def config(mariadb_url: str) -> L1dbConfig:
 @pytest.fixture
 def store(config: L1dbConfig) -> Iterator[SqlL1Store]:
     """A store with one visit of three objects."""
-    with closing(open_store(config)) as opened:
+    with closing(open_sql_store(config)) as opened:
         opened.create_schema()
         opened.store_visit(key(1), records(1, IDS))
         yield opened
@@ -107,7 +107,7 @@ def test_a_connection_that_is_killed_is_named_and_a_new_one_serves(
     with pytest.raises(DatabaseUnavailableError):
         store.store_visit(key(2), records(2, IDS))
 
-    with closing(open_store(config)) as again:
+    with closing(open_sql_store(config)) as again:
         assert again.verify() == []
         assert again.store_visit(key(2), records(2, IDS)) is StoreOutcome.STORED
 
@@ -127,7 +127,7 @@ def test_a_server_out_of_reach_is_named_without_secrets(
     url = make_url(mariadb_url).set(**change)  # type: ignore[arg-type]  # as named above
 
     with pytest.raises(kind) as caught:
-        open_store(L1dbConfig(url=url.render_as_string(hide_password=False)))
+        open_sql_store(L1dbConfig(url=url.render_as_string(hide_password=False)))
 
     assert "s3cr3t" not in str(caught.value)
 
@@ -136,10 +136,10 @@ TILE = """
 import sys
 from contracts.l1db_sky import key, records
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 
 url, prefix, tile = sys.argv[1:]
-store = open_store(L1dbConfig(
+store = open_sql_store(L1dbConfig(
     url=url, prefix=prefix, history=History.PACKED,
     dia_object_index=ObjectIndex.LAST_OBJECT_TABLE))
 for visit in range(2, 7):
@@ -158,7 +158,7 @@ def test_tiles_that_are_stored_together_do_not_hinder_each_other(
         prefix=f"p{secrets.token_hex(4)}_",
         dia_object_index=ObjectIndex.LAST_OBJECT_TABLE,
     )
-    with closing(open_store(config)) as opened:
+    with closing(open_sql_store(config)) as opened:
         opened.create_schema()
     tests = str(Path(__file__).parents[1])
     path = os.pathsep.join([tests, str(Path(tests).parent)])
@@ -172,7 +172,7 @@ def test_tiles_that_are_stored_together_do_not_hinder_each_other(
     ]
 
     assert [tile.wait(120) for tile in tiles] == [0, 0, 0]
-    with closing(open_store(config)) as opened:
+    with closing(open_sql_store(config)) as opened:
         assert opened.row_counts()["DiaSource"] == 5 * 1200
         assert opened.row_counts()["L1DbProtoVisits"] == 5
         assert opened.verify() == []

@@ -11,7 +11,7 @@ from contracts.l1db_sky import key, records
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.memory import MemoryL1Store
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 IDS = np.arange(1, 41)
@@ -27,7 +27,10 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[SqlL1Store, SqlL1Stor
     """Two connections to an empty store."""
     url = request.getfixturevalue(f"{request.param}_url")
     config = L1dbConfig(url=url, prefix="merge_", dia_object_index=LAST)
-    with closing(open_store(config)) as one, closing(open_store(config)) as other:
+    with (
+        closing(open_sql_store(config)) as one,
+        closing(open_sql_store(config)) as other,
+    ):
         one.create_schema(drop=True)
         yield one, other
 

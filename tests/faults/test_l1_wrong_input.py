@@ -17,7 +17,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError, MissingColumnsError
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.version import SchemaVersionError
-from l1db_pipeline.store.base import StoreOutcome, VisitKey, VisitRecords
+from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
 from l1db_pipeline.store.errors import (
     DatabaseMissingError,
     DuplicateIdError,
@@ -29,7 +29,6 @@ from l1db_pipeline.store.errors import (
     VersionExistsError,
 )
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.store.sql_store import SqlL1Store
 from visit_tables.time_scales import NaiveTimeError
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
@@ -47,7 +46,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
 
 
 @pytest.fixture
-def store(config: L1dbConfig) -> Iterator[SqlL1Store]:
+def store(config: L1dbConfig) -> Iterator[L1Store]:
     """A store with one visit of three objects."""
     with closing(open_store(config)) as opened:
         opened.create_schema()
@@ -58,7 +57,7 @@ def store(config: L1dbConfig) -> Iterator[SqlL1Store]:
 @pytest.fixture(scope="module", params=BACKENDS)
 def used_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SqlL1Store]:
+) -> Iterator[L1Store]:
     """A store that many tests use; each leaves one visit more."""
     url = f"sqlite:///{tmp_path_factory.mktemp('used')}/l1.db"
     namespace = ""
@@ -230,7 +229,7 @@ WRONG: dict[str, tuple[Change, type[L1dbError], str]] = {
 
 @pytest.mark.parametrize(("change", "kind", "message"), WRONG.values(), ids=WRONG)
 def test_a_wrong_visit_is_refused_and_the_database_is_as_before(
-    used_store: SqlL1Store, change: Change, kind: type[L1dbError], message: str
+    used_store: L1Store, change: Change, kind: type[L1dbError], message: str
 ) -> None:
     before = used_store.row_counts(), used_store.science_digest()
     visit_id = before[0]["L1Ledger"] + 1
@@ -256,16 +255,14 @@ NAIVE = START.replace(tzinfo=None)
         (VisitKey(visit_id=2, time=START, n_tiles=10**7), "n_tiles is 10000000"),
     ],
 )
-def test_a_wrong_key_is_refused(
-    store: SqlL1Store, visit: VisitKey, message: str
-) -> None:
+def test_a_wrong_key_is_refused(store: L1Store, visit: VisitKey, message: str) -> None:
     with pytest.raises(InvalidCatalogError, match=message):
         store.store_visit(visit, records(2, IDS))
 
     assert store.row_counts()["DiaObject"] == 3
 
 
-def test_naive_times_are_refused(store: SqlL1Store) -> None:
+def test_naive_times_are_refused(store: L1Store) -> None:
     with pytest.raises(NaiveTimeError, match=r"visit 2: .* has no time zone: pass an"):
         store.store_visit(VisitKey(visit_id=2, time=NAIVE), records(2, IDS))
     with pytest.raises(NaiveTimeError, match="has no time zone"):
@@ -276,19 +273,19 @@ def test_naive_times_are_refused(store: SqlL1Store) -> None:
         store.read_objects(field(), at=NAIVE)
 
 
-def test_reads_refuse_unknown_columns(store: SqlL1Store) -> None:
+def test_reads_refuse_unknown_columns(store: L1Store) -> None:
     with pytest.raises(InvalidCatalogError, match=r"no columns redshift; .*it has dia"):
         store.read_objects(field(), columns=["redshift"])
     with pytest.raises(InvalidCatalogError, match="no columns redshift"):
         store.read_sources(region=field(), columns=["redshift"])
 
 
-def test_history_of_nothing_in_particular_is_refused(store: SqlL1Store) -> None:
+def test_history_of_nothing_in_particular_is_refused(store: L1Store) -> None:
     with pytest.raises(InvalidCatalogError, match="neither region nor object_ids"):
         store.read_sources()
 
 
-def test_times_of_any_zone_are_the_same_instant(store: SqlL1Store) -> None:
+def test_times_of_any_zone_are_the_same_instant(store: L1Store) -> None:
     east = timezone(timedelta(hours=5, minutes=30))
 
     store.store_visit(
@@ -301,7 +298,7 @@ def test_times_of_any_zone_are_the_same_instant(store: SqlL1Store) -> None:
     assert last.time.tzinfo is UTC
 
 
-def test_visit_ids_may_go_backwards(store: SqlL1Store) -> None:
+def test_visit_ids_may_go_backwards(store: L1Store) -> None:
     store.store_visit(key(0, night=5), records(0, IDS, night=5))
 
     last = store.last_visit()
@@ -310,7 +307,7 @@ def test_visit_ids_may_go_backwards(store: SqlL1Store) -> None:
     assert store.verify() == []
 
 
-def test_two_visits_of_one_time_may_not_share_an_object(store: SqlL1Store) -> None:
+def test_two_visits_of_one_time_may_not_share_an_object(store: L1Store) -> None:
     before = store.row_counts()
 
     with pytest.raises(VersionExistsError, match=r"starts at .* already"):
@@ -319,7 +316,7 @@ def test_two_visits_of_one_time_may_not_share_an_object(store: SqlL1Store) -> No
     assert store.row_counts() == before
 
 
-def test_empty_catalogs_are_allowed_with_columns_or_without(store: SqlL1Store) -> None:
+def test_empty_catalogs_are_allowed_with_columns_or_without(store: L1Store) -> None:
     none = np.zeros(3, dtype=np.bool_)
     full = records(2, IDS)
     emptied = VisitRecords(
@@ -332,7 +329,7 @@ def test_empty_catalogs_are_allowed_with_columns_or_without(store: SqlL1Store) -
     assert store.store_visit(key(2), empty()) is StoreOutcome.ALREADY_STORED
 
 
-def test_columns_of_wider_types_are_narrowed_if_they_fit(store: SqlL1Store) -> None:
+def test_columns_of_wider_types_are_narrowed_if_they_fit(store: L1Store) -> None:
     wide = records(2, IDS)
     sources = _with(
         wide.sources,
@@ -359,7 +356,7 @@ def test_columns_of_wider_types_are_narrowed_if_they_fit(store: SqlL1Store) -> N
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_tables_made_with_other_options_are_refused(
-    store: SqlL1Store, config: L1dbConfig, other: dict[str, Any], name: str
+    store: L1Store, config: L1dbConfig, other: dict[str, Any], name: str
 ) -> None:
     assert store.row_counts()["DiaObject"] == 3
     with (
@@ -411,7 +408,7 @@ def test_a_database_without_tables_is_told_how_to_make_them(config: L1dbConfig) 
         opened.read_objects(field())
 
 
-def test_a_closed_store_says_so(store: SqlL1Store) -> None:
+def test_a_closed_store_says_so(store: L1Store) -> None:
     store.close()
     store.close()
 
@@ -429,7 +426,7 @@ def test_a_closed_store_says_so(store: SqlL1Store) -> None:
     ],
 )
 def test_times_at_the_ends_of_the_range_come_back(
-    store: SqlL1Store, time: datetime
+    store: L1Store, time: datetime
 ) -> None:
     store.store_visit(VisitKey(visit_id=2, time=time), records(2, [9]))
 

@@ -23,7 +23,7 @@ from archive_assets.metadata.schema import create_schema
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.store.errors import DatabaseEncodingError
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.upkeep.migrate import _engine, current_revision
 from pipeline_runtime.postgres_session import (
@@ -137,7 +137,7 @@ def test_the_l1_databases_session_has_its_settings(
     odd_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGDATESTYLE", "SQL, DMY")
-    with closing(open_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
+    with closing(open_sql_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
         store.create_schema()
         store.store_visit(key(1), records(1, np.arange(1, 4)))
         found = settings_of(session_of(store), OTHERS)
@@ -152,7 +152,7 @@ def test_the_l1_databases_session_has_its_settings(
 
 def test_names_of_an_l1_database_mean_its_namespace(odd_dsn: str) -> None:
     config = L1dbConfig(url=sqlalchemy_url(odd_dsn), namespace="Of_Tests")
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         found = settings_of(session_of(store), ["search_path"])
 
     assert found == {"search_path": '"Of_Tests"'}
@@ -161,7 +161,7 @@ def test_names_of_an_l1_database_mean_its_namespace(odd_dsn: str) -> None:
 def test_a_statement_outside_of_a_transaction_has_its_settings_behind_a_pooler(
     odd_dsn: str,
 ) -> None:
-    with closing(open_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
+    with closing(open_sql_store(L1dbConfig(url=sqlalchemy_url(odd_dsn)))) as store:
         store.create_schema()
         database: Any = store._database
         database._connection.execute("RESET ALL")  # as of another server process
@@ -174,7 +174,7 @@ def test_a_statement_outside_of_a_transaction_has_its_settings_behind_a_pooler(
 
 def test_a_migration_has_its_settings(odd_dsn: str) -> None:
     config = L1dbConfig(url=sqlalchemy_url(odd_dsn))
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         store.create_schema()
     engine = _engine(config)
     with engine.begin() as connection:
@@ -213,7 +213,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused_by_the_archive(
 def test_a_database_that_cannot_hold_every_text_is_refused_by_the_l1_store(
     ascii_dsn: str,
 ) -> None:
-    with closing(open_store(L1dbConfig(url=sqlalchemy_url(ascii_dsn)))) as store:
+    with closing(open_sql_store(L1dbConfig(url=sqlalchemy_url(ascii_dsn)))) as store:
         with pytest.raises(
             DatabaseEncodingError, match=r"encoding is SQL_ASCII.*ENCODING 'UTF8'"
         ):

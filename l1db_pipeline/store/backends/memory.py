@@ -82,6 +82,11 @@ class MemoryL1Store(L1Store):
         self._steps: dict[tuple[int, str], list[StepTiming]] = {}
         self._n_nightly = 0
 
+    @property
+    @override
+    def place(self) -> str:
+        return "the store in memory"
+
     @override
     def close(self) -> None:
         """Keep everything: there is nothing to release."""

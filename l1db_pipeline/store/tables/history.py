@@ -1,6 +1,6 @@
 """Source history: written as rows and packed chunks, read from either."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ from l1db_pipeline.store.tables.tiers import HISTORY_TIERS
 from l1db_pipeline.store.timing import Timings
 from l1db_pipeline.store.validate import CheckedVisit
 
-__all__ = ["HistoryTable", "TimeWindow"]
+__all__ = ["HistoryTable", "TimeWindow", "rows_of", "rows_of_objects"]
 
 _FEW = 2000  # so many ids are selected by the database, more by us
 
@@ -126,7 +126,7 @@ class HistoryTable:
         """Return rows of chunks and new ones, ordered by pixel and visit."""
         if not groups:
             return new, homes
-        old, old_pixels = self._rows_of(groups)
+        old, old_pixels = rows_of(self.table, groups)
         present = {*old.names, *new.names}
         names = [name for name in self.table.names if name in present]
         both = [add_empty_columns(self.table, rows, names) for rows in (old, new)]
@@ -169,7 +169,8 @@ class HistoryTable:
         """
         if self.packed is None:
             return self._read_rows(ids, pixels, window, columns)
-        return self._read_packed(ids, pixels, window, columns)
+        groups = self.read_chunks(pixels, window)
+        return rows_of_objects(self.table, groups, ids, window, columns)
 
     def _read_rows(
         self,
@@ -194,29 +195,6 @@ class HistoryTable:
         return add_empty_columns(
             self.table, rows.take(np.flatnonzero(wanted)), list(dict.fromkeys(columns))
         )
-
-    def _read_packed(
-        self,
-        ids: NDArray[np.int64],
-        pixels: NDArray[np.int32],
-        window: TimeWindow,
-        columns: Sequence[str],
-    ) -> Catalog:
-        names = list(dict.fromkeys(columns))
-        wanted = IdSet(ids)
-        groups = [
-            group
-            for group in self.read_chunks(pixels, window)
-            if "diaObjectId" in group.names  # else all its sources are without object
-        ]
-        keeps = [_rows_wanted(group, wanted, window) for group in groups]
-        first = list(dict.fromkeys(["diaObjectId", *names]))
-        rows = join_groups(groups, keeps, first, self._dtype_of)
-        nulls = {n: mask for n, mask in rows.nulls.items() if n != "diaObjectId"}
-        return add_empty_columns(self.table, Catalog(rows.columns, nulls), names)
-
-    def _dtype_of(self, name: str) -> np.dtype[Any]:
-        return self.table.column(name).numpy_dtype
 
     @property
     def has_lone(self) -> bool:
@@ -263,18 +241,42 @@ class HistoryTable:
         self, where: Sequence[Condition]
     ) -> tuple[Catalog, NDArray[np.int32]]:
         """Return all columns of the chunks that conditions choose, and their pixels."""
-        return self._rows_of(self._groups(where))
-
-    def _rows_of(
-        self, groups: Sequence[ChunkGroup]
-    ) -> tuple[Catalog, NDArray[np.int32]]:
-        names = list(dict.fromkeys(name for g in groups for name in g.names))
-        rows = join_groups(groups, [None] * len(groups), names, self._dtype_of)
-        pixels = [group.pixel_of_row() for group in groups]
-        return rows, np.concatenate(pixels)
+        return rows_of(self.table, self._groups(where))
 
     def _groups(self, where: Sequence[Condition]) -> list[ChunkGroup]:
         return [] if self._chunks is None else self._chunks.read(where)
+
+
+def rows_of(
+    table: Table, groups: Sequence[ChunkGroup]
+) -> tuple[Catalog, NDArray[np.int32]]:
+    """Return all rows of chunks, with the columns that any has, and their pixels."""
+    names = list(dict.fromkeys(name for g in groups for name in g.names))
+    rows = join_groups(groups, [None] * len(groups), names, _dtype_in(table))
+    return rows, np.concatenate([group.pixel_of_row() for group in groups])
+
+
+def rows_of_objects(
+    table: Table,
+    groups: Sequence[ChunkGroup],
+    ids: NDArray[np.int64],
+    window: TimeWindow,
+    columns: Sequence[str],
+) -> Catalog:
+    """Return the rows of objects, ascending and each once, within a time window."""
+    names = list(dict.fromkeys(columns))
+    wanted = IdSet(ids)
+    # else all its sources are without object
+    groups = [group for group in groups if "diaObjectId" in group.names]
+    keeps = [_rows_wanted(group, wanted, window) for group in groups]
+    first = list(dict.fromkeys(["diaObjectId", *names]))
+    rows = join_groups(groups, keeps, first, _dtype_in(table))
+    nulls = {n: mask for n, mask in rows.nulls.items() if n != "diaObjectId"}
+    return add_empty_columns(table, Catalog(rows.columns, nulls), names)
+
+
+def _dtype_in(table: Table) -> Callable[[str], np.dtype[Any]]:
+    return lambda name: table.column(name).numpy_dtype
 
 
 def _rows_wanted(

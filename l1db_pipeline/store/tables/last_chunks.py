@@ -13,9 +13,7 @@ moved over the edge of its home; and what those lock who add to a pixel. All fol
 from the versions: `rebuild` restores them.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from lsst.sphgeom import Region
@@ -24,9 +22,9 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.catalog.id_set import IdSet, sorted_unique
-from l1db_pipeline.schema.model import Column, Datatype, Table
-from l1db_pipeline.sky.htm import home_pixel, radec_to_xyz
-from l1db_pipeline.sky.pixelization import Interior, htm_ranges, in_region
+from l1db_pipeline.schema.model import Table
+from l1db_pipeline.sky.htm import home_pixel
+from l1db_pipeline.sky.pixelization import htm_ranges
 from l1db_pipeline.store.backends.database import (
     Condition,
     Database,
@@ -34,7 +32,6 @@ from l1db_pipeline.store.backends.database import (
     Op,
 )
 from l1db_pipeline.store.errors import VersionExistsError, some
-from l1db_pipeline.store.tables.chunk_group import ChunkGroup, join_groups
 from l1db_pipeline.store.tables.chunk_table import ChunkTable
 from l1db_pipeline.store.tables.current import (
     CurrentObjects,
@@ -48,16 +45,14 @@ from l1db_pipeline.store.tables.layout import (
     VISIT_TIME,
     PackedLast,
 )
-from l1db_pipeline.store.tables.rows import add_empty_columns, with_constants
+from l1db_pipeline.store.tables.packed_objects import IS_KNOWN, PackedObjects
+from l1db_pipeline.store.tables.rows import with_constants
 from l1db_pipeline.store.tables.tiers import ALL_TILE, CURRENT_TIERS, TOP_TIER
 from l1db_pipeline.store.timing import Timings
 
-__all__ = ["IS_KNOWN", "LAST_NAME", "LastChunks"]
+__all__ = ["LAST_NAME", "LastChunks"]
 
 LAST_NAME = "DiaObjectLast"
-IS_KNOWN = "l1IsKnown"
-_KNOWN_COLUMN = Column(IS_KNOWN, Datatype.BYTE, nullable=False)
-_NO_IDS = np.empty(0, dtype=np.int64)
 _COVER_RANGES = 4096  # few pixels too many cost more than the ranges
 _Ids = NDArray[np.int64]
 _Pixels = NDArray[np.int32]
@@ -75,13 +70,7 @@ class LastChunks(CurrentObjects):
         self.level = tables.level
         self._shift = tables.shift
         self._database = database
-        kept = [column for column in current.columns
-                if column.name not in {"validityEnd", HOME_PIXEL}]  # fmt: skip
-        self._kept = replace(
-            current, columns=(*kept, _KNOWN_COLUMN), primary_key=(), indexes=(),
-            keys_by_mode={},
-        )  # fmt: skip
-        self._current = current
+        self._packed = PackedObjects(current)
         self._tables = tables
         self._chunks = ChunkTable(database, tables.chunks, LAST_NAME, CURRENT_TIERS)
         self._strays: set[int] = set()
@@ -109,34 +98,7 @@ class LastChunks(CurrentObjects):
         more = self._homes_of_strays(ranges)
         if len(more):
             groups += self._chunks.read([Condition("pixel", Op.ONE_OF, more)])
-        interior = Interior(region)
-        # the latest first: an older version may be inside where the latest is not
-        keeps = [
-            _inside(group, is_latest, region, interior)
-            for group, is_latest in zip(groups, _latest(groups), strict=True)
-        ]
-        found = self._join(groups, keeps, ["diaObjectId", *columns])
-        pixels = [group.pixel_of_row() if keep is None else group.pixel_of_row()[keep]
-                  for group, keep in zip(groups, keeps, strict=True)]  # fmt: skip
-        homes = Homes(found["diaObjectId"], _joined(pixels, np.int32))
-        return found.select(list(dict.fromkeys(columns))), homes
-
-    def _join(
-        self,
-        groups: Sequence[ChunkGroup],
-        keeps: Sequence[NDArray[np.intp] | None],
-        columns: Sequence[str],
-    ) -> Catalog:
-        names = list(dict.fromkeys(columns))
-        # of a chunk column that all lack there is at least the number of rows
-        rows = join_groups(
-            groups, keeps, list(dict.fromkeys(["diaObjectId", *names])), self._dtype_of
-        )
-        return add_empty_columns(self._current, rows, names)
-
-    def _dtype_of(self, name: str) -> np.dtype[Any]:
-        table = self._kept if name in self._kept else self._current
-        return table.column(name).numpy_dtype
+        return self._packed.in_region(groups, region, columns)
 
     def _homes_of_strays(self, ranges: _Ids) -> _Ids:
         """Return the homes out of some ranges of objects that may be in them."""
@@ -165,8 +127,7 @@ class LastChunks(CurrentObjects):
     @override
     def in_pixels(self, pixels: _Ids, columns: Sequence[str]) -> Catalog:
         groups = self._chunks.read([self.of_history(pixels)])
-        keeps = [np.flatnonzero(is_latest) for is_latest in _latest(groups)]
-        return self._join(groups, keeps, columns)
+        return self._packed.current(groups, columns)[0]
 
     def of_history(self, pixels: _Ids) -> Condition:
         """Return the condition that a pixel of ours is within some of history."""
@@ -228,12 +189,14 @@ class LastChunks(CurrentObjects):
     def _add(self, new: NewVersions) -> int:
         """Write a chunk a pixel, merged with those of the pixel that are due."""
         chunks, key, homes = self._chunks, new.visit.key, new.homes
-        rows = new.rows.select([n for n in new.rows.names if n in self._kept.by_name])
+        rows = new.rows.select(
+            [n for n in new.rows.names if n in self._packed.kept.by_name]
+        )
         rows = with_constants(rows, {IS_KNOWN: new.is_known.astype(np.int8)})
         pixels = sorted_unique(homes.astype(np.int64))
         held = chunks.held(pixels)
         self._refuse_same_time(new, held)
-        return chunks.add(rows, homes, key, self._latest_of, held)
+        return chunks.add(rows, homes, key, self._packed.merged, held)
 
     def _refuse_same_time(self, new: NewVersions, held: Catalog) -> None:
         """Look in the chunks, as a rule none, whose times meet the visit's.
@@ -258,37 +221,10 @@ class LastChunks(CurrentObjects):
             if same.any():
                 _refuse(new, theirs[same])
 
-    def _latest_of(
-        self, groups: Sequence[ChunkGroup], rows: Catalog | None, homes: _Pixels
-    ) -> tuple[Catalog, _Pixels]:
-        """Return the latest of each object of chunks and new rows, in chunk order."""
-        if rows is not None and not groups:
-            return rows, homes
-        new = [] if rows is None else [rows]
-        present = {name for group in groups for name in group.names}
-        present.update(name for part in new for name in part.names)
-        names = [name for name in self._kept.names if name in present]
-        old = join_groups(groups, [None] * len(groups), names, self._dtype_of)
-        every = Catalog.concat(
-            [add_empty_columns(self._kept, part, names) for part in (old, *new)]
-        )
-        pixels = np.concatenate([*(g.pixel_of_row() for g in groups), homes])
-        ids = every["diaObjectId"]
-        order = np.lexsort((every[VISIT_TIME], ids))
-        is_last = np.append(ids[order][1:] != ids[order][:-1], np.True_)
-        starts = np.flatnonzero(np.append(np.True_, is_last[:-1]))
-        # it has a version elsewhere if none of these was its first
-        known = np.minimum.reduceat(every[IS_KNOWN][order], starts)
-        latest = order[is_last]
-        kept, pixels = every.take(latest), pixels[latest]
-        kept = Catalog({**kept.columns, IS_KNOWN: known}, kept.nulls)
-        in_chunk = np.lexsort((kept["diaObjectId"], kept[VISIT_ID], pixels))
-        return kept.take(in_chunk), pixels[in_chunk]
-
     def merge(self, pixels: _Ids) -> None:
         """Leave one chunk in each pixel, with the latest row of each object."""
         groups = self._chunks.take(pixels, TOP_TIER + 1)
-        rows, homes = self._latest_of(groups, None, np.empty(0, dtype=np.int32))
+        rows, homes = self._packed.merged(groups, None, np.empty(0, dtype=np.int32))
         last_visit = int(rows[VISIT_ID].max())
         self._chunks.write(rows, homes, last_visit, ALL_TILE, tier=TOP_TIER)
 
@@ -332,7 +268,9 @@ class LastChunks(CurrentObjects):
         rows, homes = latest.take(order), homes[order]
         self._append_homes(rows["diaObjectId"], homes)
         self._note_strays(rows, homes)
-        kept = rows.select([name for name in rows.names if name in self._kept.by_name])
+        kept = rows.select(
+            [name for name in rows.names if name in self._packed.kept.by_name]
+        )
         kept = with_constants(kept, {IS_KNOWN: np.int8(0)})
         order = np.lexsort((kept[VISIT_ID], homes))
         last_visit = int(kept[VISIT_ID].max())
@@ -350,52 +288,6 @@ class LastChunks(CurrentObjects):
         coarse = latest[HOME_PIXEL].astype(np.int64)
         inside = homes >> self._shift == coarse
         return np.where(inside, homes, coarse << self._shift).astype(np.int32)
-
-
-def _inside(
-    group: ChunkGroup,
-    is_latest: NDArray[np.bool_],
-    region: Region,
-    interior: Interior,
-) -> NDArray[np.intp] | None:
-    """Return the rows that are current and in a region; `None` for all."""
-    keep = None if is_latest.all() else np.flatnonzero(is_latest)
-    inside = interior.holds(group.column("htmId20", keep)[0])
-    rest = np.flatnonzero(~inside)
-    if len(rest):
-        which = rest if keep is None else keep[rest]
-        ra, decl = (group.column(name, which)[0] for name in ("ra", "decl"))
-        inside[rest] = in_region(radec_to_xyz(ra, decl), region)
-    if inside.all():
-        return keep
-    return np.flatnonzero(inside) if keep is None else keep[inside]
-
-
-def _latest(groups: Sequence[ChunkGroup]) -> list[NDArray[np.bool_]]:
-    """Tell which rows are the latest of their object among all groups."""
-    latest = [np.ones(len(group), dtype=np.bool_) for group in groups]
-    marked = []
-    for group in groups:
-        rows = np.flatnonzero(group.column(IS_KNOWN)[0])
-        marked.append(group.column("diaObjectId", rows)[0] if len(rows) else _NO_IDS)
-    several = IdSet(np.unique(_joined(marked, np.int64)))
-    if not len(several):
-        return latest
-    best = np.full(len(several), np.datetime64("0001-01-01", "us"))
-    found = []
-    for number, group in enumerate(groups):
-        places = several.places(group.column("diaObjectId")[0])
-        rows = np.flatnonzero(places >= 0)
-        times = group.column(VISIT_TIME, rows)[0]
-        np.maximum.at(best, places[rows], times)
-        found.append((number, rows, places[rows], times))
-    for number, rows, places, times in found:
-        latest[number][rows[times < best[places]]] = False
-    return latest
-
-
-def _joined(parts: Iterator[Any] | list[Any], dtype: Any) -> NDArray[Any]:
-    return np.concatenate([np.empty(0, dtype), *parts])
 
 
 def _refuse(new: NewVersions, ids: _Ids) -> None:

@@ -14,7 +14,7 @@ everything here looks in both tables. A visit of an earlier time than one that i
 stored already is put in its place: its versions end where the next ones start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from lsst.sphgeom import Region
@@ -52,7 +52,13 @@ from l1db_pipeline.store.tables.rows import (
 from l1db_pipeline.store.timing import Timings
 from l1db_pipeline.store.validate import CheckedVisit
 
-__all__ = ["HomePixels", "ObjectTables", "latest_versions", "with_ends"]
+__all__ = [
+    "HomePixels",
+    "ObjectTables",
+    "latest_versions",
+    "pixels_of_sources",
+    "with_ends",
+]
 
 
 _N_BLOCKS = 4
@@ -87,6 +93,54 @@ class HomePixels:
             pixels[rows[same]] = block_pixels[places[same]]
             known[rows[same]] = True
         return pixels, known
+
+
+def pixels_of_sources(
+    name: str,
+    visit: CheckedVisit,
+    rows: Catalog,
+    own: HomePixels,
+    *,
+    level: int,
+    look_up: Callable[[_Ids], tuple[NDArray[np.int32], NDArray[np.bool_]]],
+) -> NDArray[np.int32]:
+    """Return the pixel of history to which each source of a visit belongs.
+
+    Parameters
+    ----------
+    name, visit, rows
+        The table, and the visit's rows of it.
+    own
+        Pixels of the visit's own objects.
+    level
+        HTM level of pixels of history: a source without object has its own pixel.
+    look_up
+        Returns the pixels of other objects, and which of them exist.
+
+    Raises
+    ------
+    UnknownObjectError
+        If a source's object is neither in the visit nor in the database.
+    """
+    if "diaObjectId" not in rows:
+        lone = np.ones(len(rows), dtype=np.bool_)
+        ids = np.zeros(len(rows), dtype=np.int64)
+    else:
+        lone, ids = rows.null_mask("diaObjectId"), rows["diaObjectId"]
+    pixels, known = own.find(ids)
+    others = ~known & ~lone
+    if others.any():
+        pixels[others], exists = look_up(ids[others])
+        if not exists.all():
+            unknown = np.unique(ids[others][~exists])
+            raise UnknownObjectError(
+                f"visit {visit.key.visit_id} {name} column diaObjectId",
+                f"no object {some(unknown.tolist())} is in the visit or stored",
+                "give the object's version too, or NULL for a source without one",
+            )
+    if lone.any():
+        pixels[lone] = home_pixel(rows["htmId20"][lone], level)
+    return pixels
 
 
 class ObjectTables:
@@ -224,36 +278,18 @@ class ObjectTables:
         new = ~known
         homes[new] = home_pixel(visit.objects["htmId20"][new], self.current.level)
         own = HomePixels()
-        own.add(ids, homes)
-        sources = self._of_sources("DiaSource", visit, visit.sources, own)
-        forced = self._of_sources("DiaForcedSource", visit, visit.forced, own)
+        own.add(ids, self._of_history(homes))
+        level = self._config.history_pixel_level
+        sources, forced = (
+            pixels_of_sources(
+                name, visit, rows, own, level=level, look_up=self.home_pixels_of
+            )
+            for name, rows in (
+                ("DiaSource", visit.sources),
+                ("DiaForcedSource", visit.forced),
+            )
+        )
         return homes, sources, forced
-
-    def _of_sources(
-        self, name: str, visit: CheckedVisit, rows: Catalog, own: HomePixels
-    ) -> NDArray[np.int32]:
-        if "diaObjectId" not in rows:
-            lone = np.ones(len(rows), dtype=np.bool_)
-            ids = np.zeros(len(rows), dtype=np.int64)
-        else:
-            lone, ids = rows.null_mask("diaObjectId"), rows["diaObjectId"]
-        homes, known = own.find(ids)
-        pixels = self._of_history(homes)
-        known &= ~lone
-        others = ~known & ~lone
-        if others.any():
-            pixels[others], exists = self.home_pixels_of(ids[others])
-            if not exists.all():
-                unknown = np.unique(ids[others][~exists])
-                raise UnknownObjectError(
-                    f"visit {visit.key.visit_id} {name} column diaObjectId",
-                    f"no object {some(unknown.tolist())} is in the visit or stored",
-                    "give the object's version too, or NULL for a source without one",
-                )
-        if lone.any():
-            level = self._config.history_pixel_level
-            pixels[lone] = home_pixel(rows["htmId20"][lone], level)
-        return pixels
 
     def remember(self, visit: CheckedVisit, homes: NDArray[np.int32]) -> None:
         """Remember the homes of a visit that was committed."""

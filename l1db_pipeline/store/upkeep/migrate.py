@@ -22,7 +22,7 @@ from l1db_pipeline.schema.version import (
     SchemaVersionError,
 )
 from l1db_pipeline.store.errors import DatabaseMissingError
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.tables.layout import SETTINGS
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
@@ -122,7 +122,7 @@ def migrate(
         after = _revision(config, connection)
         is_unfinished = _is_unfinished(config, connection)
     if is_unfinished and after == SCHEMA_REVISION:
-        with closing(open_store(config)) as store:
+        with closing(open_sql_store(config)) as store:
             store.finish_migration()
     return before, after
 

@@ -38,7 +38,7 @@ from l1db_pipeline.store.errors import CorruptChunkError, some
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.made_with import MadeWith
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
-from l1db_pipeline.store.tables.last_chunks import IS_KNOWN, LAST_NAME, LastChunks
+from l1db_pipeline.store.tables.last_chunks import LAST_NAME, LastChunks
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
     OWN_COLUMNS,
@@ -47,6 +47,7 @@ from l1db_pipeline.store.tables.layout import (
     Layout,
 )
 from l1db_pipeline.store.tables.objects import ObjectTables, latest_versions
+from l1db_pipeline.store.tables.packed_objects import IS_KNOWN
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts

@@ -19,9 +19,9 @@ from l1db_pipeline.queries.rows import Rows
 from l1db_pipeline.runs.kept_pointings import KeptPointing
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.sky.htm import radec_to_xyz
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.errors import DatabaseMissingError, SchemaMissingError
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.visit.process import Visit
 from visit_tables.time_scales import NaiveTimeError, mjd_tai_from_utc
 
@@ -56,14 +56,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[SqlL1Store]:
+def store(url: str) -> Iterator[L1Store]:
     """The database as its URL alone opens it."""
     with open_store(url) as opened:
         yield opened
 
 
 def test_a_url_is_opened_with_the_options_its_tables_were_made_with(
-    store: SqlL1Store,
+    store: L1Store,
 ) -> None:
     assert store.config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE
     assert store.config.history is History.ROWS
@@ -106,7 +106,7 @@ def test_the_package_gives_the_functions_and_imports_nothing_heavy() -> None:
 
 
 def test_a_light_curve_has_detected_and_forced_points_by_time(
-    store: SqlL1Store,
+    store: L1Store,
 ) -> None:
     curve = light_curve(store, 7)
 
@@ -118,7 +118,7 @@ def test_a_light_curve_has_detected_and_forced_points_by_time(
     assert curve["time"].tolist()[2] == as_us(START + timedelta(days=1)).item()
 
 
-def test_a_flux_that_was_not_measured_is_null_in_every_form(store: SqlL1Store) -> None:
+def test_a_flux_that_was_not_measured_is_null_in_every_form(store: L1Store) -> None:
     curve = light_curve(store, 5)  # whose sources have no psFlux
 
     frame, table, arrow = curve.to_pandas(), curve.to_astropy(), curve.to_arrow()
@@ -133,7 +133,7 @@ def test_a_flux_that_was_not_measured_is_null_in_every_form(store: SqlL1Store) -
     assert frame.attrs["units"] == {"flux": "nmgy", "fluxErr": "nmgy"}
 
 
-def test_nan_stays_nan_beside_null(store: SqlL1Store) -> None:
+def test_nan_stays_nan_beside_null(store: L1Store) -> None:
     curve = light_curve(store, 3)  # whose sources have NaN
 
     assert np.isnan(curve.to_pandas()["flux"].to_numpy(dtype=float, na_value=0)[0])
@@ -143,7 +143,7 @@ def test_nan_stays_nan_beside_null(store: SqlL1Store) -> None:
 
 
 def test_times_are_aware_in_pandas_and_arrow_and_tai_in_astropy(
-    store: SqlL1Store,
+    store: L1Store,
 ) -> None:
     rows = l1db_pipeline.visits(store)
 
@@ -158,7 +158,7 @@ def test_times_are_aware_in_pandas_and_arrow_and_tai_in_astropy(
 
 
 def test_visits_have_centre_and_band_where_the_database_keeps_them(
-    store: SqlL1Store,
+    store: L1Store,
 ) -> None:
     rows = l1db_pipeline.visits(store, since=START + timedelta(days=1))
 
@@ -168,7 +168,7 @@ def test_visits_have_centre_and_band_where_the_database_keeps_them(
     assert rows["band"].tolist() == ["r", None]
 
 
-def test_an_open_validity_is_not_a_time_of_1970(store: SqlL1Store) -> None:
+def test_an_open_validity_is_not_a_time_of_1970(store: L1Store) -> None:
     names = ["diaObjectId", "validityStart", "validityEnd"]
     rows = l1db_pipeline.objects(
         store, field(), at=START + timedelta(days=5), columns=names
@@ -179,7 +179,7 @@ def test_an_open_validity_is_not_a_time_of_1970(store: SqlL1Store) -> None:
     assert rows.to_arrow()["validityEnd"].null_count == len(IDS)
 
 
-def test_objects_are_those_of_the_region_or_of_the_sky(store: SqlL1Store) -> None:
+def test_objects_are_those_of_the_region_or_of_the_sky(store: L1Store) -> None:
     everywhere = l1db_pipeline.objects(store)
     nowhere = l1db_pipeline.objects(store, field(1e-6))
 
@@ -188,12 +188,12 @@ def test_objects_are_those_of_the_region_or_of_the_sky(store: SqlL1Store) -> Non
     assert len(nowhere.to_pandas()) == len(nowhere.to_astropy()) == 0
 
 
-def test_objects_of_a_naive_time_are_refused(store: SqlL1Store) -> None:
+def test_objects_of_a_naive_time_are_refused(store: L1Store) -> None:
     with pytest.raises(NaiveTimeError, match="no time zone"):
         l1db_pipeline.objects(store, at=START.replace(tzinfo=None))
 
 
-def test_a_cone_search_gives_the_nearest_first_with_units(store: SqlL1Store) -> None:
+def test_a_cone_search_gives_the_nearest_first_with_units(store: L1Store) -> None:
     found: Rows = l1db_pipeline.cone_search(store, RA_DEG, DEC_DEG, 3600)
 
     offsets = (found["decl"] - DEC_DEG) ** 2 + (
@@ -203,12 +203,12 @@ def test_a_cone_search_gives_the_nearest_first_with_units(store: SqlL1Store) -> 
     assert str(found.to_astropy()["ra"].unit) == "deg"
 
 
-def test_an_unknown_object_is_named(store: SqlL1Store) -> None:
+def test_an_unknown_object_is_named(store: L1Store) -> None:
     with pytest.raises(NoSuchObjectError, match="diaObjectId 99 is not in"):
         light_curve(store, 99)
 
 
-def test_texts_of_results_are_short(store: SqlL1Store) -> None:
+def test_texts_of_results_are_short(store: L1Store) -> None:
     curve = light_curve(store, 7)
 
     assert repr(curve) == (
@@ -221,7 +221,7 @@ def test_texts_of_results_are_short(store: SqlL1Store) -> None:
     assert "password" not in repr(store)
 
 
-def test_a_plot_has_a_series_a_band_and_kind(store: SqlL1Store) -> None:
+def test_a_plot_has_a_series_a_band_and_kind(store: L1Store) -> None:
     axes: Any = light_curve(store, 7).plot()
 
     _, labels = axes.get_legend_handles_labels()
@@ -232,5 +232,5 @@ def test_a_plot_has_a_series_a_band_and_kind(store: SqlL1Store) -> None:
     assert axes.get_ylabel() == "flux (nmgy)"
 
 
-def test_digests_are_those_of_the_store(store: SqlL1Store) -> None:
+def test_digests_are_those_of_the_store(store: L1Store) -> None:
     assert l1db_pipeline.digest(store) == store.science_digest()

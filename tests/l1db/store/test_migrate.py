@@ -20,7 +20,7 @@ from l1db_pipeline.schema.version import (
     VERSION_COLUMN,
     SchemaVersionError,
 )
-from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.open import open_sql_store, open_store
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.last_chunks import LastChunks
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
@@ -278,7 +278,7 @@ def test_current_objects_in_rows_become_chunks(
     last_mode = ObjectIndex.LAST_OBJECT_TABLE
     prefix = f"old{is_interrupted:d}_"
     config = L1dbConfig(url=url, prefix=prefix, dia_object_index=last_mode)
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         store.create_schema()
         for visit_id in (1, 2):
             ids = np.arange(1, 30) * visit_id
@@ -360,7 +360,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
 
 
 def _check_migrated(config: L1dbConfig) -> None:
-    with closing(open_store(config)) as store:
+    with closing(open_sql_store(config)) as store:
         assert store.science_digest() == RECORDED_DIGEST
         assert store.verify() == []
         for visit_id in range(50, 64):
