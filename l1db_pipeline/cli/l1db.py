@@ -130,6 +130,7 @@ def verify(
     if day_obs is not None and since is not None:
         raise click.UsageError("give --day-obs or --since, not both")
     first = day_obs or since
+    from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
     scope = Verification(
@@ -139,6 +140,7 @@ def verify(
     )
     with closing(_open(config, verbose)) as store:
         findings = store.verify(repair=repair, scope=scope)
+        findings += verify_settings(store, scope)
     for invariant, number in scope.proved.items():
         click.echo(f"checked {invariant}: {number:,}", err=True)
     for finding in findings:
