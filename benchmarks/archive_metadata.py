@@ -24,7 +24,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from archive_assets.metadata.schema import create_schema
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 from pipeline_runtime.postgres import EmbeddedPostgres
 

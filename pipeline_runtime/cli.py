@@ -4,7 +4,7 @@ import shlex
 
 import click
 
-from pipeline_runtime.edge import EdgeGroup, plain_errors
+from pipeline_runtime.edge import EdgeGroup, finish, plain_errors
 
 __all__ = ["main"]
 
@@ -25,6 +25,7 @@ def start() -> None:
     from pipeline_runtime.services import start_services
 
     click.echo(f"PostgreSQL runs in {start_services().data}")
+    finish("started", 'eval "$(l1db-services env)"')
 
 
 @main.command()
@@ -36,6 +37,7 @@ def stop() -> None:
     server = embedded_server()
     server.stop()
     click.echo(f"PostgreSQL in {server.data} is stopped")
+    finish("stopped; the data are kept", "l1db-services start")
 
 
 @main.command()

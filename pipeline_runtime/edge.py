@@ -1,4 +1,4 @@
-"""The edge of every command: one line for each error, dates, input files, logging.
+"""The edge of every command: its common options, one line for each error, logging.
 
 What a command raises on purpose has its own text. Everything else that can fail,
 a full disk under standard output too, becomes one line that says where it happened.
@@ -7,10 +7,12 @@ a full disk under standard output too, becomes one line that says where it happe
 import errno
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -27,7 +29,11 @@ __all__ = [
     "EdgeCommand",
     "EdgeGroup",
     "InputFile",
+    "finish",
+    "is_quiet",
+    "note",
     "one_line",
+    "plain_end",
     "plain_errors",
     "set_up_logging",
     "turned_into_text",
@@ -38,6 +44,10 @@ R = TypeVar("R")
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 2000
+_USAGE = 2
+_QUIET = "pipeline_runtime.quiet"
+_NEGATIVE = re.compile(r"-\.?\d[\d.]*(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
 
 # gives a datetime at midnight: callers take its date
 DAY_OBS = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
@@ -66,12 +76,81 @@ class InputFile(click.Path):
         return found
 
 
+def _set_quiet(context: click.Context, _: click.Parameter, value: object) -> None:
+    if value:
+        context.meta[_QUIET] = True  # of the group and its commands alike
+
+
+def _print_version(context: click.Context, _: click.Parameter, value: object) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - 40 ms that only this needs
+
+        click.echo(f"{context.info_name} (l1db-pipeline {version('l1db-pipeline')})")
+        context.exit()
+
+
+_VERSION_OPTION = click.Option(
+    ["--version"], is_flag=True, is_eager=True, expose_value=False,
+    callback=_print_version, help="Show the version and exit.",
+)  # fmt: skip
+_QUIET_OPTION = click.Option(
+    ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_set_quiet,
+    help="Print results and errors only: no progress, no notes.",
+)  # fmt: skip
+
+
+def is_quiet() -> bool:
+    """Tell whether the command that runs was given ``--quiet``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+def note(text: str) -> None:
+    """Print one line about the work on standard error, unless ``--quiet`` is given."""
+    if not is_quiet():
+        click.echo(one_line(text), err=True)
+
+
+def finish(done: str, then: str | None = None) -> None:
+    """Print the last line of a command that succeeded: what is done, what is next.
+
+    Parameters
+    ----------
+    done
+        What was done, or that nothing was changed.
+    then
+        The command to run next; `None` if nothing follows.
+    """
+    note(done if then is None else f"{done}; next: {then}")
+
+
 class _Edge(click.Command):
     """A command that ends with one line on standard error, whatever happens.
 
-    With Python's development mode (``python -X dev``) an error that nobody expected
-    shows its traceback.
+    Every one has ``-h``; a program has ``--version``, and what does work ``--quiet``.
+    A negative number is an argument where numbers are expected. With Python's
+    development mode (``python -X dev``) an error that nobody expected shows its
+    traceback.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: click's own
+        super().__init__(*args, **kwargs)
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])
+
+    @override
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        *own, help_option = super().get_params(ctx)
+        common = [] if isinstance(self, click.Group) else [_QUIET_OPTION]
+        if ctx.parent is None and not any("--version" in one.opts for one in own):
+            common.append(_VERSION_OPTION)
+        return [*own, *common, help_option]
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(_takes_numbers(parameter) for parameter in self.params):
+            # with a blank before it, a declination does not look like an option
+            args = [f" {a}" if _NEGATIVE.fullmatch(a) else a for a in args]
+        return super().parse_args(ctx, args)
 
     @override
     def main(
@@ -108,7 +187,29 @@ class EdgeCommand(_Edge):
 
 
 class EdgeGroup(_Edge, click.Group):
-    """A program of several commands."""
+    """A program of several commands; a misspelt one is answered with its like."""
+
+    command_class = EdgeCommand
+    group_class = type
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        is_word = not (name.startswith("-") or ctx.resilient_parsing)
+        if is_word and self.get_command(ctx, name) is None:
+            like = get_close_matches(name, self.list_commands(ctx))
+            hint = f"Did you mean {' or '.join(like)}?" if like else "See --help."
+            ctx.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _takes_numbers(parameter: click.Parameter) -> bool:
+    kinds = getattr(parameter.type, "types", [parameter.type])
+    return isinstance(parameter, click.Argument) and any(
+        isinstance(kind, _NUMBERS) for kind in kinds
+    )
 
 
 def one_line(text: object) -> str:
@@ -190,11 +291,21 @@ def turned_into_text(
             try:
                 return function(*args, **kwargs)
             except expected as error:
-                raise click.ClickException(one_line(error)) from error
+                raise plain_end(error) from error
 
         return wrapped
 
     return decorate
+
+
+class _Misspelt(click.ClickException):
+    exit_code = _USAGE
+
+
+def plain_end(error: Exception) -> click.ClickException:
+    """Return what click ends with: 2 for what was misspelt, 1 for all else."""
+    is_misspelt = getattr(error, "exit_code", 1) == _USAGE
+    return (_Misspelt if is_misspelt else click.ClickException)(one_line(error))
 
 
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:

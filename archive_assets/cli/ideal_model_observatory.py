@@ -6,14 +6,12 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import plain_errors
-from pipeline_runtime.edge import EdgeCommand, InputFile
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish
 
 __all__ = ["main", "make_ideal_model_observatory_cli"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.argument("scheduler", type=InputFile(str))
 @click.argument("model_observatory", type=click.Path(dir_okay=False))
 @plain_errors
@@ -33,6 +31,9 @@ def main(scheduler: str, model_observatory: str) -> None:
     )
     save_snapshot(observatory, Path(model_observatory))
     click.echo(model_observatory)
+    finish(
+        "observatory saved", "run_prenight_sim SCHEDULER OBSERVATORY DAY_OBS SIM_NIGHTS"
+    )
 
 
 def make_ideal_model_observatory_cli(cli_args: Sequence[str] = ()) -> int:

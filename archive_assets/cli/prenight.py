@@ -9,11 +9,14 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import DAY_OBS, plain_errors
-from pipeline_runtime.edge import EdgeGroup, InputFile
+from archive_assets.cli.vseqarchive_connection import StoreFolder
+from pipeline_runtime.edge import EdgeGroup, InputFile, finish, is_quiet
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = ["main"]
 
 _A_DAY = timedelta(days=1)
+_VARIANT_COLUMNS = ("telescope", "variant", "nights", "rewards", "tags", "label")
 _TELESCOPES = click.Choice(["simonyi", "auxtel"])
 
 _site_data_option = click.option(
@@ -30,7 +33,7 @@ _telescope_option = click.option(
 )  # fmt: skip
 
 
-@click.group(cls=EdgeGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EdgeGroup)
 def main() -> None:
     """Simulate coming nights and archive them.
 
@@ -91,10 +94,12 @@ def main() -> None:
 )
 @click.option(
     "--archive-base", required=True, envvar="ARCHIVE_URL", show_envvar=True,
+    type=StoreFolder(is_read=False),
     help="Where the files are archived.",
 )  # fmt: skip
 @click.option(
     "--index", envvar="PRENIGHT_INDEX_URL", show_envvar=True,
+    type=StoreFolder(is_read=False),
     help="Folder of the pre-night indexes.",
 )  # fmt: skip
 @plain_errors
@@ -177,7 +182,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
             driver,
             on_progress=lambda variant, done: (
                 click.echo(f"{variant.name}: {done.line}", err=True)
-                if progress
+                if progress and not is_quiet()
                 else None
             ),
             on_outcome=lambda outcome: click.echo(
@@ -188,6 +193,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
         raise click.ClickException(
             f"{len(failed)} of {len(outcomes)} variants failed: {', '.join(failed)}"
         )
+    finish(f"{len(outcomes)} variants archived", f"prenight report --day-obs {first}")
 
 
 @main.command()
@@ -220,6 +226,7 @@ def report(
     pictures = write_night_report(output, sequences, night, note=note)
     for path in pictures.values():
         click.echo(path)
+    finish(f"{len(pictures)} pictures in {output}")
 
 
 def _name_and_path(argument: str) -> tuple[str, Path]:
@@ -230,9 +237,10 @@ def _name_and_path(argument: str) -> tuple[str, Path]:
 
 
 @main.command()
-@click.option("--file", "file", type=click.Path(path_type=Path), help="Variants file.")
+@click.option("--file", "file", type=InputFile(), help="Variants file.")
+@format_option("tsv")
 @plain_errors
-def variants(file: Path | None) -> None:
+def variants(file: Path | None, output: str) -> None:
     """List the variants of a night, in the order in which they are simulated.
 
     They are read from --file, else from the file that PRENIGHT_VARIANTS names, else
@@ -242,25 +250,30 @@ def variants(file: Path | None) -> None:
 
     path = file or variants_file()
     plans = load_variants(path)
-    click.echo(f"# {path}")
-    for telescope, plan in plans.items():
-        for variant in plan.variants:
-            kept = "rewards" if variant.rewards else "-"
-            click.echo(
-                f"{telescope}\t{variant.name}\t{plan.nights}\t{kept}\t"
-                f"{','.join(variant.tags)}\t{variant.label}"
-            )
+    rows = [
+        (telescope, one.name, plan.nights, "rewards" if one.rewards else "-",
+         ",".join(one.tags), one.label)
+        for telescope, plan in plans.items()
+        for one in plan.variants
+    ]  # fmt: skip
+    if output == "tsv":
+        click.echo(f"# {path}")
+        for row in rows:
+            click.echo("\t".join(map(str, row)))
+    else:
+        print_rows(output, _VARIANT_COLUMNS, rows)
 
 
 @main.command()
 @click.option("--day-obs", type=DAY_OBS, help="The night; by default the latest.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@format_option()
 @click.option(
     "--index", envvar="PRENIGHT_INDEX_URL", show_envvar=True, default="",
+    type=StoreFolder(is_read=False),
     help="Folder of the pre-night indexes.",
 )  # fmt: skip
 @plain_errors
-def status(day_obs: datetime | None, index: str, *, as_json: bool) -> None:
+def status(day_obs: datetime | None, index: str, output: str) -> None:
     """Print the page of a night: what is done, what failed, what to do.
 
     It is the page that the job night_report published last, and says when.
@@ -273,8 +286,10 @@ def status(day_obs: datetime | None, index: str, *, as_json: bool) -> None:
 
     name = day_obs.date().isoformat() if day_obs else "latest"
     page = read_page(name, index)
-    if as_json:
+    if output == "json":
         click.echo(json.dumps(dataclasses.asdict(page), default=str))
+    elif output != "table":
+        print_rows(output, ("name", "value"), dataclasses.asdict(page).items())
     else:
         click.echo(page_text(page))
     if page.to_do:
@@ -373,6 +388,7 @@ def synthesize(
         step_minutes=step_minutes,
         report=click.echo,
     )
+    finish("site data synthesized", f"prenight run --day-obs {first.date()}")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,7 @@ INSTEAD = {
 
 @click.command(
     cls=EdgeCommand,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "ignore_unknown_options": True,
-    },
+    context_settings={"ignore_unknown_options": True},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.pass_context

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import WithTags, plain_errors
-from pipeline_runtime.edge import InputFile
+from pipeline_runtime.edge import InputFile, finish
 
 __all__ = ["main"]
 
 
-@click.command(cls=WithTags, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=WithTags)
 @click.argument("scheduler", type=InputFile(str))
 @click.argument("observatory", type=InputFile(str))
 @click.argument("day_obs", type=int)
@@ -88,6 +88,7 @@ def main(  # noqa: PLR0917 - click passes options by keyword
         )
     )
     click.echo(folder)
+    finish("simulated", f"vseqarchive add {folder}/opsim.db LABEL")
 
 
 if __name__ == "__main__":

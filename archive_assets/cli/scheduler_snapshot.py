@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import click
 
 from archive_assets.cli.edge import plain_errors
-from pipeline_runtime.edge import EdgeCommand
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish
 
 __all__ = ["main", "make_scheduler_snapshot_cli"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option(
     "--scheduler_fname",
     default="scheduler.pickle.xz",
@@ -22,7 +20,11 @@ __all__ = ["main", "make_scheduler_snapshot_cli"]
 @click.option("--repo", help="Git repository of the configuration; an allowed place.")
 @click.option("--script", help="Configuration script, a path or in the repository.")
 @click.option("--ref", default="main", show_default=True, help="Branch, tag or commit.")
-@click.option("--visits", help="Opsim file or visits.h5 of the completed visits.")
+@click.option(
+    "--visits",
+    type=InputFile(str),
+    help="Opsim file or visits.h5 of the completed visits.",
+)
 @plain_errors
 def main(
     scheduler_fname: str,
@@ -45,6 +47,9 @@ def main(
 
     save_scheduler(get_scheduler(repo, script, ref, visits), scheduler_fname)
     click.echo(scheduler_fname)
+    finish(
+        "scheduler saved", "run_prenight_sim SCHEDULER OBSERVATORY DAY_OBS SIM_NIGHTS"
+    )
 
 
 def make_scheduler_snapshot_cli(cli_args: Sequence[str] = ()) -> int:

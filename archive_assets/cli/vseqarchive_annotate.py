@@ -5,55 +5,86 @@ from uuid import UUID
 
 import click
 
-from archive_assets.cli.vseqarchive_connection import with_archive
+from archive_assets.cli.vseqarchive_connection import with_database
+from pipeline_runtime.edge import EdgeCommand, finish
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = ["comment", "get_comments", "is_tagged", "tag", "untag"]
 
-# Any: the archive's class is imported only when a command runs
+# Any: the database's class is imported only when a command runs
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("tag")
-@with_archive
-def is_tagged(vsarch: Any, uuid: UUID, tag: str) -> None:
+@with_database
+def is_tagged(database: Any, uuid: UUID, tag: str) -> None:
     """Print true or false: whether a sequence has TAG."""
-    click.echo("true" if vsarch.is_tagged(uuid, tag) else "false")
+    from archive_assets.metadata import annotations
+
+    with database.transaction() as connection:
+        has_it = annotations.is_tagged(connection, uuid, tag)
+    click.echo("true" if has_it else "false")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("tags", nargs=-1, required=True)
-@with_archive
-def tag(vsarch: Any, uuid: UUID, tags: tuple[str, ...]) -> None:
+@with_database
+def tag(database: Any, uuid: UUID, tags: tuple[str, ...]) -> None:
     """Add TAGS to a sequence."""
-    vsarch.tag(uuid, *tags)
+    from archive_assets.metadata.annotations import add_tags
+    from archive_assets.metadata.values import checked_tags
+
+    with database.transaction() as connection:
+        n_added = add_tags(connection, uuid, checked_tags(tags))
+    if n_added:
+        words = f"{n_added} {'tag' if n_added == 1 else 'tags'} added"
+        finish(words, f"vseqarchive search --tags {','.join(tags)}")
+    else:
+        finish(f"nothing was changed: {uuid} has {', '.join(tags)} already")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("tag")
-@with_archive
-def untag(vsarch: Any, uuid: UUID, tag: str) -> None:
+@with_database
+def untag(database: Any, uuid: UUID, tag: str) -> None:
     """Take TAG from a sequence; exit code 1 if it does not have it."""
-    vsarch.untag(uuid, tag)
+    from archive_assets.metadata.annotations import remove_tag
+
+    with database.transaction() as connection:
+        remove_tag(connection, uuid, tag)
+    finish(f"tag {tag} removed")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("comment")
 @click.option("--author", help="Who says so.")
-@with_archive
-def comment(vsarch: Any, uuid: UUID, comment: str, author: str | None) -> None:
+@with_database
+def comment(database: Any, uuid: UUID, comment: str, author: str | None) -> None:
     """Attach COMMENT to a sequence."""
-    vsarch.comment(uuid, comment, author)
+    from archive_assets.metadata.annotations import add_comment
+    from archive_assets.metadata.values import checked_text
+
+    words = checked_text(comment, "the comment")
+    by = None if author is None else checked_text(author, "the author")
+    with database.transaction() as connection:
+        add_comment(connection, uuid, words, by)
+    finish("comment added", f"vseqarchive get-comments {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
-@with_archive
-def get_comments(vsarch: Any, uuid: UUID) -> None:
-    """Print the comments on a sequence as TSV, oldest first; nothing if none."""
-    comments = vsarch.get_comments(uuid)
-    if not comments.empty:
-        click.echo(comments.to_csv(sep="\t", index=False).rstrip("\n"))
+@format_option("tsv")
+@with_database
+def get_comments(database: Any, uuid: UUID, output: str) -> None:
+    """Print the comments on a sequence, oldest first; nothing if none."""
+    from archive_assets.metadata.selects import select_comments
+
+    with database.transaction() as connection:
+        found = select_comments(connection, uuid)
+        names, rows = list(found.keys()), found.all()
+    if rows or output == "json":
+        print_rows(output, names, rows)

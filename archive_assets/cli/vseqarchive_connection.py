@@ -5,15 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import click
+from typing_extensions import override
 
 from pipeline_runtime.edge import one_line
 
 __all__ = [
     "EXIT_PROBLEMS",
     "ArchiveAddress",
+    "StoreFolder",
     "archive_url_option",
     "plain_errors",
     "with_archive",
@@ -103,12 +107,47 @@ def with_database(function: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
-def archive_url_option(function: Callable[P, R]) -> Callable[P, R]:
-    """Add ``--archive-base``, the store of the archive."""
+class StoreFolder(click.ParamType[str]):
+    """The URL of a store; a misspelt folder is refused and not made.
+
+    Parameters
+    ----------
+    is_read
+        Whether the command only reads: then the folder must exist. What writes may
+        make it, in a folder that exists.
+    """
+
+    name = "url"
+
+    def __init__(self, *, is_read: bool) -> None:
+        self.is_read = is_read
+
+    @override
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"", "file"}:
+            return value
+        folder = Path(unquote(parts.path) if parts.scheme else value)
+        wanted = folder if self.is_read else folder.absolute().parent
+        if not wanted.is_dir():
+            self.fail(f"there is no folder {wanted}", param, ctx)
+        return value
+
+
+def archive_url_option(
+    *, is_read: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return what adds ``--archive-base``, the store of the archive."""
     return click.option(
         "--archive-base",
+        type=StoreFolder(is_read=is_read),
         envvar="ARCHIVE_URL",
         default="s3://rubin:rubin-scheduler-prenight/opsim/vseq/",
         show_default=True,
         help="Base URL of the data store; also $ARCHIVE_URL.",
-    )(function)
+    )

@@ -8,12 +8,14 @@ from uuid import UUID
 import click
 
 from archive_assets.cli.vseqarchive_connection import (
+    StoreFolder,
     archive_url_option,
     with_archive,
     with_database,
 )
 from pipeline_runtime.documents import DocumentError, parse_json
-from pipeline_runtime.edge import InputFile
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = [
     "add",
@@ -36,11 +38,11 @@ _PROTOTYPE_OPTION = click.option(
 )
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("origin", type=InputFile(str))
 @click.argument("file_type")
-@archive_url_option
+@archive_url_option()
 @click.option("--update", is_flag=True, help="Replace a file of this type.")
 @with_archive
 def archive_file(
@@ -60,9 +62,10 @@ def archive_file(
 
     location = add_file(vsarch, uuid, origin, file_type, archive_base, update=update)
     click.echo(location.geturl())
+    finish(f"{file_type} archived", f"vseqarchive show {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("file_type")
 @click.argument("destination", type=click.Path())
@@ -77,9 +80,10 @@ def get_file(vsarch: Any, uuid: UUID, file_type: str, destination: str) -> None:
 
     for line in retrieve_file(vsarch, uuid, file_type, Path(destination)):
         click.echo(line)
+    finish(f"copied to {destination}, its hash is as recorded")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("visits_file", type=InputFile(str))
 @click.argument("columns", nargs=-1)
@@ -94,18 +98,23 @@ def add_nightly_stats(
     stats = compute_nightly_stats(visits, columns or ("altitude", "azimuth"))
     vsarch.insert_nightly_stats(uuid, stats)
     click.echo(stats.to_csv(sep="\t", index=False).rstrip("\n"))
+    finish(f"{len(stats)} statistics recorded", f"vseqarchive show {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
+@format_option("tsv")
 @with_archive
-def query_nightly_stats(vsarch: Any, uuid: UUID) -> None:
-    """Print the recorded nightly statistics as TSV; a blank line if none."""
+def query_nightly_stats(vsarch: Any, uuid: UUID, output: str) -> None:
+    """Print the recorded nightly statistics; a blank line if none, as the original."""
     stats = vsarch.query_nightly_stats(uuid)
-    click.echo("" if stats.empty else stats.to_csv(sep="\t", index=False).rstrip("\n"))
+    if stats.empty and output == "tsv":
+        click.echo("")
+    else:
+        print_rows(output, stats.columns, stats.itertuples(index=False, name=None))
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("archive_base")
 @click.argument("sim_date")
 @click.argument("sim_index")
@@ -121,14 +130,14 @@ def import_proto(
     """Import simulation SIM_DATE SIM_INDEX of the prototype archive; print its UUID."""
     from archive_assets.prototype_archive.importing import import_from_prototype
 
-    click.echo(
-        import_from_prototype(
-            vsarch, archive_base, sim_date, sim_index, proto_sim_archive_url
-        )
+    uuid = import_from_prototype(
+        vsarch, archive_base, sim_date, sim_index, proto_sim_archive_url
     )
+    click.echo(uuid)
+    finish("imported", f"vseqarchive show {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @_PROTOTYPE_OPTION
 def export_proto(uuid: UUID, proto_sim_archive_url: str) -> NoReturn:
@@ -139,11 +148,12 @@ def export_proto(uuid: UUID, proto_sim_archive_url: str) -> NoReturn:
     )
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("dayobs", type=click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"]))
 @click.argument("telescope", type=click.Choice(["simonyi", "auxtel"]))
 @click.option(
     "--destination",
+    type=StoreFolder(is_read=False),
     envvar="PRENIGHT_INDEX_URL",
     help="Base URL of the indexes; also $PRENIGHT_INDEX_URL, else the observatory's.",
 )
@@ -155,12 +165,13 @@ def make_prenight_index(
     from archive_assets.nights.index import write_prenight_index
 
     click.echo(write_prenight_index(vsarch, dayobs.date(), telescope, destination))
+    finish("index published")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("visits_file", type=InputFile(str))
 @click.argument("label")
-@archive_url_option
+@archive_url_option()
 @click.option(
     "--kind",
     type=click.Choice(["simulations", "completed", "mixedvisitseq", "visitseq"]),
@@ -247,9 +258,13 @@ def add(database: Any, visits_file: str, label: str, **options: Any) -> None:
         last_early_day_obs=options["last_early_day_obs"],
         first_late_day_obs=options["first_late_day_obs"],
     )
-    if done.already_archived:
-        click.echo("already archived, nothing was changed", err=True)
     click.echo(done.uuid)
+    said = (
+        "already archived, nothing was changed"
+        if done.already_archived
+        else (f"{label!r} archived")
+    )
+    finish(said, f"vseqarchive show {done.uuid}")
 
 
 def _files(words: tuple[str, ...]) -> dict[str, str]:

@@ -9,8 +9,14 @@ from uuid import UUID
 
 import click
 
-from archive_assets.cli.formats import FORMATS, plain_value, print_table
-from archive_assets.cli.vseqarchive_connection import with_archive
+from archive_assets.cli.vseqarchive_connection import with_archive, with_database
+from pipeline_runtime.edge import EdgeCommand, note
+from pipeline_runtime.printing import (
+    format_option,
+    plain_value,
+    print_rows,
+    print_table,
+)
 
 __all__ = ["compare", "find", "nightly", "search", "show"]
 
@@ -53,14 +59,7 @@ def _tags_option(function: _Function) -> _Function:
     )(function)  # fmt: skip
 
 
-def _format_option(*choices: str) -> _Decorator:
-    return click.option(
-        "--format", "output", type=click.Choice(choices), default=choices[0],
-        show_default=True, help="How to print.",
-    )  # fmt: skip
-
-
-@click.command()
+@click.command(cls=EdgeCommand)
 @_day_option("--day-obs", "A night that the sequence covers.")
 @click.option("--telescope", help="Exact name.")
 @_tags_option
@@ -77,57 +76,76 @@ def _format_option(*choices: str) -> _Decorator:
 @click.option("--state", type=click.Choice(["open", "complete", "trashed"]),
               help="By default all but the trash.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number to print.")
-@_format_option(*FORMATS)
-@with_archive
-def search(vsarch: Any, output: str, **criteria: Any) -> None:
+@format_option("table", "uuid")
+@with_database
+def search(database: Any, output: str, **criteria: Any) -> None:
     """Print the sequences that match every option, newest first."""
-    from archive_assets.metadata.search import SearchCriteria
+    from archive_assets.metadata.selects import SearchCriteria, select_sequences
 
-    FORMATS[output](vsarch.search(SearchCriteria(**criteria)))
+    with database.transaction() as connection:
+        found = select_sequences(connection, SearchCriteria(**criteria))
+        names, rows = list(found.keys()), found.all()
+    if output == "uuid":
+        for row in rows:
+            click.echo(row.visitseq_uuid)
+    else:
+        print_rows(output, names, rows)
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @_day_option("--day-obs", "A night that it covers.", required=True)
 @_tags_option
 @click.option("--telescope", default="simonyi", show_default=True, help="Its name.")
 @click.option("--with-visits/--any", default=True, show_default=True,
               help="Whether its visits must be archived.")  # fmt: skip
-@with_archive
+@with_database
 def find(
-    vsarch: Any, day_obs: date, tags: tuple[str, ...], telescope: str, with_visits: bool
+    database: Any,
+    day_obs: date,
+    tags: tuple[str, ...],
+    telescope: str,
+    with_visits: bool,
 ) -> None:
     """Print UUID and URL of the newest simulation of a night with all tags.
 
     They are separated by a tab. Exit code 1 if there is none.
     """
-    from archive_assets.metadata.search import SearchCriteria
-    from archive_assets.reading.simulations import NoMatchingSimulationsFoundError
+    from archive_assets.metadata.selects import SearchCriteria, select_sequences
 
-    found = vsarch.search(
-        SearchCriteria(
-            day_obs=day_obs, tags=tags, telescope=telescope, kind="simulations",
-            with_visits=with_visits, limit=1,
-        )
+    criteria = SearchCriteria(
+        day_obs=day_obs, tags=tags, telescope=telescope, kind="simulations",
+        with_visits=with_visits, limit=1,
     )  # fmt: skip
-    if found.empty:
-        raise NoMatchingSimulationsFoundError(
+    with database.transaction() as connection:
+        row = select_sequences(connection, criteria).first()
+    if row is None:
+        raise click.ClickException(
             f"no simulation of {telescope} covers {day_obs} with tags "
-            f"{', '.join(tags) or 'of any kind'}"
+            f"{', '.join(tags) or 'of any kind'}; `vseqarchive search --day-obs "
+            f"{day_obs}` lists what there is"
         )
-    (row,) = found.to_dict("records")
-    click.echo(f"{row['visitseq_uuid']}\t{row['visitseq_url'] or ''}")
+    click.echo(f"{row.visitseq_uuid}\t{row.visitseq_url or ''}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
-@_format_option("table", "json")
-@with_archive
-def show(vsarch: Any, uuid: UUID, output: str) -> None:
+@format_option()
+@with_database
+def show(database: Any, uuid: UUID, output: str) -> None:
     """Print everything about a sequence."""
-    described = vsarch.describe(uuid)
+    from archive_assets.metadata.selects import describe_sequence
+
+    with database.transaction() as connection:
+        described = describe_sequence(connection, uuid)
     if output == "json":
         click.echo(json.dumps(described, indent=2))
-        return
+    elif output == "csv":
+        print_rows(output, ("name", "value"), described.items())
+    else:
+        _print_description(described)
+
+
+def _print_description(described: dict[str, object]) -> None:
     width = max(map(len, described))
     for name, value in described.items():
         if value in (None, [], {}):
@@ -137,7 +155,7 @@ def show(vsarch: Any, uuid: UUID, output: str) -> None:
         click.echo(f"{name.ljust(width)}  {text}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @_day_option("--first", "First night.", required=True)
 @_day_option("--last", "Last night; the first by default.")
 @_tags_option
@@ -145,16 +163,17 @@ def show(vsarch: Any, uuid: UUID, output: str) -> None:
 @click.option("--value", "values", multiple=True, callback=_words,
               metavar="NAME,...", help="Which statistics; all by default.")  # fmt: skip
 @click.option("--accumulated", is_flag=True, help="Of all nights through each one.")
-@_format_option(*(name for name in FORMATS if name != "uuid"))
+@format_option()
 @with_archive
 def nightly(
     vsarch: Any, first: date, last: date | None, output: str, **criteria: Any
 ) -> None:
     """Print nightly statistics of the matching simulations over a range of nights."""
-    FORMATS[output](vsarch.nightly(first, last or first, **criteria))
+    found = vsarch.nightly(first, last or first, **criteria)
+    print_rows(output, found.columns, found.itertuples(index=False, name=None))
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("a")
 @click.argument("b")
 @_day_option("--day-obs", "Compare this night alone.")
@@ -163,7 +182,7 @@ def nightly(
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path),
               help="Draw the comparison to this file (.png, .pdf, .svg).")  # fmt: skip
 @click.option("--visits", is_flag=True, help="List the visits that only one has.")
-@_format_option("table", "json")
+@format_option()
 @with_archive
 def compare(
     vsarch: Any, *, a: str, b: str, day_obs: date | None, all_nights: bool,
@@ -181,7 +200,7 @@ def compare(
 
     chosen = [choose_sequence(vsarch, one, day_obs=day_obs) for one in (a, b)]
     for side, one in zip("AB", chosen, strict=True):
-        click.echo(f"{side} is {one}", err=True)
+        note(f"{side} is {one}")
     found = compare_visits(
         *(read_sequence(vsarch, one.uuid) for one in chosen),
         day_obs=day_obs, all_nights=all_nights,
@@ -197,15 +216,20 @@ def compare(
                     for row in rows
                 ]
         click.echo(json.dumps(summary, indent=2))
+    elif output == "csv":
+        print_rows(output, ("name", "value"), summary.items())
     else:
         _print_comparison(summary)
         for name, frame in (("A", found.only_a), ("B", found.only_b)):
             if visits and not frame.empty:
                 click.echo(f"\nonly in {name}:")
-                print_table(frame.astype({"mjd": str}))
+                exact = frame.astype({"mjd": str})
+                print_table(
+                    list(exact.columns), list(exact.itertuples(index=False, name=None))
+                )
     if plot is not None:
         plot_comparison(found, plot, (chosen[0].label, chosen[1].label))
-        click.echo(f"drew {plot}", err=True)
+        note(f"drew {plot}")
 
 
 def _print_comparison(summary: dict[str, Any]) -> None:

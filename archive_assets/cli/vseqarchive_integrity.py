@@ -11,9 +11,12 @@ import click
 
 from archive_assets.cli.vseqarchive_connection import (
     EXIT_PROBLEMS,
+    StoreFolder,
     archive_url_option,
     with_archive,
 )
+from pipeline_runtime.edge import DAY_OBS, EdgeCommand, finish, is_quiet
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = ["delete", "doctor", "gc", "move", "restore", "verify"]
 
@@ -24,7 +27,6 @@ _INDEX_OPTION = click.option(
     envvar="PRENIGHT_INDEX_URL",
     help="Base URL of the pre-night indexes; also $PRENIGHT_INDEX_URL.",
 )
-_JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _days_option(
@@ -35,21 +37,18 @@ def _days_option(
     )
 
 
-_DATE = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
-
-
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuids", nargs=-1, type=click.UUID)
-@archive_url_option
+@archive_url_option(is_read=True)
 @_INDEX_OPTION
-@click.option("--day-obs", type=_DATE, help="Only sequences that cover this night.")
-@click.option("--since", type=_DATE, help="Only sequences recorded since this day.")
-@click.option("--index-from", type=_DATE, help="First night; yesterday by default.")
-@click.option("--index-to", type=_DATE, help="Last night; in 3 days by default.")
+@click.option("--day-obs", type=DAY_OBS, help="Only sequences that cover this night.")
+@click.option("--since", type=DAY_OBS, help="Only sequences recorded since this day.")
+@click.option("--index-from", type=DAY_OBS, help="First night; yesterday by default.")
+@click.option("--index-to", type=DAY_OBS, help="Last night; in 3 days by default.")
 @click.option(
     "--repair", is_flag=True, help="Repair what can be repaired without loss."
 )
-@_JSON_OPTION
+@format_option()
 @with_archive
 def verify(
     vsarch: Any,
@@ -62,7 +61,7 @@ def verify(
     index_from: datetime | None,
     index_to: datetime | None,
     repair: bool,
-    as_json: bool,
+    output: str,
 ) -> None:
     """Read every object again and compare hashes; check rows and indexes.
 
@@ -102,8 +101,14 @@ def verify(
         repair=repair,
         progress=_progress("objects"),
     )
-    if as_json:
+    if output == "json":
         click.echo(json.dumps(report.as_json(), indent=2))
+    elif output != "table":
+        print_rows(
+            output,
+            ("kind", "subject", "detail", "is_repaired"),
+            [(p.kind, p.subject, p.detail, p.is_repaired) for p in report.problems],
+        )
     else:
         for problem in report.problems:
             state = " (repaired)" if problem.is_repaired else ""
@@ -118,26 +123,28 @@ def verify(
         click.get_current_context().exit(EXIT_PROBLEMS)
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuids", nargs=-1, required=True, type=click.UUID)
 @with_archive
 def delete(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
     """Put sequences in the trash: no search finds them; restore brings them back."""
     for uuid in uuids:
         vsarch.trash(uuid)
+    finish(f"{len(uuids)} in the trash", f"vseqarchive restore {uuids[0]} undoes it")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuids", nargs=-1, required=True, type=click.UUID)
 @with_archive
 def restore(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
     """Take sequences out of the trash."""
     for uuid in uuids:
         vsarch.restore(uuid)
+    finish(f"{len(uuids)} restored", f"vseqarchive show {uuids[0]}")
 
 
-@click.command()
-@archive_url_option
+@click.command(cls=EdgeCommand)
+@archive_url_option(is_read=True)
 @_days_option(
     "--trash-days",
     30,
@@ -149,7 +156,7 @@ def restore(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
 @click.option(
     "--apply", is_flag=True, help="Do it; otherwise only list what would be done."
 )
-@_JSON_OPTION
+@format_option()
 @with_archive
 def gc(
     vsarch: Any,
@@ -158,7 +165,7 @@ def gc(
     trash_days: int,
     orphan_days: int,
     apply: bool,
-    as_json: bool,
+    output: str,
 ) -> None:
     """Permanently delete old sequences in the trash, and unreferenced objects.
 
@@ -175,30 +182,40 @@ def gc(
         orphan_days=orphan_days,
         apply=apply,
     )
-    if as_json:
+    if output == "json":
         click.echo(json.dumps(done.as_json(), indent=2))
-        return
-    for uuid in done.sequences:
-        click.echo(f"sequence {uuid}")
-    for uuid, reason in done.kept.items():
-        click.echo(f"kept {uuid}: {reason}")
-    for url in done.orphans:
-        click.echo(f"orphan {url}")
-    for url in done.foreign:
-        click.echo(f"outside the store, kept: {url}")
-    verb = "removed" if apply else "would be removed (--apply does it)"
-    click.echo(
-        f"{len(done.sequences)} sequences and {len(done.orphans)} orphans, "
-        f"{done.n_bytes} bytes {verb}"
-    )
+    elif output != "table":
+        print_rows(output, ("what", "name", "detail"), _of_garbage(done))
+    else:
+        for what, name, detail in _of_garbage(done):
+            click.echo(f"{what} {name}{f': {detail}' if detail else ''}")
+        verb = "removed" if apply else "would be removed"
+        click.echo(
+            f"{len(done.sequences)} sequences and {len(done.orphans)} orphans, "
+            f"{done.n_bytes} bytes {verb}"
+        )
+    if not apply:
+        finish("nothing was changed", "vseqarchive gc --apply")
+    else:
+        finish("garbage collected", "vseqarchive verify")
 
 
-@click.command()
-@click.argument("source")
-@click.argument("destination")
+def _of_garbage(done: Any) -> list[tuple[str, str, str]]:
+    """Return what was collected, and what was kept with the reason."""
+    return [
+        *(("sequence", uuid, "") for uuid in done.sequences),
+        *(("kept", uuid, reason) for uuid, reason in done.kept.items()),
+        *(("orphan", url, "") for url in done.orphans),
+        *(("kept", url, "outside the store") for url in done.foreign),
+    ]
+
+
+@click.command(cls=EdgeCommand)
+@click.argument("source", type=StoreFolder(is_read=True))
+@click.argument("destination", type=StoreFolder(is_read=False))
 @click.option("--uuid", "uuids", multiple=True, type=click.UUID, help="Only this one.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be moved.")
-@_JSON_OPTION
+@format_option()
 @with_archive
 def move(
     vsarch: Any,
@@ -207,7 +224,7 @@ def move(
     destination: str,
     uuids: tuple[UUID, ...],
     dry_run: bool,
-    as_json: bool,
+    output: str,
 ) -> None:
     """Move the archive from the store SOURCE to the store DESTINATION.
 
@@ -226,8 +243,10 @@ def move(
         dry_run=dry_run,
         progress=_progress("objects"),
     )
-    if as_json:
+    if output == "json":
         click.echo(json.dumps(moved.as_json(), indent=2))
+    elif output != "table":
+        print_rows(output, ("subject", "problem"), moved.problems.items())
     else:
         for subject, reason in moved.problems.items():
             click.echo(f"not moved: {subject}: {reason}")
@@ -236,19 +255,20 @@ def move(
             f"{moved.n_objects} objects {verb}, {moved.n_elsewhere} are in other "
             f"stores, {len(moved.problems)} problems"
         )
-        if moved.n_objects and not dry_run:
-            click.echo(
-                "published indexes name the old places: `vseqarchive verify --repair` "
-                "publishes them again",
-                err=True,
-            )
     if moved.problems:
         click.get_current_context().exit(EXIT_PROBLEMS)
+    if moved.n_objects and not dry_run:
+        finish(
+            "published indexes name the old places",
+            "`vseqarchive verify --repair` publishes them again",
+        )
+    else:
+        finish("nothing was changed")
 
 
 def _progress(what: str) -> Callable[[int, int], None]:
     """Return a function that says on a terminal how far a command is."""
-    is_terminal = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty() and not is_quiet()
 
     def say(done: int, total: int) -> None:
         if is_terminal:
@@ -258,11 +278,11 @@ def _progress(what: str) -> Callable[[int, int], None]:
     return say
 
 
-@click.command()
-@archive_url_option
+@click.command(cls=EdgeCommand)
+@archive_url_option()
 @_INDEX_OPTION
 @click.option("--write", is_flag=True, help="Also write a small object and delete it.")
-@_JSON_OPTION
+@format_option()
 @with_archive
 def doctor(
     vsarch: Any,
@@ -270,7 +290,7 @@ def doctor(
     archive_base: str,
     index_base: str | None,
     write: bool,
-    as_json: bool,
+    output: str,
 ) -> None:
     """Examine database, schema, rights, store and versions.
 
@@ -282,8 +302,14 @@ def doctor(
     from archive_assets.objects.datastore import DataStore
 
     findings = list(examine(vsarch, DataStore(archive_base), index_base, write=write))
-    if as_json:
+    if output == "json":
         click.echo(json.dumps([asdict(one) for one in findings], indent=2))
+    elif output != "table":
+        print_rows(
+            output,
+            ("is_well", "subject", "detail"),
+            [(one.is_well, one.subject, one.detail) for one in findings],
+        )
     else:
         for one in findings:
             mark = "ok  " if one.is_well else "FAIL"

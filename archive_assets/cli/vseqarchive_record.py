@@ -5,8 +5,9 @@ from uuid import UUID
 
 import click
 
-from archive_assets.cli.vseqarchive_connection import with_archive
-from pipeline_runtime.edge import InputFile
+from archive_assets.cli.vseqarchive_connection import with_archive, with_database
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = [
     "get_visitseq_metadata",
@@ -20,7 +21,7 @@ __all__ = [
 # Any: the archive's class and pandas are imported only when a command runs
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("table")
 @click.argument("visits_file", type=InputFile(str))
 @click.argument("label")
@@ -63,6 +64,7 @@ def record_visitseq_metadata(
         creation_time=_time(creation_time),
     )
     click.echo(uuid)
+    finish("recorded; its visits are not archived", f"vseqarchive archive-file {uuid}")
 
 
 def _day(text: str | None) -> str | int | None:
@@ -75,7 +77,7 @@ def _time(text: str | None) -> Any:
     return None if text is None else time_of_text(text)
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.option(
     "--table",
@@ -83,37 +85,53 @@ def _time(text: str | None) -> Any:
     show_default=True,
     help="visitseq, simulations, completed, mixedvisitseq or simulations_extra.",
 )
-@with_archive
-def get_visitseq_metadata(vsarch: Any, uuid: UUID, table: str) -> None:
-    """Print the metadata of a sequence as TSV: names, then values."""
-    row = vsarch.get_visitseq_metadata(uuid, table=table)
-    readable = row.map(lambda value: value.hex() if isinstance(value, bytes) else value)
-    click.echo(readable.to_frame().T.to_csv(sep="\t", index=False).rstrip("\n"))
+@format_option("tsv")
+@with_database
+def get_visitseq_metadata(database: Any, uuid: UUID, table: str, output: str) -> None:
+    """Print the metadata of a sequence: names, then values."""
+    from archive_assets.metadata.errors import UnknownSequenceError
+    from archive_assets.metadata.selects import select_row
+
+    with database.transaction() as connection:
+        found = select_row(connection, uuid, table)
+        names, rows = list(found.keys()), found.all()
+    if not rows:
+        raise UnknownSequenceError(uuid, table)
+    print_rows(output, names, rows)
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("url")
-@with_archive
-def set_visitseq_url(vsarch: Any, uuid: UUID, url: str) -> None:
+@with_database
+def set_visitseq_url(database: Any, uuid: UUID, url: str) -> None:
     """Set where the visits of a sequence are."""
-    vsarch.set_visitseq_url(uuid, url)
+    from archive_assets.metadata.sequences import set_url
+    from archive_assets.metadata.values import checked_url
+
+    with database.transaction() as connection:
+        set_url(connection, uuid, checked_url(url, "the URL"))
+    finish("URL set", f"vseqarchive verify {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
-@with_archive
-def get_visitseq_url(vsarch: Any, uuid: UUID) -> None:
+@with_database
+def get_visitseq_url(database: Any, uuid: UUID) -> None:
     """Print where the visits of a sequence are; a blank line if nowhere."""
-    click.echo(vsarch.get_visitseq_url(uuid) or "")
+    from archive_assets.metadata.sequences import get_url
+
+    with database.transaction() as connection:
+        url = get_url(connection, uuid)
+    click.echo(url or "")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("field")
 @click.argument("value")
-@with_archive
-def update_visitseq_metadata(vsarch: Any, uuid: UUID, field: str, value: str) -> None:
+@with_database
+def update_visitseq_metadata(database: Any, uuid: UUID, field: str, value: str) -> None:
     """Set the column FIELD of a sequence; hashes are given in hexadecimal."""
     new: object = value
     if field.endswith("sha256"):
@@ -123,10 +141,15 @@ def update_visitseq_metadata(vsarch: Any, uuid: UUID, field: str, value: str) ->
             raise click.BadParameter(f"{value!r} is not hexadecimal") from error
     elif field.endswith("_day_obs"):
         new = _day(value)
-    vsarch.update_visitseq_metadata(uuid, field, new)
+    from archive_assets.metadata.sequences import update_field
+    from archive_assets.metadata.values import checked_field
+
+    with database.transaction() as connection:
+        update_field(connection, uuid, field, checked_field(field, new))
+    finish(f"{field} set", f"vseqarchive show {uuid}")
 
 
-@click.command()
+@click.command(cls=EdgeCommand)
 @with_archive
 def record_conda_env(vsarch: Any) -> None:
     """Record the current conda environment and print its hash."""

@@ -11,8 +11,8 @@ from archive_assets.metadata.sequences import check_sequences
 __all__ = ["add_comment", "add_tags", "is_tagged", "remove_tag"]
 
 
-def add_tags(connection: Connection, uuid: UUID, tags: Sequence[str]) -> None:
-    """Tag a sequence; tags that it has already are left alone.
+def add_tags(connection: Connection, uuid: UUID, tags: Sequence[str]) -> int:
+    """Tag a sequence and return how many tags are new; the others are left alone.
 
     Raises
     ------
@@ -20,14 +20,16 @@ def add_tags(connection: Connection, uuid: UUID, tags: Sequence[str]) -> None:
         If the sequence is not in the archive.
     """
     check_sequences(connection, uuid)
-    if tags:
-        connection.execute(
-            text(
-                "INSERT INTO tags (visitseq_uuid, tag) "
-                "SELECT :uuid, unnest(CAST(:tags AS TEXT[])) ON CONFLICT DO NOTHING"
-            ),
-            {"uuid": uuid, "tags": list(tags)},
-        )
+    if not tags:
+        return 0
+    added = connection.execute(
+        text(
+            "INSERT INTO tags (visitseq_uuid, tag) "
+            "SELECT :uuid, unnest(CAST(:tags AS TEXT[])) ON CONFLICT DO NOTHING"
+        ),
+        {"uuid": uuid, "tags": list(tags)},
+    )
+    return added.rowcount
 
 
 def remove_tag(connection: Connection, uuid: UUID, tag: str) -> None:

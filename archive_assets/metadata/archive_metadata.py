@@ -23,12 +23,13 @@ from archive_assets.metadata import (
     nightly_statistics,
     nights,
     search,
+    selects,
     sequences,
     trash,
 )
 from archive_assets.metadata.errors import InvalidValueError, SchemaNameError
 from archive_assets.metadata.frames import frame
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.metadata.sequences import NewSequence
 from archive_assets.metadata.settings import connection_settings
 from archive_assets.metadata.values import (
@@ -456,7 +457,7 @@ class VisitSequenceArchiveMetadata:
 
     def describe(self, visitseq_uuid: UUID) -> dict[str, object]:
         """Return everything about one sequence as values that JSON can hold."""
-        return self._on(search.describe_sequence, visitseq_uuid)
+        return self._on(selects.describe_sequence, visitseq_uuid)
 
     def nightly(
         self,

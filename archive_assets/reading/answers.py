@@ -12,7 +12,7 @@ import pandas as pd
 from typing_extensions import override
 
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.nights.index import get_prenight_index
 from archive_assets.reading.chosen import choose_sequence
 from archive_assets.reading.compare import Comparison, compare_visits

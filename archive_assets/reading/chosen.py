@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
-from archive_assets.metadata.search import SearchCriteria, row_of_sequence
+from archive_assets.metadata.search import row_of_sequence
+from archive_assets.metadata.selects import SearchCriteria
 
 __all__ = ["Chosen", "NoSuchSequenceError", "choose_sequence"]
 

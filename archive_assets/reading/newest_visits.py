@@ -12,7 +12,7 @@ from typing_extensions import override
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.errors import MissingFileError
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.metadata.sequences import visits_object_sha256
 from archive_assets.objects.datastore import DataStore
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline_runtime.edge import EdgeCommand, one_line
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish, is_quiet, plain_end
 
 __all__ = ["INTERRUPTED", "main"]
 
@@ -30,9 +30,7 @@ def _fields(
     return fields
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option(
     "-v", "--verbose", count=True,
     help="Log what happens to standard error; twice for more.",
@@ -47,7 +45,7 @@ def _fields(
 )  # fmt: skip
 @click.option(
     "-c", "--config", "config_file", default="l1db.cfg", show_default=True,
-    metavar="PATH", type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH", type=InputFile(), envvar="L1DB_CONFIG", show_envvar=True,
     help="Configuration of the database, an INI file; see cfg/ for examples.",
 )  # fmt: skip
 @click.option(
@@ -108,7 +106,7 @@ def _fields(
 )  # fmt: skip
 @click.option(
     "--visits", "visits_file", metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=InputFile(),
     help="Observe the visits of an opsim database or a visits.h5, in their order, at "
     "their times.",
 )  # fmt: skip
@@ -117,7 +115,7 @@ def _fields(
     help="Fill every column with plausible values, or only the required ones. "
     "[default: --no-fill]",
 )  # fmt: skip
-@click.argument("sources_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("sources_file", type=InputFile())
 def main(
     *,
     verbose: int,
@@ -195,14 +193,20 @@ def main(
         },
     )
     try:
-        is_finished = run(request, verbosity=verbose)
+        done = run(request, verbosity=verbose, is_quiet=is_quiet())
     except KeyboardInterrupt:
-        is_finished = False
+        done = None
     except (*EXPECTED_ERRORS, ValueError) as error:
-        raise click.ClickException(one_line(error)) from error
-    if not is_finished:
-        click.echo("interrupted", err=True)
+        raise plain_end(error) from error
+    if done is None:
+        click.echo("interrupted: run the command again to continue", err=True)
         sys.exit(INTERRUPTED)
+    if no_update:
+        finish(f"{done} visits processed, nothing was changed")
+    elif done:
+        finish(f"{done} visits stored", f"l1db-report -o report -c {config_file}")
+    else:
+        finish("nothing was changed: every visit is stored")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ from pathlib import Path
 import click
 
 from l1db_pipeline.cli.edge import plain_errors
-from pipeline_runtime.edge import EdgeCommand
+from pipeline_runtime.edge import EdgeCommand, InputFile, is_quiet
 
 __all__ = ["main"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option(
     "-o", "--output", required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -24,7 +22,7 @@ __all__ = ["main"]
     "-n", "--num-visits", type=click.IntRange(min=1), metavar="NUMBER",
     help="Visits, instead of the plan's.",
 )  # fmt: skip
-@click.argument("plan", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("plan", type=InputFile())
 @plain_errors
 def main(output: Path, num_visits: int | None, plan: Path) -> None:
     """Compare configurations of the L1 database on the same visits.
@@ -54,7 +52,7 @@ def main(output: Path, num_visits: int | None, plan: Path) -> None:
     work = read_plan(plan)
     if num_visits is not None:
         work = replace(work, visits=num_visits)
-    with tqdm(total=work.visits, unit="visit", disable=None) as bar:
+    with tqdm(total=work.visits, unit="visit", disable=is_quiet() or None) as bar:
         bakeoff = run_bakeoff(work, output, on_visit=lambda _: bar.update())
     page = write_comparison(output, bakeoff)
     click.echo(page)

@@ -4,6 +4,7 @@ import click
 
 from l1db_pipeline.cli.edge import (
     config_option,
+    make_tables,
     plain_errors,
     set_up_logging,
     verbose_option,
@@ -13,9 +14,7 @@ from pipeline_runtime.edge import EdgeCommand
 __all__ = ["main"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @verbose_option
 @click.option(
     "--drop",
@@ -34,10 +33,7 @@ def main(verbose: int, drop: bool, config: str) -> None:
       create_l1_schema -v -c cfg/l1db-sqlite.cfg
     """  # noqa: D301  # click wants the control character
     set_up_logging(verbose)
-    from l1db_pipeline.store.original_interface import L1db
-
-    with L1db(config) as database:
-        database.makeSchema(drop=drop)
+    make_tables(config, drop=drop)
 
 
 if __name__ == "__main__":

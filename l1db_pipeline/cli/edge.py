@@ -6,9 +6,15 @@ from typing import ParamSpec, TypeVar
 import click
 
 from l1db_pipeline.errors import EXPECTED_ERRORS
-from pipeline_runtime.edge import set_up_logging, turned_into_text
+from pipeline_runtime.edge import InputFile, finish, set_up_logging, turned_into_text
 
-__all__ = ["config_option", "plain_errors", "set_up_logging", "verbose_option"]
+__all__ = [
+    "config_option",
+    "make_tables",
+    "plain_errors",
+    "set_up_logging",
+    "verbose_option",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,6 +23,7 @@ config_option = click.option(
     "-c",
     "--config",
     default="l1db.cfg",
+    type=InputFile(str),
     show_default=True,
     envvar="L1DB_CONFIG",
     show_envvar=True,
@@ -26,6 +33,26 @@ config_option = click.option(
 verbose_option = click.option(
     "-v", "--verbose", count=True, help="Log more; give it twice for still more."
 )
+
+
+def make_tables(config: str, *, drop: bool) -> None:
+    """Create the tables that a configuration describes, and say what was done."""
+    from contextlib import closing
+
+    from l1db_pipeline.store.errors import DatabaseMissingError, SchemaMissingError
+    from l1db_pipeline.store.open import open_store
+
+    with closing(open_store(config)) as store:
+        try:
+            store.last_visit()
+            is_new = drop
+        except (DatabaseMissingError, SchemaMissingError):
+            is_new = True
+        store.create_schema(drop=drop)
+    if is_new:
+        finish("tables created", f"ap_proto -c {config} SOURCES_FILE")
+    else:
+        finish("nothing was changed: the tables exist")
 
 
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:

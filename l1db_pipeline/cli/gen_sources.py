@@ -9,16 +9,14 @@ from typing import Any
 import click
 
 from l1db_pipeline.cli.edge import plain_errors, set_up_logging, verbose_option
-from pipeline_runtime.edge import EdgeCommand
+from pipeline_runtime.edge import EdgeCommand, finish, is_quiet
 
 __all__ = ["main"]
 
 _log = logging.getLogger("gen_sources")
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @verbose_option
 @click.option(
     "-m",
@@ -79,7 +77,7 @@ def main(
         write_sources(file, count, _shown(sphere_blocks(count, hemi, seed), count))
     finally:
         signal.signal(signal.SIGTERM, before)
-    click.echo(f"{count} sources in {file}", err=True)
+    finish(f"{count} sources in {file}", f"ap_proto {file}")
 
 
 def _shown(blocks: Iterator[Any], count: int) -> Iterator[Any]:
@@ -88,8 +86,9 @@ def _shown(blocks: Iterator[Any], count: int) -> Iterator[Any]:
 
     done = 0
     with tqdm(
-        total=count, unit=" sources", unit_scale=True, disable=None, leave=False
-    ) as bar:
+        total=count, unit=" sources", unit_scale=True, leave=False,
+        disable=is_quiet() or None,
+    ) as bar:  # fmt: skip
         for block in blocks:
             yield block
             tenths = 10 * done // count

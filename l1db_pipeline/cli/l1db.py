@@ -1,6 +1,6 @@
 """``l1db``: operations on an L1 database, each one call of the store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -9,27 +9,28 @@ import click
 
 from l1db_pipeline.cli.edge import (
     config_option,
+    make_tables,
     plain_errors,
     set_up_logging,
     verbose_option,
 )
-from pipeline_runtime.edge import EdgeGroup
+from pipeline_runtime.edge import DAY_OBS, EdgeGroup, finish, note
+from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = ["main"]
 
-_DAY = click.DateTime(["%Y-%m-%d", "%Y%m%d"])
 F = TypeVar("F", bound=Callable[..., Any])
 _RA = click.FloatRange(0, 360, max_open=True)
 _DEC = click.FloatRange(-90, 90)
 _CONE = (_RA, _DEC, click.FloatRange(0, 648_000, min_open=True))
 
 
-@click.group(cls=EdgeGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EdgeGroup)
 def main() -> None:
     """Make, check and query an L1 database.
 
     Every command reads the configuration of -c, an INI file as in cfg/. Data go to
-    stdout as CSV, messages to stderr.
+    stdout as CSV (--format has others), messages to stderr.
     """
 
 
@@ -50,18 +51,19 @@ def _open(config: str, verbose: int) -> Any:  # L1Store, whose import takes a wh
     return open_store(L1dbConfig.from_ini(config))
 
 
-def _print_numbers(heading: str, numbers: Mapping[str, int]) -> None:
-    click.echo(f"table,{heading}")
-    for table, number in numbers.items():
-        click.echo(f"{table},{number}")
+def _print_catalog(output: str, catalog: Any, columns: Sequence[str] | None) -> None:
+    """Print a catalog; Any, since its class imports numpy."""
+    from l1db_pipeline.catalog.plain_rows import plain_rows
+
+    print_rows(output, *plain_rows(catalog, columns))
 
 
 @_command("create-schema")
 @click.option("--drop", is_flag=True, help="Drop the tables first, with ALL DATA.")
 def create_schema(config: str, verbose: int, drop: bool) -> None:
     """Create the tables; those that exist stay as they are."""
-    with closing(_open(config, verbose)) as store:
-        store.create_schema(drop=drop)
+    set_up_logging(verbose)
+    make_tables(config, drop=drop)
 
 
 @_command("migrate")
@@ -79,39 +81,45 @@ def migrate_command(config: str, verbose: int, revision: str | None) -> None:
 
     before, after = migrate(L1dbConfig.from_ini(config), revision or SCHEMA_REVISION)
     click.echo(f"revision {before} -> {after}" if before != after else f"is {after}")
+    if before == after:
+        finish("nothing was changed")
+    else:
+        finish("tables migrated", f"l1db verify -c {config}")
 
 
 @_command("last-visit")
-def last_visit(config: str, verbose: int) -> None:
+@format_option("csv")
+def last_visit(config: str, verbose: int, output: str) -> None:
     """Print the last complete visit and the largest ids."""
     with closing(_open(config, verbose)) as store:
         last = store.last_visit()
-    click.echo("visitId,visitTime,lastObjectId,lastSourceId")
+    rows = []
     if last is not None:
         time = last.time.astimezone(UTC).replace(tzinfo=None).isoformat()
-        click.echo(
-            f"{last.visit_id},{time}Z,{last.last_object_id},{last.last_source_id}"
-        )
+        rows = [(last.visit_id, f"{time}Z", last.last_object_id, last.last_source_id)]
+    print_rows(output, ("visitId", "visitTime", "lastObjectId", "lastSourceId"), rows)
 
 
 @_command("row-counts")
-def row_counts(config: str, verbose: int) -> None:
+@format_option("csv")
+def row_counts(config: str, verbose: int, output: str) -> None:
     """Print the exact number of rows of each table; this may take long."""
     with closing(_open(config, verbose)) as store:
-        _print_numbers("rows", store.row_counts())
+        print_rows(output, ("table", "rows"), store.row_counts().items())
 
 
 @_command("sizes")
-def sizes(config: str, verbose: int) -> None:
+@format_option("csv")
+def sizes(config: str, verbose: int, output: str) -> None:
     """Print the bytes of each table with its indexes."""
     with closing(_open(config, verbose)) as store:
-        _print_numbers("bytes", store.table_bytes())
+        print_rows(output, ("table", "bytes"), store.table_bytes().items())
 
 
 @_command("verify")
 @click.option("--repair", is_flag=True, help="Rebuild packed history that is wrong.")
-@click.option("--day-obs", type=_DAY, help="Only the visits of this night (UTC-12).")
-@click.option("--since", type=_DAY, help="Only the visits of this night and later.")
+@click.option("--day-obs", type=DAY_OBS, help="Only the visits of this night (UTC-12).")
+@click.option("--since", type=DAY_OBS, help="Only the visits of this night and later.")
 def verify(
     config: str,
     verbose: int,
@@ -130,7 +138,6 @@ def verify(
     if day_obs is not None and since is not None:
         raise click.UsageError("give --day-obs or --since, not both")
     first = day_obs or since
-    from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
     scope = Verification(
@@ -140,16 +147,16 @@ def verify(
     )
     with closing(_open(config, verbose)) as store:
         findings = store.verify(repair=repair, scope=scope)
-        findings += verify_settings(store, scope)
     for invariant, number in scope.proved.items():
-        click.echo(f"checked {invariant}: {number:,}", err=True)
+        note(f"checked {invariant}: {number:,}")
     for finding in findings:
         state = "repaired" if finding.repaired else "broken"
         click.echo(f"{state}: {finding}")
     n_broken = sum(not finding.repaired for finding in findings)
     if n_broken:
         raise click.ClickException(f"{n_broken} of the findings are not repaired")
-    click.echo("every invariant holds", err=True)
+    n_repaired = len(findings)
+    finish(f"{n_repaired} findings repaired" if n_repaired else "every invariant holds")
 
 
 def _start_of_night(day_obs: datetime) -> datetime:
@@ -158,20 +165,19 @@ def _start_of_night(day_obs: datetime) -> datetime:
 
 
 def _tell_progress(n_done: int, n_parts: int) -> None:
-    click.echo(f"part {n_done} of {n_parts} of the sky is checked", err=True)
+    note(f"{n_done} of {n_parts} regions of the sky checked")
 
 
 @_command("digest")
-def digest(config: str, verbose: int) -> None:
+@format_option("csv")
+def digest(config: str, verbose: int, output: str) -> None:
     """Print digests of the science content; equal ones mean equal content.
 
     They do not depend on the backend, the index mode or the layout of history.
     """
     with closing(_open(config, verbose)) as store:
         digests = store.science_digest()
-    click.echo("table,digest")
-    for table, value in digests.items():
-        click.echo(f"{table},{value}")
+    print_rows(output, ("table", "digest"), digests.items())
 
 
 @_command("light-curve")
@@ -183,16 +189,17 @@ def digest(config: str, verbose: int) -> None:
     show_default=True,
     help="What to print of the object.",
 )
-def light_curve(config: str, verbose: int, object_id: int, part: str) -> None:
+@format_option("csv")
+def light_curve(
+    config: str, verbose: int, object_id: int, part: str, output: str
+) -> None:
     """Print the sources, forced sources or versions of an object, by time."""
     with closing(_open(config, verbose)) as store:
         curve = store.light_curve(object_id)
-    from l1db_pipeline.catalog.csv_text import catalog_as_csv
-
     rows = getattr(curve, part.replace("-", "_"))
     if not len(curve.versions):
         raise click.ClickException(f"diaObjectId {object_id} is not in the database")
-    click.echo(catalog_as_csv(rows), nl=False)
+    _print_catalog(output, rows, None)
 
 
 @_command("cone-search")
@@ -200,23 +207,23 @@ def light_curve(config: str, verbose: int, object_id: int, part: str) -> None:
 @click.option(
     "--columns", help="Names, with commas between; the short record if absent."
 )
+@format_option("csv")
 def cone_search(
     config: str,
     verbose: int,
     cone: tuple[float, float, float],
     columns: str | None,
+    output: str,
 ) -> None:
     """Print current objects near a place, nearest first.
 
-    RA and DEC are degrees (ICRS), RADIUS is arc seconds. Put -- before a negative
-    DEC: l1db cone-search -c l1db.cfg -- 10.5 -20.25 3
+    RA and DEC are degrees (ICRS), RADIUS is arcseconds:
+    l1db cone-search -c l1db.cfg 10.5 -20.25 3
     """
     names = columns.split(",") if columns else None
     with closing(_open(config, verbose)) as store:
         found = store.cone_search(*cone, columns=names)
-    from l1db_pipeline.catalog.csv_text import catalog_as_csv
-
-    click.echo(catalog_as_csv(found, names), nl=False)
+    _print_catalog(output, found, names)
 
 
 @_command("explain")
@@ -251,7 +258,9 @@ def explain(
 def merge_nightly(config: str, verbose: int) -> None:
     """Move DiaObjectNightly into DiaObject, and vacuum."""
     with closing(_open(config, verbose)) as store:
-        click.echo(f"{store.merge_nightly()} rows moved")
+        n_moved = store.merge_nightly()
+    click.echo(f"{n_moved} rows moved")
+    finish("nightly table merged" if n_moved else "nothing was changed")
 
 
 @_command("compact")
@@ -267,7 +276,10 @@ def compact(config: str, verbose: int, before: datetime | None) -> None:
     """
     limit = None if before is None else before.replace(tzinfo=UTC)
     with closing(_open(config, verbose)) as store:
-        click.echo(f"{store.compact_history(before=limit)} chunks fewer")
+        n_fewer = store.compact_history(before=limit)
+    click.echo(f"{n_fewer} chunks fewer")
+    done = "history merged" if n_fewer else "nothing was changed"
+    finish(done, f"l1db verify -c {config}")
 
 
 @_command("rebuild")
@@ -275,16 +287,16 @@ def rebuild(config: str, verbose: int) -> None:
     """Rebuild packed history from the rows."""
     with closing(_open(config, verbose)) as store:
         click.echo(f"{store.rebuild_history()} pixels done")
+    finish("history rebuilt", f"l1db verify -c {config}")
 
 
 @_command("timings")
-def timings(config: str, verbose: int) -> None:
+@format_option("csv")
+def timings(config: str, verbose: int, output: str) -> None:
     """Print what each step of each visit cost, seconds."""
     with closing(_open(config, verbose)) as store:
         rows = store.read_timings()
-    from l1db_pipeline.catalog.csv_text import catalog_as_csv
-
-    click.echo(catalog_as_csv(rows, rows.names), nl=False)
+    _print_catalog(output, rows, rows.names)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ from pipeline_runtime.edge import EdgeCommand, InputFile, set_up_logging
 __all__ = ["main"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option("-v", "--verbose", count=True, help="Say more; can be repeated.")
 @click.option(
     "-s", "--short", is_flag=True,

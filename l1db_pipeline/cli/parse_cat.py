@@ -10,9 +10,7 @@ from pipeline_runtime.edge import EdgeCommand, InputFile
 __all__ = ["main"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option(
     "--yaml", "as_yaml", is_flag=True,
     help="Print the tables as Felis YAML, with units, descriptions, keys and indexes.",

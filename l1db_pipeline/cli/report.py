@@ -5,14 +5,12 @@ from pathlib import Path
 import click
 
 from l1db_pipeline.cli.edge import plain_errors
-from pipeline_runtime.edge import EdgeCommand
+from pipeline_runtime.edge import EdgeCommand, finish
 
 __all__ = ["main"]
 
 
-@click.command(
-    cls=EdgeCommand, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=EdgeCommand)
 @click.option(
     "-o", "--output", required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -45,18 +43,22 @@ def main(
     """  # noqa: D301  # click wants the control character
     if not configs and not files:
         raise click.UsageError("give at least one --config or FILE")
+    named, logs = [*map(_split, configs)], [*map(_split, files)]
     from l1db_pipeline.report.report import write_report
     from l1db_pipeline.report.runs import read_database, read_run
 
-    runs = [read_database(path, name) for name, path in map(_split, configs)]
-    runs += [read_run(path, name) for name, path in map(_split, files)]
+    runs = [read_database(path, name) for name, path in named]
+    runs += [read_run(path, name) for name, path in logs]
     page = write_report(output, runs, threshold_s=threshold_s)
     click.echo(page)
+    finish(f"report of {len(runs)} runs written", f"open {page} in a browser")
 
 
 def _split(text: str) -> tuple[str | None, Path]:
     """Split ``NAME=PATH``; a path with a ``=`` of its own needs a name before it."""
     name, equals, path = text.partition("=")
+    if not Path(path if equals else text).is_file():
+        raise click.BadParameter(f"there is no file {path if equals else text}")
     return (name, Path(path)) if equals else (None, Path(text))
 
 

@@ -56,8 +56,10 @@ class RunRequest:
     """As `settle` takes them, with the matching mode as a word."""
 
 
-def run(request: RunRequest, *, verbosity: int = 0) -> bool:
-    """Run the prototype; return false if Ctrl-C stopped it.
+def run(
+    request: RunRequest, *, verbosity: int = 0, is_quiet: bool = False
+) -> int | None:
+    """Run the prototype; return how many visits are new, `None` after Ctrl-C.
 
     Files and options are checked before anything is written.
 
@@ -96,7 +98,7 @@ def run(request: RunRequest, *, verbosity: int = 0) -> bool:
             division=division,
             daily_every=None if request.visits_file else DAILY_EVERY,
         )
-        return _run_to_end(summaries, request)
+        return _run_to_end(summaries, request, is_quiet=is_quiet)
 
 
 def simulator(
@@ -149,14 +151,16 @@ def _prepare(
     return pointings, settle(store, asked, keep=request.update)
 
 
-def _run_to_end(summaries: Iterator[VisitSummary], request: RunRequest) -> bool:
-    """Take visits until there are enough; return false if Ctrl-C came before."""
+def _run_to_end(
+    summaries: Iterator[VisitSummary], request: RunRequest, *, is_quiet: bool
+) -> int | None:
+    """Take visits until there are enough, and count them; `None` after Ctrl-C."""
     wanted = request.n_visits or (None if request.visits_file else 1)
     n_done = 0
     with (
         _stop_requests() as stop,
         logging_redirect_tqdm(),
-        tqdm(total=wanted, unit="visit", disable=None) as bar,
+        tqdm(total=wanted, unit="visit", disable=is_quiet or None) as bar,
     ):
         for summary in summaries:
             if summary.outcome is not StoreOutcome.ALREADY_STORED:
@@ -164,10 +168,10 @@ def _run_to_end(summaries: Iterator[VisitSummary], request: RunRequest) -> bool:
                 bar.update()
                 bar.set_postfix_str(f"visit {summary.visit_id}")
             if n_done == wanted:
-                return True
+                break
             if stop.is_set():
-                return False
-    return True
+                return None
+    return n_done
 
 
 @contextmanager

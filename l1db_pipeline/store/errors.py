@@ -126,6 +126,8 @@ class DatabaseUnavailableError(DatabaseError):
 class DatabaseMissingError(DatabaseUnavailableError):
     """A SQLite file does not exist."""
 
+    exit_code = 2
+    """Of a command: most often its name is misspelt."""
     remedy = "correct the url, or create the database with create_l1_schema"
 
 

@@ -74,7 +74,7 @@ def test_a_command_on_a_missing_file_leaves_nothing_behind(
 
     result = CliRunner().invoke(main, [*command.split(), "-c", str(settings)])
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.output.count("\n") == 1
     assert "l1.db; correct the url, or create the database with" in result.output
     assert list(tmp_path.iterdir()) == [settings]

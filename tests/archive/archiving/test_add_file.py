@@ -26,7 +26,7 @@ from archive_assets.metadata.errors import (
     DatabaseUnavailableError,
     DuplicateFileError,
 )
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.objects import datastore, transfer
 from archive_assets.objects.datastore import DataStore
 from archive_assets.vseqarchive import add_file

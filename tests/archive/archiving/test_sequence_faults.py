@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from archive_assets.archiving.sequence import ArchivedSequence, archive_visit_sequence
 from archive_assets.metadata.errors import DatabaseUnavailableError
 from archive_assets.metadata.files import RegisteredFile
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.objects.datastore import DataStore
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from archive_assets.cli.formats import FORMATS
 from archive_assets.cli.vseqarchive import main
 from archive_assets.nights.index import get_prenight_index_from_bucket
 from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
+from pipeline_runtime.printing import print_table
 from pipeline_runtime.urls import CredentialsError
 from visit_tables.hdf5.read import write_visits
 
@@ -37,7 +37,7 @@ PLACES: dict[str, tuple[list[str], dict[str, str]]] = {
     "store of verify": (["verify", "--archive-base", STORE], {}),
     "store of gc": (["gc", "--archive-base", STORE], {}),
     "source of move": (["move", STORE, "file:///tmp/x"], {}),
-    "destination of move": (["move", "file:///tmp/x", STORE], {}),
+    "destination of move": (["move", "file:///tmp", STORE], {}),
     "store of the environment": (["add", "FILE", "x"], {"ARCHIVE_URL": STORE}),
     "index": (
         ["make-prenight-index", "20261201", "simonyi", "--destination", INDEX], {},
@@ -109,9 +109,8 @@ def test_a_table_holds_no_control_character_and_no_long_cell(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hostile = "\x1b]0;title\x07" + "x" * 5000
-    frame = pd.DataFrame({"label": [hostile], "tags": [[hostile, "b"]]})
 
-    FORMATS["table"](frame)
+    print_table(["label", "tags"], [(hostile, [hostile, "b"])])
 
     lines = capsys.readouterr().out.splitlines()
     assert all(line.isprintable() and len(line) < 130 for line in lines)

@@ -21,7 +21,7 @@ from archive_assets.cli.vseqarchive import main
 from archive_assets.integrity.collect import collect_garbage
 from archive_assets.integrity.verify import Report, verify_archive
 from archive_assets.metadata import sequences
-from archive_assets.metadata.search import SearchCriteria
+from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.objects.datastore import DataStore
 from archive_assets.prenightindex import prenight_index_path, write_prenight_index
 from archive_assets.simulation.outbox import remove_older

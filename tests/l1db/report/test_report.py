@@ -190,8 +190,8 @@ def test_the_command_needs_something_to_report(tmp_path: Path) -> None:
 def test_the_command_says_which_file_it_cannot_read(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-o", str(tmp_path / "o"), "none.csv"])
 
-    assert result.exit_code == 1
-    assert "Error: cannot read none.csv" in result.output
+    assert result.exit_code == 2
+    assert "there is no file none.csv" in result.output
     assert not (tmp_path / "o").exists()
 
 
