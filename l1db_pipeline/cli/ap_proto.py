@@ -6,28 +6,13 @@ from pathlib import Path
 
 import click
 
+from l1db_pipeline.cli.edge import radec_pairs
 from pipeline_runtime.edge import EdgeCommand, InputFile, finish, is_quiet, plain_end
 
 __all__ = ["INTERRUPTED", "main"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-
-
-def _fields(
-    _context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
-) -> list[tuple[float, float]]:
-    """Read ``RA,DEC`` pairs, several in one value if blanks part them."""
-    fields = []
-    for word in " ".join(value).split():
-        try:
-            ra_deg, dec_deg = (float(part) for part in word.split(","))
-        except ValueError as error:
-            raise click.BadParameter(f"{word!r} is not RA,DEC in degrees") from error
-        if not (0 <= ra_deg < 360 and -90 <= dec_deg <= 90):
-            raise click.BadParameter(f"{word!r} is not within 0..360,-90..90 degrees")
-        fields.append((ra_deg, dec_deg))
-    return fields
 
 
 @click.command(cls=EdgeCommand)
@@ -100,7 +85,7 @@ def _fields(
     help="Error of a variable source's position in each direction. [default: 0]",
 )  # fmt: skip
 @click.option(
-    "--fields", multiple=True, metavar="'RA,DEC ...'", callback=_fields,
+    "--fields", multiple=True, metavar="'RA,DEC ...'", callback=radec_pairs,
     help="Observe these fields in turn (degrees), instead of random places of the "
     "southern sky.",
 )  # fmt: skip

@@ -12,6 +12,7 @@ __all__ = [
     "config_option",
     "make_tables",
     "plain_errors",
+    "radec_pairs",
     "set_up_logging",
     "verbose_option",
 ]
@@ -58,3 +59,19 @@ def make_tables(config: str, *, drop: bool) -> None:
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Turn our own errors into ``Error: ...`` on stderr and exit code 1."""
     return turned_into_text(*EXPECTED_ERRORS)(function)
+
+
+def radec_pairs(
+    _context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
+) -> list[tuple[float, float]]:
+    """Read ``RA,DEC`` pairs, several in one value if blanks separate them."""
+    fields = []
+    for word in " ".join(value).split():
+        try:
+            ra_deg, dec_deg = (float(part) for part in word.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{word!r} is not RA,DEC in degrees") from error
+        if not (0 <= ra_deg < 360 and -90 <= dec_deg <= 90):
+            raise click.BadParameter(f"{word!r} is not within 0..360,-90..90 degrees")
+        fields.append((ra_deg, dec_deg))
+    return fields

@@ -1,33 +1,54 @@
 """Run the same seeded visits through every candidate of a plan, and measure."""
 
-import math
-from collections.abc import Callable, Mapping
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l1db_pipeline.comparison.plan import Candidate, ComparisonPlan, PlanError
-from l1db_pipeline.report.runs import Run, read_store
+from l1db_pipeline.comparison.workload import Workload
 from l1db_pipeline.runs.loop import run_visits
-from l1db_pipeline.runs.settings import RunSettings, catalog_digest
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.sources.dia import DiaModel, simulate_visit
-from l1db_pipeline.sources.generators import rand_cone_xyz, rand_sphere_xyz
-from l1db_pipeline.sources.source_file import SourceCatalog
 from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.store.meter import ServerMeter
 from l1db_pipeline.store.open import open_store
-from l1db_pipeline.visit.association import Detections, detections_of
-from l1db_pipeline.visit.process import Visit
-from pipeline_runtime.urls import safe_url
+from l1db_pipeline.store.timing import StepTiming
+from l1db_pipeline.visit.process import VisitSummary
 
-__all__ = ["BakeOff", "CandidateResult", "run_bakeoff"]
+__all__ = ["BakeOff", "CandidateResult", "Costs", "run_bakeoff"]
 
-_OPEN_ANGLE_DEG = 3.5
+Floats = NDArray[np.float64]
+
+STEPS = ("Objects-read", "S2O-matching", "Source-read", "L1-store")
+_NOT_DATA = ("L1Timings", "L1Settings")
+_N_SIZES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What each visit cost; arrays of shape ``(repeat, visit)``, NaN for unknown."""
+
+    wall_s: Floats
+    client_s: Floats
+    """CPU of this process."""
+    server_s: Floats
+    """CPU of the server for this connection; 0 where there is no server."""
+    log_bytes: Floats
+    """Written by the server to its log; of SQLite, to its files."""
+    steps_s: Mapping[str, Floats]
+    """Wall time of the steps of a visit."""
+
+    @property
+    def cpu_s(self) -> Floats:
+        """CPU of client and server; NaN where the server's is unknown."""
+        return self.client_s + self.server_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +57,20 @@ class CandidateResult:
 
     candidate: Candidate
     config: L1dbConfig
-    run: Run
-    digest: Mapping[str, str]
-    """`L1Store.science_digest` at the end."""
+    server: str
+    """Where the server's work was done, in words."""
+    costs: Costs
+    sizes: tuple[tuple[int, int], ...]
+    """Visits made, and the bytes of all tables then, in the last repeat."""
+    digests: tuple[Mapping[str, str], ...]
+    """`L1Store.science_digest` at the end of each repeat."""
     row_counts: Mapping[str, int]
     table_bytes: Mapping[str, int]
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all tables at the end, without what was measured."""
+        return _data_bytes(self.table_bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,33 +78,88 @@ class BakeOff:
     """The results of all candidates, in the plan's order."""
 
     plan: ComparisonPlan
+    workload: Workload
     results: tuple[CandidateResult, ...]
+    background_s: float | None = None
+    """CPU that servers spent on no measured visit: checkpoints, vacuum."""
+    load: float = 0.0
+    """Processes that wanted to run at the end, the mean of five minutes."""
 
     @property
     def differing(self) -> dict[str, list[str]]:
         """Candidates whose science content is not the first one's, and where."""
-        first = self.results[0].digest
-        return {
-            result.candidate.name: [
+        first = self.results[0].digests[0]
+        found: dict[str, list[str]] = {}
+        for result in self.results:
+            parts = {
                 part
-                for part in sorted({*first, *result.digest})
-                if first.get(part) != result.digest.get(part)
-            ]
-            for result in self.results[1:]
-            if dict(result.digest) != dict(first)
-        }
+                for digest in result.digests
+                for part in {*first, *digest}
+                if first.get(part) != digest.get(part)
+            }
+            if parts:
+                found[result.candidate.name] = sorted(parts)
+        return found
+
+
+@dataclass(slots=True)
+class _Contender:
+    """A candidate that takes part: its store, and what its visits cost so far."""
+
+    candidate: Candidate
+    config: L1dbConfig
+    wall_s: list[list[float]] = field(default_factory=list)
+    client_s: list[list[float]] = field(default_factory=list)
+    server_s: list[list[float]] = field(default_factory=list)
+    log_bytes: list[list[float]] = field(default_factory=list)
+    steps: list[list[Mapping[str, float]]] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    digests: list[Mapping[str, str]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Make room for another repeat."""
+        for every in (self.wall_s, self.client_s, self.server_s, self.log_bytes):
+            every.append([])
+        self.steps.append([])
+        self.sizes.clear()
+
+    def turn(self, meter: ServerMeter, run: Iterator[VisitSummary]) -> None:
+        """Make the next visit and note what it cost."""
+        # asking for the log makes the server end what it still does for us
+        log, server = meter.log_bytes(), meter.cpu_s()
+        wall, client = time.perf_counter(), time.process_time()
+        summary = next(run)
+        self.client_s[-1].append(time.process_time() - client)
+        self.wall_s[-1].append(time.perf_counter() - wall)
+        self.log_bytes[-1].append(_difference(meter.log_bytes(), log))
+        self.server_s[-1].append(_difference(meter.cpu_s(), server))
+        self.steps[-1].append(_steps(summary.steps))
+
+    @property
+    def costs(self) -> Costs:
+        return Costs(
+            wall_s=np.array(self.wall_s),
+            client_s=np.array(self.client_s),
+            server_s=np.array(self.server_s),
+            log_bytes=np.array(self.log_bytes),
+            steps_s={
+                step: np.array([[s.get(step, 0.0) for s in one] for one in self.steps])
+                for step in STEPS
+            },
+        )
 
 
 def run_bakeoff(
     plan: ComparisonPlan,
     folder: Path,
     *,
-    on_visit: Callable[[int], object] | None = None,
+    on_turn: Callable[[str, int], object] | None = None,
 ) -> BakeOff:
     """Run a plan; each candidate's tables are dropped and created.
 
-    Visits are interleaved: each goes through all candidates before the next, so that
-    a load that other programs put on the machine falls on all alike.
+    Visits are interleaved: each is made by all candidates before the next, in an order
+    that changes, so that a load that other programs put on the machine, and warm
+    caches, fall on all alike.
 
     Parameters
     ----------
@@ -82,57 +167,88 @@ def run_bakeoff(
         Visits and candidates.
     folder
         Gets an INI file for each candidate, and the databases that are files.
-    on_visit
-        Called with the number of visits that all candidates have done.
+    on_turn
+        Called after each visit of a candidate, with its name and the number of visits
+        that it has made in this repeat.
 
     Raises
     ------
     PlanError
-        If two candidates have the same tables.
+        If two candidates have the same tables, or there are no visits.
     L1dbError
         If a database cannot be reached or refuses a visit.
     """
+    workload = Workload.of(plan)
     folder.mkdir(parents=True, exist_ok=True)
     configs = [_config(plan, candidate, folder) for candidate in plan.candidates]
     _check_apart(plan, configs)
-    fields = rand_sphere_xyz(plan.fields, -1, plan.seed)
-    catalog = _variable_sources(plan, fields)
-    settings = RunSettings(
-        seed=plan.seed,
-        catalog_sha256=catalog_digest(catalog.xyz),
-        n_noise=plan.n_transients,
-        open_angle_deg=_OPEN_ANGLE_DEG,
-        fill=plan.fill,
+    contenders = [
+        _Contender(candidate, config)
+        for candidate, config in zip(plan.candidates, configs, strict=True)
+    ]
+    results: list[CandidateResult] = []
+    background = 0.0
+    for repeat in range(plan.repeat):
+        with ExitStack() as stack:
+            stores = [_fresh_store(stack, config) for config in configs]
+            meters = [store.meter() for store in stores]
+            whole = [meter.whole_cpu_s() for meter in meters]
+            _run_once(
+                workload,
+                list(zip(contenders, stores, meters, strict=True)),
+                repeat=repeat,
+                on_turn=on_turn,
+            )
+            background += _background(contenders, meters, whole)
+            results = [
+                _result(contender, store)
+                for contender, store in zip(contenders, stores, strict=True)
+            ]
+    return BakeOff(
+        plan=plan,
+        workload=workload,
+        results=tuple(results),
+        background_s=background or None,
+        load=os.getloadavg()[1],
     )
-    simulate = _remembered(catalog, settings.model, plan.seed)
-    with ExitStack() as stack:
-        stores = [_fresh_store(stack, config) for config in configs]
-        runs = [
-            run_visits(
-                store,
-                _visits(plan, fields),
-                simulate,
-                options=settings.options(config),
-                schema=load_schema(config.schema_file, column_map=config.column_map),
-                daily_every=plan.daily_every,
-                counts_every=max(1, plan.visits // 10),
-            )
-            for store, config in zip(stores, configs, strict=True)
-        ]
-        for n_done in range(1, plan.visits + 1):
-            # turns change, so that no candidate always has the warmest caches
-            shift = n_done % len(runs)
-            for run in (*runs[shift:], *runs[:shift]):
-                next(run)
-            if on_visit is not None:
-                on_visit(n_done)
-        results = [
-            _result(candidate, config, store)
-            for candidate, config, store in zip(
-                plan.candidates, configs, stores, strict=True
-            )
-        ]
-    return BakeOff(plan=plan, results=tuple(results))
+
+
+def _run_once(
+    workload: Workload,
+    contenders: list[tuple[_Contender, L1Store, ServerMeter]],
+    *,
+    repeat: int,
+    on_turn: Callable[[str, int], object] | None,
+) -> None:
+    plan, simulate, settings = workload.plan, workload.simulate, workload.settings
+    runs = [
+        run_visits(
+            store,
+            workload.visits,
+            simulate,
+            options=settings.options(contender.config),
+            schema=load_schema(
+                contender.config.schema_file, column_map=contender.config.column_map
+            ),
+            daily_every=plan.daily_every if workload.is_counted else None,
+            counts_every=sys.maxsize,
+        )
+        for contender, store, _ in contenders
+    ]
+    for contender, _, _ in contenders:
+        contender.begin()
+    n_visits = len(workload.visits)
+    to_size = {round(n) for n in np.linspace(1, n_visits, _N_SIZES)}
+    everyone = list(zip(contenders, runs, strict=True))
+    for n_done, visit in enumerate(workload.visits, start=1):
+        simulate(visit)  # before anyone is measured
+        shift = (n_done + repeat) % len(everyone)
+        for (contender, store, meter), run in (*everyone[shift:], *everyone[:shift]):
+            contender.turn(meter, run)
+            if n_done in to_size:
+                contender.sizes.append((n_done, _data_bytes(store.table_bytes())))
+            if on_turn is not None:
+                on_turn(contender.candidate.name, n_done)
 
 
 def _config(plan: ComparisonPlan, candidate: Candidate, folder: Path) -> L1dbConfig:
@@ -168,47 +284,6 @@ def _check_apart(plan: ComparisonPlan, configs: list[L1dbConfig]) -> None:
             )
 
 
-def _variable_sources(
-    plan: ComparisonPlan, fields: NDArray[np.float64]
-) -> SourceCatalog:
-    angle = math.radians(_OPEN_ANGLE_DEG)
-    cones = [
-        rand_cone_xyz(centre, angle, plan.variables_per_field, plan.seed + place)
-        for place, centre in enumerate(fields)
-    ]
-    return SourceCatalog(np.concatenate(cones))
-
-
-def _visits(plan: ComparisonPlan, fields: NDArray[np.float64]) -> list[Visit]:
-    return [
-        Visit(
-            visit_id=number,
-            time=plan.start_time + timedelta(seconds=number * plan.interval_s),
-            centre=fields[number % len(fields)],
-            open_angle_deg=_OPEN_ANGLE_DEG,
-        )
-        for number in range(1, plan.visits + 1)
-    ]
-
-
-def _remembered(
-    catalog: SourceCatalog, model: DiaModel, seed: int
-) -> Callable[[Visit], Detections]:
-    """Return a simulation that makes each visit once for all candidates."""
-    latest: dict[int, Detections] = {}
-
-    def simulate(visit: Visit) -> Detections:
-        if visit.visit_id not in latest:
-            latest.clear()
-            sources = simulate_visit(
-                catalog, visit.centre, seed=seed, visit_id=visit.visit_id, model=model
-            )
-            latest[visit.visit_id] = detections_of(sources)
-        return latest[visit.visit_id]
-
-    return simulate
-
-
 def _fresh_store(stack: ExitStack, config: L1dbConfig) -> L1Store:
     store = open_store(config)
     stack.callback(store.close)
@@ -216,15 +291,45 @@ def _fresh_store(stack: ExitStack, config: L1dbConfig) -> L1Store:
     return store
 
 
-def _result(
-    candidate: Candidate, config: L1dbConfig, store: L1Store
-) -> CandidateResult:
+def _result(contender: _Contender, store: L1Store) -> CandidateResult:
     store.merge_nightly()
+    contender.digests.append(store.science_digest())
     return CandidateResult(
-        candidate=candidate,
-        config=config,
-        run=read_store(store, name=candidate.name, source=safe_url(config.url)),
-        digest=store.science_digest(),
+        candidate=contender.candidate,
+        config=contender.config,
+        server=store.meter().where,
+        costs=contender.costs,
+        sizes=tuple(contender.sizes),
+        digests=tuple(contender.digests),
         row_counts=store.row_counts(),
         table_bytes=store.table_bytes(),
     )
+
+
+def _background(
+    contenders: list[_Contender],
+    meters: list[ServerMeter],
+    before: list[float | None],
+) -> float:
+    """Return the CPU of servers that was spent on none of the measured visits."""
+    by_server: dict[str, float] = {}
+    for contender, meter, early in zip(contenders, meters, before, strict=True):
+        late = meter.whole_cpu_s()
+        if late is None or early is None:
+            continue
+        place = contender.config.url
+        by_server.setdefault(place, late - early)
+        by_server[place] -= sum(contender.server_s[-1])
+    return sum(max(0.0, spent) for spent in by_server.values())
+
+
+def _steps(timings: tuple[StepTiming, ...]) -> Mapping[str, float]:
+    return {timing.step: timing.real_s for timing in timings if timing.step in STEPS}
+
+
+def _data_bytes(table_bytes: Mapping[str, int]) -> int:
+    return sum(size for table, size in table_bytes.items() if table not in _NOT_DATA)
+
+
+def _difference(late: float | None, early: float | None) -> float:
+    return float("nan") if late is None or early is None else late - early

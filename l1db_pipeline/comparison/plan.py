@@ -16,6 +16,7 @@ __all__ = ["Candidate", "ComparisonPlan", "PlanError", "read_plan"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
 _MOST_BYTES = 1_000_000
+_FULL_CIRCLE_DEG = 360.0
 
 
 class PlanError(ConfigError):
@@ -41,8 +42,15 @@ class ComparisonPlan:
     databases: Mapping[str, str]
     """Name to SQLAlchemy URL; ``{folder}`` and ``{name}`` are filled in."""
     visits: int = 50
+    """How many; of a file the first ones."""
     fields: int = 3
     """Fields of the southern sky that the visits observe in turn."""
+    fields_deg: tuple[tuple[float, float], ...] = ()
+    """RA and Dec (ICRS) of the fields, instead of random ones."""
+    visits_file: str = ""
+    """Opsim file or visits.h5 whose visits are made, instead of fields in turn."""
+    repeat: int = 1
+    """How often all visits are made, each time in empty tables."""
     variables_per_field: int = 500
     n_transients: int = 500
     """Mean number of transients and false detections in a visit."""
@@ -77,16 +85,20 @@ def read_plan(path: Path, environ: Mapping[str, str] | None = None) -> Compariso
 
 def _plan(content: object, environ: Mapping[str, str]) -> ComparisonPlan:
     mapping = _mapping("the plan", content)
-    known = {f.name for f in fields(ComparisonPlan)} - {"candidates"}
+    known = {f.name for f in fields(ComparisonPlan)} - {"candidates", "fields_deg"}
     _check_keys("the plan", mapping, known | {"configurations"})
     databases = {
         name: _filled(name, url, environ)
         for name, url in _mapping("databases", mapping.get("databases", {})).items()
     }
     candidates = tuple(_candidates(mapping.get("configurations"), databases))
-    values: dict[str, Any] = {
-        name: _number(name, mapping[name]) for name in _LIMITS if name in mapping
-    }
+    values: dict[str, Any] = {}
+    if isinstance(mapping.get("fields"), list):
+        values["fields_deg"] = tuple(map(_place, mapping.pop("fields")))
+    given = [name for name in _LIMITS if name in mapping]
+    values |= {name: _number(name, mapping[name]) for name in given}
+    if "visits_file" in mapping:
+        values["visits_file"] = str(mapping["visits_file"])
     if "start_time" in mapping:
         values["start_time"] = _time(mapping["start_time"])
     if "fill" in mapping:
@@ -99,6 +111,7 @@ def _plan(content: object, environ: Mapping[str, str]) -> ComparisonPlan:
 _LIMITS = {
     "visits": (1, 1_000_000),
     "fields": (1, 2_000),
+    "repeat": (1, 1_000),
     "variables_per_field": (0, 1_000_000),
     "n_transients": (0, 500_000),
     "seed": (0, 2**63 - 1),
@@ -172,6 +185,20 @@ def _number(name: str, value: object) -> int:
             f"{name} must be a whole number, {low} to {high}, not {value!r}"
         )
     return value
+
+
+def _place(value: object) -> tuple[float, float]:
+    match value:
+        case [int() | float() as ra, int() | float() as dec] if (
+            0 <= ra < _FULL_CIRCLE_DEG and abs(dec) <= _FULL_CIRCLE_DEG / 4
+        ):
+            return float(ra), float(dec)
+        case _:
+            pass
+    raise PlanError(
+        f"fields has {value!r}: each field is [ra, dec] in degrees, 0 <= ra < 360 and "
+        "-90 <= dec <= 90"
+    )
 
 
 def _time(value: object) -> datetime:

@@ -12,7 +12,7 @@ from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.tables import columns_schema, table
 
 if TYPE_CHECKING:
-    from l1db_pipeline.comparison.bakeoff import CandidateResult
+    from l1db_pipeline.comparison.answer import Row
 
 __all__ = ["schema_comparison"]
 
@@ -51,35 +51,42 @@ def schema_comparison(
     reports: ReportsResource,
 ) -> dg.MaterializeResult[None]:
     """Run the plan and write the page that sets the candidates side by side."""
+    from l1db_pipeline.comparison.answer import Answer
     from l1db_pipeline.comparison.bakeoff import run_bakeoff
     from l1db_pipeline.comparison.plan import read_plan
-    from l1db_pipeline.comparison.report import write_comparison
+    from l1db_pipeline.comparison.report import JSON_NAME, write_comparison
     from pipeline_runtime.shipped import shipped_file
 
     plan_file = config.plan_file
     plan = read_plan(Path(plan_file or shipped_file("cfg/compare.yaml")))
     folder = reports.path / "comparison"
 
-    def on_visit(n_done: int) -> None:
+    def on_turn(name: str, n_done: int) -> None:
         if n_done % 10 == 0:
-            context.log.info("%d of %d visits", n_done, plan.visits)
+            context.log.info("%s: %d of %d visits", name, n_done, plan.visits)
 
-    bakeoff = run_bakeoff(plan, folder, on_visit=on_visit)
+    bakeoff = run_bakeoff(plan, folder, on_turn=on_turn)
     page = write_comparison(folder, bakeoff)
+    answer = Answer(bakeoff)
     return dg.MaterializeResult(
         metadata={
+            "answer": dg.MetadataValue.md(
+                "\n- ".join([answer.headline, *answer.points()])
+            ),
             "page": dg.MetadataValue.path(page),
+            "json": dg.MetadataValue.path(folder / JSON_NAME),
             "candidates": len(bakeoff.results),
-            "same_content": not bakeoff.differing,
-            "results": table(map(_row, bakeoff.results), _COLUMNS, COMPARISON_COLUMNS),
+            "same_content": answer.is_same,
+            "results": table(map(_row, answer.rows), _COLUMNS, COMPARISON_COLUMNS),
         }
     )
 
 
-def _row(result: "CandidateResult") -> dict[str, str | float]:
+def _row(row: "Row") -> dict[str, str | float]:
     return {
-        "candidate": result.candidate.name,
-        "median_visit_s": round(float(result.run.visits["visit_real"].median()), 4),
-        "MB": sum(result.table_bytes.values()) / 1e6,
-        "rows": sum(result.row_counts.values()),
+        "candidate": row.name,
+        "verdict": row.verdict,
+        "cost_s": round(row.cost.mean, 4),
+        "median_visit_s": round(row.wall_s.median, 4),
+        "MB": row.total_bytes / 1e6,
     }

@@ -40,7 +40,8 @@ TABLE_COLUMNS: dict[str, _Meaning] = {
 }
 COMPARISON_COLUMNS: dict[str, _Meaning] = {
     "candidate": ("string", "", "Configuration of the plan."),
-    "median_visit_s": ("float", "s", "Wall time of a visit, median."),
+    "verdict": ("string", "", "Best, how many times as dear, or not distinguishable."),
+    "cost_s": ("float", "s", "CPU of client and server for a visit, mean at the end."),
+    "median_visit_s": ("float", "s", "Wall time of a visit, median at the end."),
     "MB": ("float", "MB", "Size of the database, with its indexes."),
-    "rows": ("int", "", "Rows of all tables."),
 }

@@ -23,8 +23,10 @@ table { border-collapse: collapse; font-size: 0.88rem; display: block;
         overflow-x: auto }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #e3e3e3; text-align: right;
          font-variant-numeric: tabular-nums }
+td:first-child, td:nth-child(-n+3) { white-space: nowrap }
 th { background: #f5f5f5 } td:first-child, th:first-child { text-align: left }
 figure { margin: 1rem 0 } img { max-width: 100%; height: auto }
+ul { padding-left: 1.2rem } li { margin: 0.15rem 0 }
 figcaption, .note { color: #555; font-size: 0.9rem }
 .bad { color: #b00020; font-weight: 600 } .good { color: #00695c; font-weight: 600 }
 """
@@ -43,9 +45,12 @@ class Section:
     """A heading with text, tables and figures below it."""
 
     title: str
+    """Empty for a section right below the title of the page."""
     text: str = ""
     is_bad: bool | None = None
     """Sets the text apart as bad or good news; `None` for plain text."""
+    points: Sequence[str] = ()
+    """A list below the text."""
     tables: Sequence[Table] = ()
     figures: Sequence[tuple[str, str, Figure]] = ()
     """File name without suffix, caption, figure."""
@@ -73,10 +78,13 @@ def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
 
 
 def _section(folder: Path, section: Section) -> list[str]:
-    parts = [f"<h2>{html.escape(section.title)}</h2>"]
+    parts = [f"<h2>{html.escape(section.title)}</h2>"] if section.title else []
     if section.text:
         kind = {True: "bad", False: "good", None: "note"}[section.is_bad]
         parts.append(f'<p class="{kind}">{html.escape(section.text)}</p>')
+    if section.points:
+        items = "".join(f"<li>{html.escape(point)}</li>" for point in section.points)
+        parts.append(f"<ul>{items}</ul>")
     for table in section.tables:
         parts += _table(table)
     for name, caption, figure in section.figures:

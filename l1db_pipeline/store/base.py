@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import L1dbConfig
+from l1db_pipeline.store.meter import UNKNOWN, ServerMeter
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import StepTiming, Timings
 
@@ -237,6 +238,10 @@ class L1Store(Protocol):
 
         Databases leave it to this call to freeze the tables that only grow.
         """
+
+    def meter(self) -> ServerMeter:
+        """Return what counts the server's work for this store."""
+        return UNKNOWN
 
     def compact_history(self, *, before: datetime | None = None) -> int:
         """Merge packed chunks of each pixel and month; return how many went away.

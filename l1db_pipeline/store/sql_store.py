@@ -30,6 +30,7 @@ from l1db_pipeline.store.base import (
 from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.made_with import MadeWith
+from l1db_pipeline.store.meter import ServerMeter
 from l1db_pipeline.store.tables.bookkeeping import (
     FilledColumns,
     Settings,
@@ -115,6 +116,10 @@ class SqlL1Store(L1Store):
     @override
     def place(self) -> str:
         return self._database.place
+
+    @override
+    def meter(self) -> ServerMeter:
+        return self._database.meter()
 
     @override
     def __repr__(self) -> str:

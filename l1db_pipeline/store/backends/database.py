@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.errors import DatabaseError
+from l1db_pipeline.store.meter import ServerMeter
 
 __all__ = ["Condition", "Database", "KeyExistsError", "Op"]
 
@@ -193,6 +194,9 @@ class Database(Protocol):
 
     def tidy(self) -> None:
         """Vacuum and analyze, outside of a transaction."""
+
+    def meter(self) -> ServerMeter:
+        """Return what counts the server's work for this connection."""
 
     def explain(
         self, table: Table, columns: Sequence[str], where: Sequence[Condition]

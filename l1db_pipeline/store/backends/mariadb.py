@@ -44,6 +44,7 @@ from l1db_pipeline.store.errors import (
     InvalidCatalogError,
     StoreClosedError,
 )
+from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["MariadbDatabase"]
@@ -330,6 +331,23 @@ class MariadbDatabase(DbapiDatabase):
             [self._tables.sql_name(table)],
         ).fetchone()
         return int(row[0] or 0) if row else 0
+
+    @override
+    def meter(self) -> ServerMeter:
+        row = self._execute(
+            "SELECT TID, @@hostname FROM information_schema.PROCESSLIST "
+            "WHERE ID = CONNECTION_ID()"
+        ).fetchone()
+        return meter_of_thread(
+            int(row[0] or 0),
+            programs={"mariadbd", "mysqld"},
+            is_near=row[1] == socket.gethostname(),
+            log_bytes=self._log_bytes,
+        )
+
+    def _log_bytes(self) -> int:
+        text = "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'"
+        return int(self._execute(text).fetchone()[1])
 
     @override
     def tidy(self) -> None:

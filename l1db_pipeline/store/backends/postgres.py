@@ -44,6 +44,7 @@ from l1db_pipeline.store.errors import (
     DatabaseUnavailableError,
     StoreClosedError,
 )
+from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
     OWN_SCHEMA,
@@ -408,6 +409,21 @@ class PostgresDatabase(DbapiDatabase):
         query = "SELECT pg_total_relation_size(%s::regclass)"
         row = self._execute(query, [self._quoted(table)], table.name).fetchone()
         return int(row[0])
+
+    @override
+    def meter(self) -> ServerMeter:
+        info = self._connection.info
+        host = info.host if info.host.startswith("/") else info.hostaddr
+        return meter_of_thread(
+            None if self._is_pooled else info.backend_pid,
+            programs={"postgres"},
+            is_near=host.startswith(("/", "127.")) or host == "::1",
+            log_bytes=self._log_bytes,
+        )
+
+    def _log_bytes(self) -> int:
+        query = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
+        return int(self._execute(query).fetchone()[0])
 
     @override
     def tidy(self) -> None:

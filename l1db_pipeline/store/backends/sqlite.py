@@ -38,6 +38,7 @@ from l1db_pipeline.store.errors import (
     DatabaseUnavailableError,
     StoreClosedError,
 )
+from l1db_pipeline.store.meter import IN_CLIENT, ServerMeter
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["SqliteDatabase"]
@@ -263,8 +264,21 @@ class SqliteDatabase(DbapiDatabase):
         return int(rows.fetchone()[0])
 
     @override
+    def meter(self) -> ServerMeter:
+        return ServerMeter(where=IN_CLIENT, cpu_s=lambda: 0.0, log_bytes=_written)
+
+    @override
     def tidy(self) -> None:
         self._execute("PRAGMA optimize")
         self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     _explain = "EXPLAIN QUERY PLAN"
+
+
+def _written() -> int | None:
+    """Return the bytes that this process has written: the log, and the file itself."""
+    try:
+        text = Path("/proc/self/io").read_text(encoding="ascii")
+        return int(text.partition("wchar:")[2].split(maxsplit=1)[0])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,5 +1,6 @@
 """The bake-off: its plan, its verdict, its report."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,17 +8,20 @@ import pytest
 from click.testing import CliRunner
 
 from l1db_pipeline.cli.compare import main
+from l1db_pipeline.comparison.answer import Answer
 from l1db_pipeline.comparison.bakeoff import BakeOff, run_bakeoff
 from l1db_pipeline.comparison.plan import PlanError, read_plan
 from l1db_pipeline.comparison.published import published_runs
 from l1db_pipeline.comparison.report import write_comparison
 
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 TWO_ALIKE = """databases: {d: x}
 configurations: [{name: a-b, database: d}, {name: A_b, database: d}]
 """
 EXAMPLES = sorted((Path(__file__).parents[3] / "cfg").glob("compare*.yaml"))
 SMALL = """
-visits: 5
+visits: 8
+repeat: 2
 fields: 2
 variables_per_field: 30
 n_transients: 20
@@ -44,6 +48,11 @@ def plan_file(folder: Path, configurations: list[str], head: str = SMALL) -> Pat
 
 
 @pytest.fixture(scope="module")
+def report(bakeoff: BakeOff, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_comparison(tmp_path_factory.mktemp("report"), bakeoff)
+
+
+@pytest.fixture(scope="module")
 def bakeoff(tmp_path_factory: pytest.TempPathFactory) -> BakeOff:
     folder = tmp_path_factory.mktemp("bakeoff")
     plan = read_plan(plan_file(folder, SQLITE), {"TEST_URL": "unused"})
@@ -53,31 +62,55 @@ def bakeoff(tmp_path_factory: pytest.TempPathFactory) -> BakeOff:
 def test_candidates_hold_the_same_content(bakeoff: BakeOff) -> None:
     assert bakeoff.differing == {}
     assert [r.row_counts["DiaSource"] > 200 for r in bakeoff.results] == [True] * 4
-    assert len({tuple(sorted(r.digest.items())) for r in bakeoff.results}) == 1
+    assert {len(r.digests) for r in bakeoff.results} == {2}
 
 
-def test_the_report_has_tables_pictures_and_the_published_hardware(
-    bakeoff: BakeOff, tmp_path: Path
+def test_every_visit_of_every_repeat_is_measured(bakeoff: BakeOff) -> None:
+    for result in bakeoff.results:
+        costs = result.costs
+        assert costs.cpu_s.shape == costs.wall_s.shape == (2, 8)
+        assert (costs.client_s > 0).all()
+        assert (costs.log_bytes > 0).all()
+        assert (costs.steps_s["L1-store"] > 0).all()
+        visits, sizes = zip(*result.sizes, strict=True)
+        assert (visits[0], visits[-1]) == (1, 8)
+        assert sizes[-1] > sizes[0]
+
+
+def test_the_json_beside_the_page_has_the_answer_and_what_was_measured(
+    bakeoff: BakeOff, report: Path
 ) -> None:
-    page = write_comparison(tmp_path, bakeoff).read_text()
+    found = json.loads(report.with_name("comparison.json").read_text())
 
-    assert "hold the same science content" in page
+    assert found["same_content"] is True
+    assert found["headline"] == Answer(bakeoff).headline
+    assert found["depth"] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(found["measured"]["night"]["wall_s"]) == 2
+
+
+def test_the_page_has_the_answer_pictures_and_the_published_hardware(
+    bakeoff: BakeOff, report: Path
+) -> None:
+    page = report.read_text()
+
+    assert f"<h1>{Answer(bakeoff).headline}</h1>" in page
+    assert "all 4 hold the same objects" in page.partition("<table>")[0]
     assert "not comparable" in page
     assert "E5-2680v4" in page
     assert page.count("data:image/png;base64,") == 4
-    for name in ("side-by-side", "growth", "sizes", "published"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("costs", "growth", "sizes", "published"):
+        assert report.with_name(f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_differing_content_is_told_where(bakeoff: BakeOff, tmp_path: Path) -> None:
+def test_differing_content_is_told_where(bakeoff: BakeOff) -> None:
     first, second, *others = bakeoff.results
-    wrong = replace(second, digest={**second.digest, "DiaSource": "other"})
+    other = {**second.digests[0], "DiaSource": "other"}
+    wrong = replace(second, digests=(second.digests[0], other))
     spoilt = replace(bakeoff, results=(first, wrong, *others))
 
     assert list(spoilt.differing) == ["htm"]
     assert "DiaSource" in spoilt.differing["htm"]
-    page = write_comparison(tmp_path, spoilt).read_text()
-    assert "Science content differs" in page
+    assert "Science content differs" in next(Answer(spoilt).points())
 
 
 @pytest.mark.postgresql
@@ -92,12 +125,16 @@ def test_postgresql_and_sqlite_hold_the_same(tmp_path: Path, database_url: str) 
 
     result = CliRunner().invoke(
         main,
-        ["-o", str(tmp_path / "out"), "-n", "3", str(plan)],
+        ["-o", str(tmp_path / "out"), "-n", "3", "--repeat", "1", str(plan)],
         env={"TEST_URL": database_url},
     )
 
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "index.html").exists()
+    measured = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    costs = measured["measured"]["pg-last"]
+    assert min(costs["server_s"][0]) > 0, "the server's CPU is counted"
+    assert min(costs["log_bytes"][0]) > 0
     assert (tmp_path / "out" / "pg-last.cfg").stat().st_mode & 0o077 == 0
 
 
@@ -129,9 +166,51 @@ def test_candidates_on_mariadb_have_tables_of_their_own(
     done = run_bakeoff(plan, tmp_path / "out")
 
     assert done.differing == {}
-    assert [result.row_counts["DiaSource"] > 200 for result in done.results] == [
-        True
-    ] * 2
+    for result in done.results:
+        assert result.row_counts["DiaSource"] > 200
+        assert (result.costs.server_s > 0).all()
+        assert (result.costs.log_bytes > 0).all()
+
+
+def test_options_take_the_place_of_a_plan(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main,
+        [
+            "-o", str(tmp_path), "-n", "2", "--fields", "30,-30", "--variables", "20",
+            "--transients", "0", "--backend", "sqlite", "--index", "baseline",
+        ],
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    assert "2 visits are too few for a verdict" in result.output
+    assert "hold the same objects" in result.output
+    made = sorted(path.stem for path in tmp_path.glob("*.cfg"))
+    assert made == ["sqlite-baseline-packed", "sqlite-baseline-rows"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--backend", "sqlite", __file__], "PLAN lists the configurations"),
+        (["--fields", "1,2", "--visits", "x.db"], "exclude each other"),
+        (["--backend", "paper"], "unknown backend 'paper': use sqlite"),
+        (["--backend", "mariadb"], "backend mariadb needs L1DB_MARIADB_URL"),
+        (["--backend", "sqlite", "--visits", "none.db"], "none.db"),
+        (["--backend", "sqlite", "--visits", NIL_UUID], "fetch its visits, `vseqarch"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_and_nothing_is_made(
+    tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    out = tmp_path / "out"
+
+    result = CliRunner().invoke(
+        main, ["-o", str(out), *arguments], env={"L1DB_MARIADB_URL": ""}
+    )
+
+    assert result.exit_code in {1, 2}
+    assert complaint in result.output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -166,6 +245,13 @@ def test_an_example_has_eight_configurations_or_more(example: Path) -> None:
                 "configurations: [{name: a, database: d}]"
             ),
             "start_time 2026-01-01 00:00:00 has no time zone: write Z",
+        ),
+        (
+            (
+                "databases: {d: x}\nfields: [[400, 0]]\n"
+                "configurations: [{name: a, database: d}]"
+            ),
+            "fields has \\[400, 0\\]: each",
         ),
         ("- 1", "the plan must map names to values"),
         ("visits: [", "is not plain YAML"),
