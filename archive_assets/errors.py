@@ -6,16 +6,17 @@ from visit_tables.errors import VisitTablesError
 __all__ = ["EXPECTED_ERRORS", "ArchiveError", "InvalidValueError"]
 
 
-class ArchiveError(Exception):
-    """Base of every error that this package raises on purpose.
+ArchiveError = VisitTablesError
+"""Base of every error that this package, or a file that it reads, raises on purpose.
 
-    Command-line programs print its text after ``Error:`` and exit with 1.
-    """
+It is the one of `visit_tables`: whoever handles errors of the archive handles those of
+the files of visits, too. Command-line programs print its text and exit with 1.
+"""
 
 
 class InvalidValueError(ArchiveError, ValueError, TypeError):
     """A value cannot be used: its type, range or characters are wrong."""
 
 
-EXPECTED_ERRORS = (ArchiveError, VisitTablesError, PipelineRuntimeError)
-"""What the archive raises on purpose, and what the files that it reads do."""
+EXPECTED_ERRORS = (ArchiveError, PipelineRuntimeError)
+"""What the archive raises on purpose, and what it runs on."""

@@ -28,6 +28,7 @@ OF_THE_ARCHIVE = {
     f"archive_assets.defs.{name}" for name in ("names", "partitions", "resources")
 }
 NO_DOORS = {"__init__", "definitions", "errors"}
+FORMER_NAMES = ROOT / "archive_assets" / "visits"
 MAX_DOOR_LINES = 40
 MAX_LINES = 500
 DRAWERS = {"utils", "util", "helpers", "common", "misc"}
@@ -63,7 +64,7 @@ class Module:
     def is_door(self) -> bool:
         """Whether it lies at the root of a package with the original's names."""
         has_doors = self.package in {"l1db_pipeline", "archive_assets"}
-        at_root = self.path.parent == ROOT / self.package
+        at_root = self.path.parent in {ROOT / self.package, FORMER_NAMES}
         return has_doors and at_root and self.path.stem not in NO_DOORS
 
     @cached_property
