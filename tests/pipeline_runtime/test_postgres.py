@@ -22,6 +22,29 @@ def tmp_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="module")
+def made_data() -> Iterator[Path]:
+    """Data of a server that was started and stopped; making them is what costs."""
+    with TemporaryDirectory(prefix="l1db-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data")
+        server.start()
+        server.stop()
+        yield server.data
+
+
+@pytest.fixture
+def server(made_data: Path, tmp_path: Path) -> EmbeddedPostgres:
+    """A server on a copy of those data, stopped."""
+    return server_at(tmp_path / "data", made_data)
+
+
+def server_at(data: Path, made: Path) -> EmbeddedPostgres:
+    """Return a server on a copy of data, stopped."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", made, data], check=True)  # owners, too
+    return EmbeddedPostgres(data)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 20 MB."""
@@ -34,10 +57,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_stale_pid_file_of_another_process_is_survived(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
-    server.start()
-    server.stop()
+def test_a_stale_pid_file_of_another_process_is_survived(
+    server: EmbeddedPostgres,
+) -> None:
     (server.data / "postmaster.pid").write_text("1\nnot postgres\n")
 
     server.start()
@@ -63,8 +85,7 @@ def test_each_test_has_a_database_of_its_own(database_dsn: str) -> None:
     assert tables == (0,)
 
 
-def test_a_server_that_crashed_starts_again(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
+def test_a_server_that_crashed_starts_again(server: EmbeddedPostgres) -> None:
     server.start()
     server.create_databases(("kept",))
     pid = int((server.data / "postmaster.pid").read_text().split("\n")[0])
@@ -79,8 +100,7 @@ def test_a_server_that_crashed_starts_again(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
+def test_a_second_start_changes_nothing(server: EmbeddedPostgres) -> None:
     server.start()
     pid = (server.data / "postmaster.pid").read_text()
 
@@ -134,9 +154,8 @@ def _access(server: EmbeddedPostgres) -> list[tuple[object, ...]]:
 
 
 def test_only_this_user_is_let_in_even_by_a_server_that_trusted_all(
-    tmp_path: Path,
+    server: EmbeddedPostgres,
 ) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
     server.start()
     (server.data / "pg_hba.conf").write_text("local all all trust\n")
 
@@ -148,13 +167,16 @@ def test_only_this_user_is_let_in_even_by_a_server_that_trusted_all(
     server.stop()
 
 
-@pytest.mark.parametrize(
-    "name", ["o'brien's \"$HOME\" folder", "д" * 45, "long" * 30, "a,b"]
-)
+AWKWARD = "o'brien's \"$HOME\" folder"
+
+
+@pytest.mark.parametrize("name", [AWKWARD, "д" * 45, "long" * 30, "a,b"])
 def test_a_server_starts_wherever_people_have_their_home(
-    tmp_path: Path, name: str
+    made_data: Path, tmp_path: Path, name: str
 ) -> None:
-    server = EmbeddedPostgres(tmp_path / name / "data")
+    data = tmp_path / name / "data"
+    # PostgreSQL's own initdb meets the most awkward one; others matter to the socket
+    server = EmbeddedPostgres(data) if name == AWKWARD else server_at(data, made_data)
 
     server.start()
 
@@ -164,9 +186,9 @@ def test_a_server_starts_wherever_people_have_their_home(
 
 
 def test_a_server_is_found_and_stopped_whatever_became_of_its_short_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = EmbeddedPostgres(tmp_path / ("long" * 30) / "data")
+    server = server_at(tmp_path / ("long" * 30) / "data", made_data)
     server.start()
     pid = (server.data / "postmaster.pid").read_text()
     server.socket_folder.unlink()  # by a cleaner of /tmp
@@ -183,9 +205,8 @@ def test_a_server_is_found_and_stopped_whatever_became_of_its_short_name(
 
 
 def test_a_second_server_over_the_same_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
     server.start()
     pid = (server.data / "postmaster.pid").read_text()
     with monkeypatch.context() as other_container:
@@ -203,13 +224,10 @@ def test_a_second_server_over_the_same_folder_is_refused(
 
 
 def test_a_pid_that_is_another_servers_now_is_survived(
-    tmp_path: Path, postgres_dsn: str
+    server: EmbeddedPostgres, postgres_dsn: str
 ) -> None:
     with psycopg.connect(postgres_dsn) as connection:
         backend = connection.info.backend_pid
-        server = EmbeddedPostgres(tmp_path / "data")
-        server.start()
-        server.stop()
         (server.data / "postmaster.pid").write_text(f"{backend}\n{server.data}\n")
 
         server.start()
@@ -220,10 +238,7 @@ def test_a_pid_that_is_another_servers_now_is_survived(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
-def test_a_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
-    server.start()
-    server.stop()
+def test_a_data_folder_of_another_user_is_refused(server: EmbeddedPostgres) -> None:
     os.chown(server.data, 65534, 65534)
 
     with pytest.raises(PlaceError, match=r"data belongs to .*set L1DB_HOME"):

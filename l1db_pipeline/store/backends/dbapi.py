@@ -458,8 +458,11 @@ class DbapiDatabase(Database, ABC):
     def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
         if not columns:
             return []
-        counts = [sa.func.count(self._cell(table, name)) for name in columns]
-        text = self._tables.compile(sa.select(*counts))
+        shape = ("count values", table.name, *columns)
+        if (found := self._texts.get(shape)) is None:
+            counts = [sa.func.count(self._cell(table, name)) for name in columns]
+            found = self._compiled(shape, sa.select(*counts))
+        text, _ = found
         return list(self._execute(text, table=table.name).fetchone())
 
     @override
