@@ -138,6 +138,7 @@ def verify(
     if day_obs is not None and since is not None:
         raise click.UsageError("give --day-obs or --since, not both")
     first = day_obs or since
+    from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
     scope = Verification(
@@ -147,6 +148,7 @@ def verify(
     )
     with closing(_open(config, verbose)) as store:
         findings = store.verify(repair=repair, scope=scope)
+        findings += verify_settings(store, scope)
     for invariant, number in scope.proved.items():
         note(f"checked {invariant}: {number:,}")
     for finding in findings:

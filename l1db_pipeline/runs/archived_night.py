@@ -12,6 +12,7 @@ from typing_extensions import override
 from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.runs.cadence import visits_of
 from l1db_pipeline.runs.command import simulator
+from l1db_pipeline.runs.kept_settings import keep_setting
 from l1db_pipeline.runs.loop import run_visits
 from l1db_pipeline.runs.settings import catalog_digest, settle
 from l1db_pipeline.schema.config import L1dbConfig
@@ -161,5 +162,5 @@ class NightRun:
         )
         for n_done, summary in enumerate(summaries):
             if not n_done:  # a night of which nothing is stored may change its mind
-                sequence.check(store.put_setting(name, sequence.visitseq_uuid))
+                sequence.check(keep_setting(store, name, sequence.visitseq_uuid))
             yield summary

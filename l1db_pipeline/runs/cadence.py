@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.ids import MAX_VISIT_ID
 from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.runs.kept_settings import keep_setting
 from l1db_pipeline.runs.settings import SettingsConflictError
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.base import L1Store
@@ -131,7 +132,7 @@ def settle_cadence(
             fields_deg=fields,
         )
         if keep:
-            store.put_setting(CADENCE_SETTING, cadence.to_json())
+            keep_setting(store, CADENCE_SETTING, cadence.to_json())
         return cadence
     cadence = Cadence.from_json(stored)
     if interval_s is not None and interval_s != cadence.interval_s:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from l1db_pipeline.errors import L1dbError
+from l1db_pipeline.runs.kept_settings import keep_setting
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.sources.dia import N_FALSE_POSITIVES, N_TRANSIENTS, DiaModel
 from l1db_pipeline.store.base import L1Store
@@ -148,7 +149,7 @@ def settle(
     if not keep:
         return settings
     for name, value in values.items():
-        kept = store.put_setting(_PREFIX + name, _as_text(value))
+        kept = keep_setting(store, _PREFIX + name, _as_text(value))
         if kept != _as_text(value):  # another process began the run meanwhile
             raise SettingsConflictError(name, kept, _as_text(value))
     return settings

@@ -9,6 +9,9 @@ from contracts.l1db_options import Options
 from contracts.l1db_sky import key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.runs.cadence import settle_cadence
+from l1db_pipeline.runs.kept_settings import keep_setting, verify_settings
+from l1db_pipeline.runs.settings import settle
 from l1db_pipeline.schema.config import History, ObjectIndex
 from l1db_pipeline.schema.model import Column, Table
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError, Op
@@ -172,3 +175,31 @@ def test_a_damage_to_any_column_is_found(busy: SqlL1Store) -> None:
     assert n_planted > 60
     assert missed == []
     assert busy.verify() == []
+
+
+@pytest.mark.parametrize("options", ENGINES[:1], ids=str)
+def test_a_changed_or_deleted_setting_of_a_run_is_found(store: SqlL1Store) -> None:
+    settle(store, {"seed": 7, "catalog_sha256": "0a"})
+    settle_cadence(store, start_time=visit_time(0), start_visit_id=1, interval_s=None)
+    keep_setting(
+        store, "run.sequence.2026-10-10", "8d8ac610-566d-4ef0-9c22-186b2a5ed793"
+    )
+    kept = store.read_settings("run.")
+    scope = Verification()
+    assert list(verify_settings(store, scope)) == []
+    assert scope.proved["run settings"] == len(kept) == 11
+
+    table = store.layout.settings
+    for name, value in kept.items():
+        store.put_setting(name, value + "1", replace=True)
+        (changed,) = verify_settings(store, Verification())
+        store.put_setting(name, value, replace=True)
+        with store._database.transaction(write=True):
+            where = [Condition("name", Op.EQUAL, name)]
+            assert store._database.delete(table, where) == 1
+        (deleted,) = verify_settings(store, Verification())
+        store.put_setting(name, value)
+
+        assert changed.where == deleted.where == name
+        assert deleted.detail == "was deleted"
+    assert list(verify_settings(store, Verification())) == []
