@@ -2,6 +2,7 @@
 
 A visit has a time and a place, under opsim's names or consdb's, both finite and within
 their limits; the first row's time agrees with its sidereal time, where a file has it.
+The archive takes tables that lack some of it, and none that contradict it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,10 @@ from visit_tables.time_scales import SiderealTimeError, check_sidereal_time
 __all__ = [
     "LST",
     "POINTING_NAMES",
+    "given_problems",
     "numbers_of",
     "pointing_names",
     "pointing_problems",
-    "sidereal_problems",
 ]
 
 POINTING_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -77,26 +78,53 @@ def pointing_problems(columns: _Columns) -> list[str]:
     if lacking:
         return [f"lacks {', '.join(lacking)}"]
     found = [*_values_out_of_range(columns, names)]
-    return found or [*sidereal_problems(columns)]
+    return found or [*_sidereal_problems(columns)]
 
 
-def _values_out_of_range(columns: _Columns, names: Mapping[str, str]) -> Iterator[str]:
-    for what, (low, high) in _LIMITS.items():
+def given_problems(columns: _Columns, *, first_row: int = 0) -> list[str]:
+    """Return what is wrong with what a table of an archive does give of its visits.
+
+    An archive also keeps tables of exposures that have no pointing: a column or value
+    that is missing is no problem here, and is one to those who need it.
+
+    Parameters
+    ----------
+    columns
+        As for `pointing_problems`, a batch of them.
+    first_row
+        Row of the table that the batch begins with.
+    """
+    names = pointing_names(columns)
+    found = [*_values_out_of_range(columns, names, first_row, may_lack=True)]
+    return found or [*(_sidereal_problems(columns) if not first_row else ())]
+
+
+def _values_out_of_range(
+    columns: _Columns,
+    names: Mapping[str, str],
+    first_row: int = 0,
+    *,
+    may_lack: bool = False,
+) -> Iterator[str]:
+    for what, name in names.items():
+        low, high = _LIMITS[what]
         try:
-            values = numbers_of(columns, names[what])
+            values = numbers_of(columns, name)
         except ValueError as error:
             yield str(error)
             continue
         bad = ~((values >= low) & (values <= high))  # true for NaN, which NULL is
+        if may_lack:
+            bad &= ~np.isnan(values)
         if bad.any():
             row = int(np.argmax(bad))
             yield (
-                f"row {row} (of {int(bad.sum())} such rows): {names[what]} is "
+                f"row {first_row + row} (of {int(bad.sum())} such rows): {name} is "
                 f"{values[row]}, not within {low:g}..{high:g}"
             )
 
 
-def sidereal_problems(columns: _Columns) -> Iterator[str]:
+def _sidereal_problems(columns: _Columns) -> Iterator[str]:
     """Yield how the time of the first row contradicts its sidereal time, if so."""
     start = pointing_names(columns).get("start")
     if start is None or LST not in columns or not len(columns[start]):

@@ -19,7 +19,7 @@ from visit_tables.hdf5.batches import hdf5_tables, iterate_hdf5
 from visit_tables.hdf5.nodes import child_group, open_hdf5
 from visit_tables.hdf5.tables import FixedFormat, stored_table
 from visit_tables.hdf5.write import write_batches
-from visit_tables.validity import sidereal_problems
+from visit_tables.validity import given_problems
 
 __all__ = [
     "VISITS_NAME",
@@ -67,9 +67,11 @@ class _Account:
         self._pieces: list[Batch] = []
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        n_rows = 0
         for batch in batches:
-            if not self._pieces and (problems := list(sidereal_problems(batch))):
-                raise VisitsFileError(self._source, problems[0])
+            if problems := given_problems(batch, first_row=n_rows):
+                raise VisitsFileError(self._source, "; ".join(problems))
+            n_rows += len(next(iter(batch.values()), ()))
             wanted = _wanted(batch, self._stats_columns)
             self._digest.update(batch)
             self._pieces.append({name: batch[name].copy() for name in wanted})

@@ -10,7 +10,7 @@ import pytest
 from archive_assets.simulation.sound_visits import unsound_visits
 from visit_tables.columns import UnsupportedColumnError, number_array
 from visit_tables.frames import batch_of_frame
-from visit_tables.validity import pointing_problems
+from visit_tables.validity import given_problems, pointing_problems
 
 NIGHT = date(2026, 11, 21)
 
@@ -45,6 +45,16 @@ def test_a_value_that_no_visit_has_is_told_with_its_row(
 
     assert found.startswith(problem)
     assert any(p.startswith(problem) for p in unsound_visits(visits, NIGHT, NIGHT))
+
+
+def test_an_archive_keeps_what_lacks_a_place_and_refuses_a_wrong_one() -> None:
+    lacking = a_night(fieldRA=[np.nan, 361.0]).drop(columns="fieldDec")
+
+    (problem,) = given_problems(batch_of_frame(lacking), first_row=10)
+
+    assert problem == "row 11 (of 1 such rows): fieldRA is 361.0, not within 0..360"
+    assert given_problems(batch_of_frame(lacking.assign(fieldRA=np.nan))) == []
+    assert given_problems(batch_of_frame(a_night())) == []
 
 
 def test_sound_visits_have_no_problem() -> None:

@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,26 @@ def test_visits_that_contradict_their_sidereal_time_are_refused(
     connection.close()
 
     with pytest.raises(VisitsFileError, match=r"opsim.db: row 0: .*sidereal time"):
+        add(vsarch, store, opsim)
+
+    assert objects(store) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("fieldRA = 361", "row 0 .* fieldRA is 361.0, not within 0..360"),
+        ("fieldDec = 9e999", "fieldDec is inf, not within -90..90"),
+        ("observationStartMJD = 10", "observationStartMJD is 10.0, not within 41317"),
+    ],
+)
+def test_visits_with_a_place_or_time_that_none_has_are_refused(
+    vsarch: Archive, store: DataStore, opsim: Path, change: str, problem: str
+) -> None:
+    with closing(sqlite3.connect(opsim)) as connection, connection:
+        connection.execute(f"UPDATE observations SET {change}")
+
+    with pytest.raises(VisitsFileError, match=rf"opsim.db: .*{problem}"):
         add(vsarch, store, opsim)
 
     assert objects(store) == []
