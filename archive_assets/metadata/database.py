@@ -23,6 +23,7 @@ from archive_assets.metadata.errors import (
     UnknownSequenceError,
 )
 from archive_assets.metadata.settings import ConnectionSettings
+from pipeline_runtime.errors import interrupt_behind
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
     SET_SESSION,
@@ -130,12 +131,13 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
         raise DatabaseTimeoutError(
             f"timed out waiting for a pooled connection to {settings.place}: {error}"
         ) from error
-    except sa_exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.Error):
-            raise _meaning(error.orig, settings) from error
+    except (sa_exc.DBAPIError, psycopg.Error) as error:
+        if (interrupt := interrupt_behind(error)) is not None:
+            raise interrupt from None
+        cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error
+        if isinstance(cause, psycopg.Error):
+            raise _meaning(cause, settings) from error
         raise
-    except psycopg.Error as error:
-        raise _meaning(error, settings) from error
     except UnicodeEncodeError as error:
         # a word of a Latin-1 terminal reaches Python as halves of surrogate pairs
         shown = error.object.encode(errors="backslashreplace").decode()

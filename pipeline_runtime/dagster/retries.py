@@ -5,6 +5,8 @@ import sys
 import dagster as dg
 from typing_extensions import override
 
+from pipeline_runtime.errors import interrupt_behind
+
 __all__ = ["Retries", "patiently"]
 
 
@@ -19,10 +21,10 @@ class Retries(dg.RetryPolicy):
     def calculate_delay(self, attempt_num: int) -> float:
         """Return the seconds to wait; called while the step's error is handled."""
         error = sys.exc_info()[1]
+        if (interrupt := interrupt_behind(error)) is not None:
+            raise interrupt  # of a cancelled run, whatever failed on its way out
         if isinstance(error, ValueError):
             raise dg.Failure(description=str(error), allow_retries=False) from error
-        if error is not None and not isinstance(error, Exception):
-            raise error  # the interrupt of a cancelled run
         return float(super().calculate_delay(attempt_num))
 
 

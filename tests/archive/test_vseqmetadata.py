@@ -1,3 +1,4 @@
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
@@ -390,6 +391,30 @@ def test_a_slow_statement_is_stopped(archive_connect: dict[str, str]) -> None:
         pytest.raises(TimeoutError, match=r"longer than 0\.1 s"),
     ):
         archive.query("SELECT pg_sleep(5)")
+
+
+class CanceledRun(BaseException):
+    """What a handler of signals raises in a run that is to end."""
+
+
+def test_an_interrupt_in_a_statement_ends_as_itself_and_the_archive_goes_on(
+    archive_connect: dict[str, str],
+) -> None:
+    def cancel(*_: object) -> None:
+        raise CanceledRun
+
+    usual = signal.signal(signal.SIGALRM, cancel)
+    with Archive(archive_connect) as archive:
+        archive.query("SELECT 1")
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        try:
+            with pytest.raises(CanceledRun):
+                archive.query("SELECT pg_sleep(50)")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, usual)
+
+        assert archive.query("SELECT 1") == [(1,)]
 
 
 @pytest.mark.usefixtures("archive_environment")

@@ -47,13 +47,20 @@ def test_a_step_is_tried_again_if_that_may_help(
     assert (done.success, len(tries)) == (is_well, n_tries)
 
 
-def test_a_cancelled_step_is_not_tried_again(instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("fails_on_its_way_out", [False, True])
+def test_a_cancelled_step_is_not_tried_again(
+    fails_on_its_way_out: bool, instance: dg.DagsterInstance
+) -> None:
     tries: list[int] = []
 
     def cancel() -> None:
         (run,) = instance.get_runs()
         instance.report_run_canceling(run)
-        signal.raise_signal(signal.SIGINT)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            if fails_on_its_way_out:
+                raise OSError("cannot exit pipeline mode while busy")
 
     job = _job(cancel, tries)
 

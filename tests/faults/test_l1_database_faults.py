@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from l1db_pipeline.errors import ConfigError, L1dbError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
+from l1db_pipeline.store.backends.dbapi import DbapiDatabase
 from l1db_pipeline.store.base import L1Store, StoreOutcome
 from l1db_pipeline.store.errors import (
     DatabaseError,
@@ -28,6 +29,7 @@ from l1db_pipeline.store.errors import (
     SchemaMissingError,
 )
 from l1db_pipeline.store.open import open_store
+from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.timing import StepTiming
 
 IDS = [1, 2, 3]
@@ -327,6 +329,36 @@ def test_an_interrupt_during_a_query_ends_as_itself_and_leaves_the_store_usable(
     assert len(found) == len(IDS)
     assert outcome is StoreOutcome.STORED
     assert _is_as_stored(postgres_config, n_sources=2 * len(IDS))
+
+
+@pytest.mark.postgresql
+def test_an_interrupt_in_a_pipeline_of_statements_ends_as_itself(
+    postgres_config: L1dbConfig,
+    admin: psycopg.Connection,
+) -> None:
+    usual = signal.signal(signal.SIGALRM, _cancel)
+    with closing(open_store(postgres_config)) as store:
+        assert isinstance(store, SqlL1Store)
+        database = store._database
+        assert isinstance(database, DbapiDatabase)
+        with admin.transaction():
+            admin.execute('LOCK TABLE "L1Settings" IN ACCESS EXCLUSIVE MODE')
+            signal.setitimer(signal.ITIMER_REAL, 1)
+            try:
+                with (
+                    pytest.raises(CanceledRun),
+                    database.transaction(write=True),
+                ):
+                    database._execute_many(
+                        'INSERT INTO "L1Settings" VALUES (%s, %s)',
+                        [(f"a{n}", "b") for n in range(10)],
+                        "L1Settings",
+                    )
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, usual)
+
+        assert store.read_settings("a") == {}
 
 
 def _is_as_stored(config: L1dbConfig, *, n_sources: int) -> bool:

@@ -45,6 +45,7 @@ from l1db_pipeline.store.errors import (
     StoreClosedError,
 )
 from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
+from pipeline_runtime.errors import interrupt_behind
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["MariadbDatabase"]
@@ -141,6 +142,8 @@ class MariadbDatabase(DbapiDatabase):
         except pymysql.err.Error as error:
             if self._is_closed:
                 raise StoreClosedError from None
+            if (interrupt := interrupt_behind(error)) is not None:
+                raise interrupt from None
             code = error.args[0] if error.args else 0
             text = str(error.args[-1]) if error.args else type(error).__name__
             # the driver's own text, of the first line: it holds no password

@@ -45,6 +45,7 @@ from l1db_pipeline.store.errors import (
     StoreClosedError,
 )
 from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
+from pipeline_runtime.errors import interrupt_behind
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
     OWN_SCHEMA,
@@ -67,8 +68,6 @@ _PLANS = {
 _BY_THEMSELVES = {"BEGIN", "COMMIT", "ROLLBACK", "VACUUM"}
 _STAGE = "l1_stage"
 _CANCEL_S = 10.0
-_READ_ONLY = (pg.ReadOnlySqlTransaction, pg.InsufficientPrivilege)
-_FULL = (pg.DiskFull, pg.OutOfMemory, pg.TooManyConnections)
 
 
 class _Int8Array:
@@ -164,16 +163,12 @@ class PostgresDatabase(DbapiDatabase):
         place = f"{self.place} {table}".strip()
         try:
             yield
-        except pg.UniqueViolation as error:
-            raise KeyExistsError(place, _detail(error)) from error
-        except _READ_ONLY as error:
-            raise DatabaseReadOnlyError(place, _detail(error)) from error
-        except _FULL as error:
-            raise DatabaseFullError(place, _detail(error)) from error
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(place, _detail(error)) from None
         except psycopg.Error as error:
-            raise DatabaseError(place, _detail(error)) from error
+            if (interrupt := interrupt_behind(error)) is not None:
+                raise interrupt from None  # it broke a pipeline, which then failed
+            kind = _kind(error)
+            cause = None if kind is DatabaseUnavailableError else error
+            raise kind(place, _detail(error)) from cause
 
     @override
     def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
@@ -430,6 +425,20 @@ class PostgresDatabase(DbapiDatabase):
         names = ", ".join(map(self._quoted, self._known))
         # no vacuum of inserts does it: freeze pages now, not all at once
         self._execute(f"VACUUM (FREEZE, ANALYZE) {names}")
+
+
+def _kind(error: psycopg.Error) -> type[DatabaseError]:
+    match error:
+        case pg.UniqueViolation():
+            return KeyExistsError
+        case pg.ReadOnlySqlTransaction() | pg.InsufficientPrivilege():
+            return DatabaseReadOnlyError
+        case pg.DiskFull() | pg.OutOfMemory() | pg.TooManyConnections():
+            return DatabaseFullError
+        case psycopg.OperationalError():
+            return DatabaseUnavailableError
+        case _:
+            return DatabaseError
 
 
 def _detail(error: psycopg.Error) -> str:
