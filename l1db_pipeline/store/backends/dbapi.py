@@ -462,8 +462,7 @@ class DbapiDatabase(Database, ABC):
         if (found := self._texts.get(shape)) is None:
             counts = [sa.func.count(self._cell(table, name)) for name in columns]
             found = self._compiled(shape, sa.select(*counts))
-        text, _ = found
-        return list(self._execute(text, table=table.name).fetchone())
+        return list(self._execute(found[0], table=table.name).fetchone())
 
     @override
     def maximum(self, table: Table, column: str) -> Any:
