@@ -47,7 +47,7 @@ ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 
 test: $(READY) ## all tests but the two below, against a real embedded PostgreSQL
 	@$(BIN)/python -m pytest -m "not live and not browser" -n auto --maxprocesses 4 \
-		--dist loadscope $(PYTEST_ARGS)
+		--dist loadscope --no-loadscope-reorder --ignore tests/browser $(PYTEST_ARGS)
 
 live: $(READY) ## stories of running daemons, runs and dask, killed and cancelled
 	@$(BIN)/python -m pytest -m live tests $(PYTEST_ARGS)

@@ -1,21 +1,25 @@
 """Fixtures that two or more folders use; no logic."""
 
+import gc
 import os
 import secrets
 import signal
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
 import session as shared
-from databases import new_database, sqlalchemy_url
+from databases import (
+    DATABASE_FILE,
+    drop_database,
+    new_database,
+    server_in,
+    sqlalchemy_url,
+    start_server,
+)
 from sqlalchemy import NullPool, create_engine, make_url
-
-from pipeline_runtime.postgres import EmbeddedPostgres
 
 # no test asserts a time: an example may take as long as the machine is busy
 hypothesis.settings.register_profile("no-deadline", deadline=None)
@@ -27,12 +31,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # without byte code each process that loads the scheduler costs twice its time
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-UNSAFE_BUT_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
-"""What a server does for the sake of a machine that loses its power."""
-
 
 def pytest_configure(config: pytest.Config) -> None:
     shared.begin(config)
+    gc.disable()  # what is imported stays: looking for rubbish in it takes a fifth
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # nor is it looked through later
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -40,7 +47,21 @@ def pytest_configure_node(node: Any) -> None:
     shared.tell(node)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let costly files begin first, then those of many tests: no worker waits long."""
+    n_tests = Counter(item.path for item in items)
+    costly = {item.path for item in items if item.get_closest_marker("scheduler")}
+    items.sort(key=lambda item: (item.path not in costly, -n_tests[item.path]))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if shared.is_worker(config):
+        return
+    folder = shared.of(config).folder
+    if dsn := os.environ.get("L1DB_TEST_DSN"):
+        for file in folder.glob(f"*/{DATABASE_FILE}"):
+            drop_database(dsn, file.read_text())
+    server_in(folder / "postgres").stop()
     shared.end(config)
 
 
@@ -51,24 +72,15 @@ def session(pytestconfig: pytest.Config) -> shared.Session:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn() -> Iterator[str]:
-    """libpq string of a server: L1DB_TEST_DSN, or an embedded one of this session.
+def postgres_dsn(session: shared.Session) -> str:
+    """libpq string of a server: L1DB_TEST_DSN, or an embedded one for all workers.
 
     Its data are not under pytest's folder: another session of root that starts takes
     away the others' right to enter it, and so the server's, which is not root.
     """
     if dsn := os.environ.get("L1DB_TEST_DSN"):
-        yield dsn
-        return
-    with TemporaryDirectory(prefix="l1db-test-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "data")
-        server.start()
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            for name in UNSAFE_BUT_QUICK:
-                connection.execute(f"ALTER SYSTEM SET {name} = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield server.dsn()
-        server.stop()
+        return dsn
+    return server_in(session.made_once("postgres", start_server)).dsn()
 
 
 @pytest.fixture(scope="session")

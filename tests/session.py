@@ -43,10 +43,14 @@ def tell(node: Any) -> None:  # xdist's WorkerController has no annotations
     node.workerinput["session_folder"] = str(node.config.stash[_FOLDER])
 
 
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether another process began the session, and ends it."""
+    return hasattr(config, "workerinput")
+
+
 def end(config: pytest.Config) -> None:
-    """Remove the folder with the session itself, after its workers."""
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(config.stash[_FOLDER])
+    """Remove the folder."""
+    shutil.rmtree(config.stash[_FOLDER])
 
 
 def of(config: pytest.Config) -> Session:

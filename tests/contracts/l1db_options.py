@@ -7,7 +7,9 @@ from typing import Any
 
 from typing_extensions import override
 
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
+from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
@@ -62,6 +64,27 @@ def combinations() -> list[Options]:
         found.append(best)
         open_pairs -= held(best)
     return [Options(**chosen) for chosen in found]
+
+
+Rows = list[tuple[Table, Catalog]]
+"""All rows of a database, table by table."""
+
+
+def rows_of(store: SqlL1Store) -> Rows:
+    """Return all rows but those that say how the tables were made."""
+    tables = [t for t in store.layout.tables if t is not store.layout.version]
+    return [(table, store._database.select(table, table.names)) for table in tables]
+
+
+def put_rows(store: SqlL1Store, rows: Rows) -> None:
+    """Let these be all rows: cheaper than to store the visits anew."""
+    with store._database.transaction(write=True):
+        for table, whole in rows:
+            store._database.delete(table)
+            store._database.append(table, whole)
+    store._filled.forget()
+    store._objects.forget()
+    store.timings.steps.clear()
 
 
 def empty_store(store: SqlL1Store | MemoryL1Store) -> None:

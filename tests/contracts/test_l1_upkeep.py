@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from contracts.l1db_options import Options, combinations, empty_store
+from contracts.l1db_options import (
+    Options,
+    Rows,
+    combinations,
+    empty_store,
+    put_rows,
+    rows_of,
+)
 from contracts.l1db_sky import as_us, by, field, key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
@@ -62,9 +69,24 @@ FAULTY = [
 ]
 
 
+@pytest.fixture(scope="session")
+def busy_rows() -> dict[Options, Rows]:
+    """Rows of the busy store, by options, once they are there."""
+    return {}
+
+
 @pytest.fixture
-def busy(store: SqlL1Store) -> SqlL1Store:
+def busy(
+    options: Options,
+    open_stores: Callable[[Options], SqlL1Store],
+    busy_rows: dict[Options, Rows],
+) -> SqlL1Store:
     """A store with visits out of order, a moved object, tiles and a merge."""
+    store = open_stores(options)
+    if options in busy_rows:
+        put_rows(store, busy_rows[options])
+        return store
+    empty_store(store)
     store.store_visit(key(1, 1.0), records(1, IDS, 1.0))
     store.store_visit(key(5, 40.0), records(5, IDS[10:], 40.0))
     store.merge_nightly()
@@ -74,6 +96,8 @@ def busy(store: SqlL1Store) -> SqlL1Store:
         part = records(7, ids, 42.0)
         part.sources["diaSourceId"][:] += ids[0]
         store.store_visit(key(7, 42.0, tile=tile, n_tiles=2), part)
+    if options.backend != "memory":
+        busy_rows[options] = rows_of(store)
     return store
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster_layer.real_site import Site, site_on
-from databases import new_database
-from psycopg.conninfo import conninfo_to_dict
+from databases import DATABASE_FILE, create_database, name_of, new_database
+from session import Session
+
+from archive_assets.simulation import night_report
 
 
 @pytest.fixture
@@ -18,25 +20,37 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, database_dsn: str, instance: dg.DagsterInstance) -> Site:
-    """Both locations on an empty database and empty folders."""
+def site(
+    tmp_path: Path,
+    database_dsn: str,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    """Both locations on an empty database and empty folders; nights are not drawn.
+
+    They are drawn in the tests of a night's page, and those of the pictures.
+    """
+    monkeypatch.setattr(night_report, "PICTURES", {})
     return site_on(tmp_path, database_dsn, instance)
 
 
 @pytest.fixture(scope="session")
-def stored_night(
-    postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Name of a database, to copy, in which a night is stored."""
-    folder = tmp_path_factory.mktemp("stored")
-    with (
-        new_database(postgres_dsn) as dsn,
-        dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance,
-    ):
-        site = site_on(folder, dsn, instance)
-        site.prepare_visits()
-        site.ap()
-        yield str(conninfo_to_dict(dsn)["dbname"])
+def stored_night(postgres_dsn: str, session: Session) -> str:
+    """Name of a database, to copy, in which a night is stored; all workers' own."""
+
+    def make(folder: Path) -> None:
+        dsn = create_database(postgres_dsn)
+        with (
+            dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(night_report, "PICTURES", {})
+            site = site_on(folder, dsn, instance)
+            site.prepare_visits()
+            site.ap()
+        (folder / DATABASE_FILE).write_text(name_of(dsn))
+
+    return (session.made_once("stored_night", make) / DATABASE_FILE).read_text()
 
 
 @pytest.fixture

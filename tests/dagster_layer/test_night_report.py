@@ -1,6 +1,7 @@
 """The page of a night tells what was done, what failed and what to do."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from dagster_layer.real_site import N_VISITS, NIGHT, Site
+from dagster_layer.real_site import N_VISITS, NIGHT, Site, site_on
+from databases import new_database
 
 from archive_assets import definitions as archive
 from archive_assets.cli.prenight import main
@@ -29,14 +31,22 @@ def _section(site: Site, title: str) -> dict[str, Any]:
     return dict(found)
 
 
-@pytest.fixture
-def whole_night(site: Site) -> Site:
+@pytest.fixture(scope="module")
+def whole_night(
+    postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """A night that is simulated, archived, published and stored, and has its page."""
-    site.prepare_visits()
-    site.run("prenight_index", NIGHT)
-    site.ap()
-    site.run("night_report", NIGHT)
-    return site
+    folder = tmp_path_factory.mktemp("whole_night")
+    with (
+        new_database(postgres_dsn) as dsn,
+        dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance,
+    ):
+        site = site_on(folder, dsn, instance)
+        site.prepare_visits()
+        site.run("prenight_index", NIGHT)
+        site.ap()
+        site.run("night_report", NIGHT)
+        yield site
 
 
 def test_a_page_tells_the_whole_night(whole_night: Site) -> None:

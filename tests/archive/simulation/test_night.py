@@ -1,8 +1,6 @@
 """A night of variants that a quick program stands in for, kept in a real archive."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -297,16 +295,6 @@ def test_an_unknown_variant_or_telescope_is_told(
         plan()
 
 
-def prenight(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "archive_assets.cli.prenight", *arguments],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_command_draws_the_archived_night(
     plan: Callable[..., NightPlan],
     keeper: ArchiveKeeper,
@@ -323,15 +311,10 @@ def test_the_command_draws_the_archived_night(
         "VSARCHIVE_PGSCHEMA": keeper.vsarch.metadata_db_schema,
     }
 
-    done = prenight(
-        "report",
-        "--day-obs",
-        "2026-01-01",
-        "--output",
-        str(tmp_path / "png"),
-        **environ,
-    )
+    words = ["report", "--day-obs", "2026-01-01", "--output", str(tmp_path / "png")]
+    done = CliRunner().invoke(main, words, env=environ)
 
+    assert done.exit_code == 0, done.output
     assert done.stderr == ""
     pictures = [Path(line) for line in done.stdout.splitlines()]
     assert [path.name for path in pictures] == [
