@@ -139,17 +139,18 @@ def run_ours(
 
 def visit_steps(store: L1Store, visit: VisitInput) -> int:
     """Do the database steps of a visit; return the number of rows read."""
-    known = store.read_objects(visit.region)
-    n_rows = len(known)
-    if n_rows:
-        window: dict[str, Any] = {
-            "since": visit.key.time - YEAR,
-            "until": visit.key.time,
-        }
-        ids = known["diaObjectId"]
-        n_rows += len(store.read_sources(object_ids=ids, **window))
-        n_rows += len(store.read_forced_sources(object_ids=ids, **window))
-    store.store_visit(visit.key, visit.records)
+    with store.reading_unit(visit.key.visit_id, visit.region) as token:
+        known = store.read_objects(visit.region)
+        n_rows = len(known)
+        if n_rows:
+            window: dict[str, Any] = {
+                "since": visit.key.time - YEAR,
+                "until": visit.key.time,
+            }
+            ids = known["diaObjectId"]
+            n_rows += len(store.read_sources(object_ids=ids, **window))
+            n_rows += len(store.read_forced_sources(object_ids=ids, **window))
+    store.store_visit(visit.key, visit.records, token)
     return n_rows
 
 

@@ -82,8 +82,9 @@ def run_visits(
 ) -> Iterator[VisitSummary]:
     """Process visits in their order; yield the summary of each.
 
-    A visit that is stored already is not stored again. One that lies before a stored
-    visit is processed on the database as it was just before it.
+    A visit that is stored already is not stored again; to compare it, it is processed
+    on the database as it was just before it. Any other one, also if it is earlier than
+    a stored visit, finds the objects of all visits stored so far.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ def run_visits(
         Tiles and their workers, `None` for whole visits.
     verify_stored
         Process stored visits once more and compare the content; else they are
-        passed over, with counts of 0 in their summaries.
+        passed over, with counts of 0 in their summaries. The content is not the same
+        if a visit was stored after a later one of the same sky.
     daily_every
         Before a visit whose id is a multiple, the nightly table is merged; `None`
         does so before the first visit of each later night, for ids that do not count.
@@ -143,7 +145,7 @@ def run_visits(
             schema=schema,
             division=None if is_complete and "" in stored else division,
             stored=frozenset() if is_complete else stored,
-            replay=last_time is not None and visit.time <= last_time,
+            replay=is_complete,
             counts=visit.visit_id % counts_every == 0,
         )
         last_time = visit.time if last_time is None else max(visit.time, last_time)

@@ -85,6 +85,9 @@ class L1dbConfig:
     """Ours: most HTM ranges of a region; fewer are a looser cover."""
     history_pixel_level: int = 5
     """Ours: HTM level of the pixels of packed history."""
+    cell_level: int = 8
+    """Ours: HTM level of the cells that tell whether what was read is still true; 10
+    for single detectors."""
     schema_file: str = ""
     """Ours: Felis YAML of the tables; empty for the one of this package."""
     column_map: str = ""
@@ -102,6 +105,7 @@ class L1dbConfig:
             ("read_forced_sources_months", 0, _MAX_MONTHS),
             ("htm_max_ranges", 2, _MAX_HTM_RANGES),
             ("history_pixel_level", 0, _MAX_PIXEL_LEVEL),
+            ("cell_level", 0, _MAX_PIXEL_LEVEL),
         ):
             value = getattr(self, name)
             if not lowest <= value <= highest:
@@ -248,6 +252,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "history": _choice(History),
     "htm_max_ranges": _count,
     "history_pixel_level": _count,
+    "cell_level": _count,
     "schema_file": _text,
     "column_map": _text,
     "prefix": _text,

@@ -19,7 +19,7 @@ __all__ = [
     "is_readable_as",
 ]
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """Newest revision: what this code reads and writes."""
 UNFINISHED = "l1.unfinished"
 """Setting that a revision leaves whose data are still to be made; see `migrate`."""

@@ -5,6 +5,7 @@ writes. Times are aware `datetime` (naive ones are refused), angles degrees, ICR
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -20,6 +21,7 @@ from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.store.meter import UNKNOWN, ServerMeter
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.token import ReadToken
 
 __all__ = [
     "Finding",
@@ -136,6 +138,16 @@ class L1Store(Protocol):
     def create_schema(self, *, drop: bool = False) -> None:
         """Create every table that the configuration asks for, once."""
 
+    def reading_unit(
+        self, visit_id: int, region: Region
+    ) -> AbstractContextManager[ReadToken]:
+        """Return a block whose reads see one state of the database.
+
+        It is the state without what other parts of the visit have stored, so that a
+        part finds the same objects whether it comes first or last. ``region`` holds
+        everything that is read; the token is for `store_visit`.
+        """
+
     def read_objects(
         self,
         region: Region,
@@ -179,13 +191,20 @@ class L1Store(Protocol):
     ) -> Catalog:
         """Return DIAForcedSource history; arguments as in `read_sources`."""
 
-    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+    def store_visit(
+        self, key: VisitKey, records: VisitRecords, token: ReadToken | None = None
+    ) -> StoreOutcome:
         """Store a visit (or a tile of it) in one transaction.
+
+        With the token of the reads that the records follow from it is stored only if
+        no other visit has stored meanwhile where was read.
 
         Raises
         ------
         VisitConflictError
             If other content is stored under the same visit and tile.
+        StaleReadError
+            If another visit has: nothing is stored, read again.
         """
 
     def save_visit(self, visit_id: int, time: datetime) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "InvalidCatalogError",
     "SchemaMismatchError",
     "SchemaMissingError",
+    "StaleReadError",
     "StoreClosedError",
     "TooManyTilesError",
     "UnknownObjectError",
@@ -53,6 +54,45 @@ class TooManyTilesError(InvalidCatalogError):
 
 class VersionExistsError(InvalidCatalogError):
     """An object has a version of this visit time already."""
+
+
+class StaleReadError(L1dbError):
+    """Another visit has stored into the sky that a unit read, since it read it."""
+
+    def __init__(
+        self, visit_id: int, cells: Sequence[int], others: Sequence[int]
+    ) -> None:
+        super().__init__(visit_id, cells, others)
+        self.visit_id = visit_id
+        self.cells = tuple(cells)
+        """HTM cells that have moved on, of the configuration's ``cell_level``."""
+        self.others = tuple(others)
+        """Visits that stored into them last."""
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"visit {self.visit_id}: visit {some(self.others)} has stored into cell "
+            f"{some(self.cells)} since it was read; nothing was stored: read again, "
+            "match again and store that"
+        )
+
+
+class TokenError(L1dbError, ValueError):
+    """A token does not belong to what is to be stored."""
+
+    def __init__(self, what: str, of: str, wanted: str) -> None:
+        super().__init__(what, of, wanted)
+        self.what = what
+        self.of = of
+        self.wanted = wanted
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"the token is of {self.what} {self.of}, not {self.wanted}; nothing was "
+            "stored: give the one that reading_unit gave for this very unit"
+        )
 
 
 class SchemaMissingError(L1dbError):

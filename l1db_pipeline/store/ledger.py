@@ -64,6 +64,11 @@ class Ledger:
         where = [] if visit_id is None else [Condition("visitId", Op.EQUAL, visit_id)]
         return self._database.select(table, table.names, where)
 
+    def has_parts(self, visit_id: int) -> bool:
+        """Tell whether any part of a visit is stored."""
+        where = [Condition("visitId", Op.EQUAL, visit_id)]
+        return self._database.count(self._layout.ledger, where) > 0
+
     def has_later_than(self, time: np.datetime64) -> bool:
         """Tell whether a visit of a later time is stored."""
         where = [Condition("visitTime", Op.AFTER, time)]

@@ -1,5 +1,6 @@
 """What a database was made with: its revision, and the options that may not change."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,16 @@ from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 __all__ = ["MadeWith", "stored_options"]
 
 _VERSION = "l1.schema_version"
+_IDENTITY = "l1.database"
 _OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "dia_object_index": ObjectIndex,
     "dia_object_nightly": lambda text: text == "1",
     "history": History,
     "history_pixel_level": int,
+    "cell_level": int,
 }
+_ADDED = frozenset({"cell_level"})
+"""Options that databases of an earlier revision lack."""
 
 
 def stored_options(database: Database) -> dict[str, Any]:
@@ -42,7 +47,11 @@ def stored_options(database: Database) -> dict[str, Any]:
     rows = database.select(SETTINGS, SETTINGS.names)
     kept = dict(zip(rows["name"].tolist(), rows["value"].tolist(), strict=True))
     try:
-        return {name: parse(kept[f"l1.{name}"]) for name, parse in _OPTIONS.items()}
+        return {
+            name: parse(kept[f"l1.{name}"])
+            for name, parse in _OPTIONS.items()
+            if f"l1.{name}" in kept or name not in _ADDED
+        }
     except KeyError:
         raise SchemaMissingError(database.place) from None
 
@@ -68,6 +77,8 @@ class MadeWith:
         self._settings = Settings(database, layout)
         self.is_checked = False
         """Whether the two were compared and agree."""
+        self.identity = ""
+        """What tells this database from every other, once it was compared."""
         self._wanted = {
             "l1.schema": schema.name,
             _VERSION: schema.version,
@@ -75,12 +86,15 @@ class MadeWith:
             "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
             "l1.history": config.history.value,
             "l1.history_pixel_level": str(config.history_pixel_level),
+            "l1.cell_level": str(config.cell_level),
         }
 
     def keep(self) -> None:
         """Write the options into a database whose tables were made."""
+        self._wanted.pop(_IDENTITY, None)
         for name, value in self._wanted.items():
             self._settings.put(name, value)
+        self._settings.put(_IDENTITY, secrets.token_hex(16))
         self.is_checked = False
 
     def check_once(self) -> Layout:
@@ -102,6 +116,10 @@ class MadeWith:
         if self._layout.settings.name not in self._database.table_names():
             raise SchemaMissingError(self._database.place)
         self.check(are_complete=True)
+        identity = self._settings.get(_IDENTITY)
+        if identity is None:
+            raise SchemaMissingError(self._database.place)
+        self.identity = self._wanted[_IDENTITY] = identity
         layout = self._layout
         stored = self._settings.get(_VERSION)
         if stored is not None and stored != self._schema.version:

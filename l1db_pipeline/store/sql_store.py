@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-from lsst.sphgeom import Angle, Circle, LonLat, Region, UnitVector3d
+from lsst.sphgeom import Region
 from numpy.typing import NDArray
 from typing_extensions import override
 
@@ -15,6 +14,7 @@ from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.schema.version import SCHEMA_REVISION
+from l1db_pipeline.sky.geometry import fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.base import (
@@ -27,6 +27,7 @@ from l1db_pipeline.store.base import (
     VisitKey,
     VisitRecords,
 )
+from l1db_pipeline.store.cells import Cells
 from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.made_with import MadeWith
@@ -48,6 +49,7 @@ from l1db_pipeline.store.tables.rows import (
     public_columns,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.token import CellClaim, ReadToken, cells_written
 from l1db_pipeline.store.upkeep.audit import science_digest
 from l1db_pipeline.store.upkeep.compact import (
     compact,
@@ -55,6 +57,7 @@ from l1db_pipeline.store.upkeep.compact import (
     rebuild,
     rebuild_current,
 )
+from l1db_pipeline.store.upkeep.repair import repair_findings
 from l1db_pipeline.store.upkeep.verify import Verifier
 from l1db_pipeline.store.validate import CheckedVisit, check_visit
 from visit_tables.time_scales import utc64
@@ -99,6 +102,8 @@ class SqlL1Store(L1Store):
         self._settings = Settings(database, self.layout)
         self._timings_table = TimingsTable(database, self.layout)
         self._ledger = Ledger(database, self.layout)
+        self._cells = Cells(database, self.layout.cells, config.cell_level)
+        self._unit: int | None = None  # its visit, -1 if none of that is stored
         self._objects = ObjectTables(database, self.layout, config, self._filled)
         self._sources = HistoryTable(
             database, self._filled, self.layout.sources, self.layout.packed_sources
@@ -156,8 +161,22 @@ class SqlL1Store(L1Store):
             if layout is not self.layout:
                 self._bind(layout)
 
+    @override
+    @contextmanager
+    def reading_unit(self, visit_id: int, region: Region) -> Iterator[ReadToken]:
+        with self._reading():
+            token = self._cells.token(self._made_with.identity, visit_id, region)
+            self._unit = visit_id if self._ledger.has_parts(visit_id) else -1
+            try:
+                yield token
+            finally:
+                self._unit = None
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
+        if self._unit is not None:  # in its transaction
+            yield
+            return
         self._check()
         with self._database.transaction(write=False):
             self._filled.refresh()
@@ -174,7 +193,7 @@ class SqlL1Store(L1Store):
         names = self._object_columns(columns, at)
         with self.timings.step("DiaObject select") as step, self._reading():
             if at is None:
-                found = self._objects.read_current(region, names)
+                found = self._objects.found(region, names, self._unit)
             else:
                 time = utc64(at, "read_objects at")
                 found = self._objects.read_at(region, names, time)
@@ -197,7 +216,7 @@ class SqlL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        window = _window(since, until)
+        window = TimeWindow.between(since, until)
         return self._read_history(self._sources, region, object_ids, window, columns)
 
     @override
@@ -210,7 +229,7 @@ class SqlL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        window = _window(since, until)
+        window = TimeWindow.between(since, until)
         return self._read_history(self._forced, region, object_ids, window, columns)
 
     def _read_history(
@@ -244,25 +263,31 @@ class SqlL1Store(L1Store):
             raise InvalidCatalogError(
                 "history", "neither region nor object_ids", "give one of them, or both"
             )
-        found = self._objects.read_current(region, ["diaObjectId"])["diaObjectId"]
-        if wanted is None:
-            return np.sort(found)
-        return np.intersect1d(wanted, found)
+        found = self._objects.found(region, ["diaObjectId"], self._unit)
+        ids = np.sort(found["diaObjectId"])
+        return ids if wanted is None else np.intersect1d(wanted, ids)
 
     @override
-    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+    def store_visit(
+        self, key: VisitKey, records: VisitRecords, token: ReadToken | None = None
+    ) -> StoreOutcome:
         self._check()
         visit = check_visit(self.layout, key, records)
+        if token is not None:
+            token.check(self._made_with.identity, key.visit_id)
+        written = cells_written(self.config.cell_level, visit.objects, visit.sources)
+        claim = self._cells.claim(key.visit_id, token, written)
         for attempt in range(_ATTEMPTS - 1):
             try:
-                return self._store_once(visit, trust_cache=attempt == 0)
+                return self._store_once(visit, claim, trust_cache=attempt == 0)
             except StaleHomesError:
-                # an object is not new: it was not read lately, or another process
-                # has stored it meanwhile
+                # an object is not new: not read lately, or stored by another process
                 self._objects.homes.clear()
-        return self._store_once(visit, trust_cache=False)
+        return self._store_once(visit, claim, trust_cache=False)
 
-    def _store_once(self, visit: CheckedVisit, *, trust_cache: bool) -> StoreOutcome:
+    def _store_once(
+        self, visit: CheckedVisit, claim: CellClaim, *, trust_cache: bool
+    ) -> StoreOutcome:
         try:
             with self._database.transaction(write=True):
                 if not self._ledger.claim(visit):
@@ -281,8 +306,9 @@ class SqlL1Store(L1Store):
                 self._forced.store(visit, visit.forced, forced, self.timings)
                 # last, for tiles that share a pixel wait here for each other
                 if new is not None:
-                    self._objects.current.store(new, self.timings)
+                    self._objects.make_current(new, self.timings, is_late=is_late)
                 self._ledger.complete(visit)
+                self._cells.note(claim)  # then nothing is waited for: no deadlocks
         except BaseException:
             self._filled.forget()
             raise
@@ -312,7 +338,7 @@ class SqlL1Store(L1Store):
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Catalog:
         with self._reading():
-            return self._ledger.visits(_window(since, until))
+            return self._ledger.visits(TimeWindow.between(since, until))
 
     @override
     def visit_time(self, visit_id: int) -> datetime | None:
@@ -325,13 +351,12 @@ class SqlL1Store(L1Store):
             last = self._ledger.last()
             if last is None:
                 return None
-            tables = self._objects.naming_tables
-            object_ids = [self._database.maximum(t, "diaObjectId") for t in tables]
+            object_id = self._objects.last_id()
             source_id = self._database.maximum(self.layout.sources, "diaSourceId")
         return LastVisit(
             visit_id=last[0],
             time=last[1],
-            last_object_id=max((i for i in object_ids if i is not None), default=0),
+            last_object_id=object_id,
             last_source_id=source_id or 0,
         )
 
@@ -363,12 +388,11 @@ class SqlL1Store(L1Store):
         *,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        centre = LonLat.fromDegrees(ra_deg, dec_deg)
-        region = Circle(UnitVector3d(centre), Angle.fromDegrees(radius_arcsec / 3600))
+        direction = radec_to_xyz(np.array([ra_deg]), np.array([dec_deg]))[0]
+        region = fov_circle(direction, np.radians(radius_arcsec / 1800))
         names = self._object_columns(columns, None)
         with self._reading():
             found = self._objects.read_current(region, [*names, "ra", "decl"])
-        direction = radec_to_xyz(np.array([ra_deg]), np.array([dec_deg]))[0]
         offsets = radec_to_xyz(found["ra"], found["decl"]) - direction
         order = np.argsort((offsets**2).sum(axis=1), kind="stable")
         return found.take(order).select(names)
@@ -410,22 +434,14 @@ class SqlL1Store(L1Store):
             self._objects,
             self._histories,
             made_with=self._made_with,
-            window=_window(scope.since, scope.until),
+            window=TimeWindow.between(scope.since, scope.until),
             scope=scope,
         )
         with self._reading():
             found = list(verifier.findings())
-        if not repair:
-            return found
-        for history in self._histories:
-            if bad := verifier.bad_pixels[history.table.name]:
-                rebuild(self._database, history, bad)
-        self._filled.repair(f.where for f in found if f.invariant == "filled")
-        repaired = {"packed", "chunk", "tiers", "filled"}
-        if verifier.bad_current and self.layout.packed_last is not None:
-            rebuild_current(self._database, self._objects, verifier.bad_current)
-            repaired.add("current")
-        return [replace(f, repaired=f.invariant in repaired) for f in found]
+        if repair:
+            return repair_findings(self._database, self._filled, verifier, found)
+        return found
 
     @override
     def science_digest(self) -> Mapping[str, str]:
@@ -442,10 +458,7 @@ class SqlL1Store(L1Store):
     def compact_history(self, *, before: datetime | None = None) -> int:
         self._check()
         limit = None if before is None else utc64(before, "compact before")
-        n_fewer = sum(
-            compact(self._database, history, before=limit)
-            for history in self._histories
-        )
+        n_fewer = sum(compact(self._database, h, before=limit) for h in self._histories)
         return n_fewer + compact_current(self._database, self._objects)
 
     @override
@@ -481,10 +494,3 @@ class SqlL1Store(L1Store):
     def read_timings(self) -> Catalog:
         self._check()
         return self._timings_table.read()
-
-
-def _window(since: datetime | None, until: datetime | None) -> TimeWindow:
-    return TimeWindow(
-        None if since is None else utc64(since, "history since"),
-        None if until is None else utc64(until, "history until"),
-    )

@@ -21,7 +21,9 @@ from l1db_pipeline.sky.geometry import cosines, fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sky.matching import match_positions
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
+from l1db_pipeline.store.errors import StaleReadError
 from l1db_pipeline.store.timing import StepTiming
+from l1db_pipeline.store.token import ReadToken
 from l1db_pipeline.visit.association import (
     Detections,
     forced_photometry_rows,
@@ -45,7 +47,7 @@ __all__ = [
     "field_of_view",
     "prepare_visit",
     "process_visit",
-    "store_prepared",
+    "store_fresh",
 ]
 
 _log = logging.getLogger("ap_proto")
@@ -53,6 +55,7 @@ _log = logging.getLogger("ap_proto")
 AREA_STEPS = ("Objects-read", "S2O-matching", "Source-read", "L1-store")
 """Steps of an area, in order; other steps lie within them."""
 
+_MOST_READS = 10
 _MONTH = timedelta(days=30)
 _MATCH_REACH = 3
 """A match depends on nothing farther than so many radii, see `match_positions`."""
@@ -154,6 +157,8 @@ class PreparedVisit:
     key: VisitKey
     area: Area
     records: VisitRecords
+    token: ReadToken
+    """What they follow from."""
     summary: VisitSummary
 
 
@@ -205,20 +210,26 @@ def process_visit(
     ------
     VisitConflictError
         If other content is stored under the visit's id.
+    StaleReadError
+        If other visits have stored there while it was read, ten times in turn.
     L1dbError
         If the database cannot be read or written; it is then as before.
     """
     area = field_of_view(visit, margin_deg=options.margin_deg)
-    prepared = prepare_visit(
-        store,
-        visit,
-        detections,
-        area=area,
-        options=options,
-        schema=schema,
-        replay=replay,
-    )
-    return store_prepared(store, prepared) if options.update else prepared.summary
+
+    def prepare() -> PreparedVisit:
+        return prepare_visit(
+            store,
+            visit,
+            detections,
+            area=area,
+            options=options,
+            schema=schema,
+            replay=replay,
+        )
+
+    prepared = prepare()
+    return store_fresh(store, prepared, prepare) if options.update else prepared.summary
 
 
 def prepare_visit(
@@ -236,10 +247,35 @@ def prepare_visit(
     ``detections`` are those of the whole visit, also for a tile: an object that
     another tile detects is not measured by forced photometry in this one.
     """
+    detections = detections.take(field_of_view(visit).contains(detections.xyz))
+    with store.reading_unit(visit.visit_id, area.region) as token:
+        return _prepare(
+            store,
+            visit,
+            detections,
+            token,
+            area=area,
+            options=options,
+            schema=schema,
+            replay=replay,
+        )
+
+
+def _prepare(
+    store: L1Store,
+    visit: Visit,
+    detections: Detections,
+    token: ReadToken,
+    *,
+    area: Area,
+    options: VisitOptions,
+    schema: Schema,
+    replay: bool,
+) -> PreparedVisit:
+    """Do what `prepare_visit` does, within one snapshot of the database."""
     first_step = store.timings.n_ended
     store.timings.prefix = area.prefix
     time = utc64(visit.time)
-    detections = detections.take(field_of_view(visit).contains(detections.xyz))
     with store.timings.step("Objects-read") as step:
         found, around, known = _read_known(store, visit, area, replay=replay)
         step.n_rows = len(known)
@@ -278,11 +314,34 @@ def prepare_visit(
         n_sources=len(records.sources),
         steps=store.timings.since(first_step),
     )
-    return PreparedVisit(key=key, area=area, records=records, summary=summary)
+    return PreparedVisit(
+        key=key, area=area, records=records, token=token, summary=summary
+    )
 
 
-def store_prepared(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
-    """Store what `prepare_visit` made, in one transaction; return its summary."""
+def store_fresh(
+    store: L1Store, prepared: PreparedVisit, prepare: Callable[[], PreparedVisit]
+) -> VisitSummary:
+    """Store what was prepared, in one transaction; return its summary.
+
+    If another visit has stored meanwhile where it was read, it is prepared anew. Of
+    two that collide one always gets through, so that nobody has to wait before.
+
+    Raises
+    ------
+    StaleReadError
+        If that happens ten times in turn.
+    """
+    for _ in range(_MOST_READS - 1):
+        try:
+            return _store(store, prepared)
+        except StaleReadError as error:
+            _log.info("%s%s", prepared.area.prefix, error)
+            prepared = prepare()
+    return _store(store, prepared)
+
+
+def _store(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
     first_step = store.timings.n_ended
     prefix = store.timings.prefix = prepared.area.prefix
     records = prepared.records
@@ -294,7 +353,7 @@ def store_prepared(store: L1Store, prepared: PreparedVisit) -> VisitSummary:
         }
         for what, n_rows in counts.items():
             _log.info("%swill store %d %s", prefix, n_rows, what)
-        outcome = store.store_visit(prepared.key, records)
+        outcome = store.store_visit(prepared.key, records, prepared.token)
         step.n_rows = sum(counts.values())
     steps = (*prepared.summary.steps, *store.timings.since(first_step))
     return replace(prepared.summary, outcome=outcome, steps=steps)

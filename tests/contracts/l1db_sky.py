@@ -53,9 +53,17 @@ def _required(table: str, n_rows: int) -> dict[str, NDArray[Any]]:
 
 
 def records(
-    visit_id: int, ids: Any, night: float | None = None, *, moved_deg: float = 0.0
+    visit_id: int,
+    ids: Any,
+    night: float | None = None,
+    *,
+    moved_deg: float = 0.0,
+    first: int = 0,
 ) -> VisitRecords:
-    """Return a visit in which each object has a source and a forced source."""
+    """Return a visit in which each object has a source and a forced source.
+
+    ``first`` is a number that tells the sources of its parts apart.
+    """
     ids = np.asarray(ids, dtype=np.int64)
     n_rows, time = len(ids), as_us(key(visit_id, night).time)
     ra, decl = positions(ids)
@@ -71,7 +79,7 @@ def records(
     sources = {
         **_required("DiaSource", n_rows),
         **sky,
-        "diaSourceId": visit_id * 1_000_000 + np.arange(n_rows),
+        "diaSourceId": visit_id * 1_000_000 + first * 1000 + np.arange(n_rows),
         "ccdVisitId": np.full(n_rows, visit_id),
         "diaObjectId": ids,
         "apFlux": (ids + visit_id * 0.5).astype(np.float32),

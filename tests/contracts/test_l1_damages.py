@@ -43,6 +43,8 @@ UNKNOWABLE = {
     *(("L1Timings", n) for n in ("n_rows", "n_bytes")),
     # a lock that is not there is made by whoever needs it
     ("L1PixelLock", "pixel"),
+    # they matter to units that are between read and store; absent ones are made
+    *(("L1Cell", n) for n in ("cell", "version", "visitId", "since")),
 }
 """Columns that no read relies on, and that follow from nothing else."""
 FREE_NAME = ("L1Ledger", "tile")

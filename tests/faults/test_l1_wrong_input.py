@@ -352,6 +352,7 @@ def test_columns_of_wider_types_are_narrowed_if_they_fit(store: L1Store) -> None
         ({"dia_object_nightly": True}, "dia_object_nightly"),
         ({"history": History.ROWS}, "history"),
         ({"history_pixel_level": 4}, "history_pixel_level"),
+        ({"cell_level": 10}, "cell_level"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -24,7 +24,7 @@ from l1db_pipeline.visit.process import (
     VisitOptions,
     VisitSummary,
     prepare_visit,
-    store_prepared,
+    store_fresh,
 )
 
 __all__ = ["READY", "Job", "Reply", "open_run_store", "work"]
@@ -135,13 +135,17 @@ class _TileWorker:
         return Reply(tile, summary, "", log.take())
 
     def _prepare(self, tile: str) -> VisitSummary:
-        if self.job is None:
-            raise RuntimeError(f"tile {tile} came before its visit")
         if self.store is None:
             self.store = open_run_store(self.config, explain=self.explain)
         self.store.timings.steps.clear()
-        prepared = prepare_visit(
-            self.store,
+        self.prepared[tile] = self._read(self.store, tile)
+        return self.prepared[tile].summary
+
+    def _read(self, store: L1Store, tile: str) -> PreparedVisit:
+        if self.job is None:
+            raise RuntimeError(f"tile {tile} came before its visit")
+        return prepare_visit(
+            store,
             self.job.visit,
             self.job.detections,
             area=self.areas[tile],
@@ -149,15 +153,15 @@ class _TileWorker:
             schema=self.schema,
             replay=self.job.replay,
         )
-        self.prepared[tile] = prepared
-        return prepared.summary
 
     def _store(self, tile: str) -> VisitSummary:
-        if self.store is None:
+        store = self.store
+        if store is None:
             raise RuntimeError(f"tile {tile} was not prepared")
-        self.store.timings.steps.clear()
-        summary = store_prepared(self.store, self.prepared.pop(tile))
-        self.store.record_timings(summary.visit_id, tile, summary.steps)
+        store.timings.steps.clear()
+        prepared = self.prepared.pop(tile)
+        summary = store_fresh(store, prepared, lambda: self._read(store, tile))
+        store.record_timings(summary.visit_id, tile, summary.steps)
         return summary
 
 

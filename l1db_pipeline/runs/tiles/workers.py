@@ -144,7 +144,7 @@ class TileWorkers:
         n
             Tiles along a side of the field of view.
         stored
-            Tiles to leave alone. If there is any, the visit is replayed.
+            Tiles to leave alone.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class TileWorkers:
             detections=detections,
             options=options,
             n=n,
-            replay=replay or bool(stored),
+            replay=replay,
         )
         for worker in self._workers:
             worker.held.clear()

@@ -17,6 +17,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.errors import DatabaseError
 from l1db_pipeline.store.meter import ServerMeter
+from l1db_pipeline.store.token import CellClaim
 
 __all__ = ["Condition", "Database", "KeyExistsError", "Op"]
 
@@ -162,6 +163,19 @@ class Database(Protocol):
 
     def delete_keys(self, table: Table, keys: Catalog) -> int:
         """Delete the rows with these primary keys, and no others; return how many."""
+
+    def claim_cells(self, table: Table, claim: CellClaim) -> None:
+        """Lock cells, ascending, compare their versions and raise each by one.
+
+        It is the last call of a writing transaction, which it may commit: nobody
+        waits for the client while the cells are locked. Every cell has a row, for a
+        row that is not there cannot be locked.
+
+        Raises
+        ------
+        StaleReadError
+            If another visit has stored into a cell since it was read.
+        """
 
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Delete rows; return how many."""

@@ -90,14 +90,13 @@ class DbapiDatabase(Database, ABC):
         self._execute(self._begin(write=write))
         try:
             yield
+            self._commit()
         except BaseException:
             self._roll_back()
             raise
-        try:
-            self._execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+
+    def _commit(self) -> None:
+        self._execute("COMMIT")
 
     @abstractmethod
     def _roll_back(self) -> None:

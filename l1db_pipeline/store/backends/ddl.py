@@ -73,6 +73,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "L1ObjectHome": _APPENDED,
     # room for a new version of every row on its page: updates leave indexes alone
     "DiaObjectLast": {"postgresql_with": {"fillfactor": 50}},
+    "L1Cell": {"postgresql_with": {"fillfactor": 40}},
 }
 
 

@@ -32,8 +32,8 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype, Table
+from l1db_pipeline.store.backends.claiming import ClaimingDatabase
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError
-from l1db_pipeline.store.backends.dbapi import DbapiDatabase
 from l1db_pipeline.store.backends.ddl import Tables
 from l1db_pipeline.store.backends.tabular import to_python
 from l1db_pipeline.store.errors import (
@@ -73,7 +73,7 @@ _GONE = {
 }  # fmt: skip
 
 
-class MariadbDatabase(DbapiDatabase):
+class MariadbDatabase(ClaimingDatabase):
     """A MariaDB database.
 
     Parameters

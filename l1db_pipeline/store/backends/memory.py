@@ -5,7 +5,8 @@ has no index mode, no packed history and nothing that could disagree. Tests comp
 the databases with it. Only the check of what comes in is shared with them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
+from l1db_pipeline.store.backends.memory_cells import MemoryCells
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -38,7 +40,7 @@ from l1db_pipeline.store.errors import (
     VersionExistsError,
 )
 from l1db_pipeline.store.tables.history import TimeWindow
-from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import (
     known_columns,
     object_columns,
@@ -46,6 +48,7 @@ from l1db_pipeline.store.tables.rows import (
     with_constants,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.token import CellClaim, ReadToken, cells_written
 from l1db_pipeline.store.validate import CheckedVisit, check_visit, visit_time64
 from visit_tables.time_scales import utc64
 
@@ -81,6 +84,8 @@ class MemoryL1Store(L1Store):
         self._settings: dict[str, str] = {}
         self._steps: dict[tuple[int, str], list[StepTiming]] = {}
         self._n_nightly = 0
+        self._cells = MemoryCells(self.config.cell_level)
+        self._unit: int | None = None
 
     @property
     @override
@@ -97,6 +102,15 @@ class MemoryL1Store(L1Store):
             self._clear()
 
     @override
+    @contextmanager
+    def reading_unit(self, visit_id: int, region: Region) -> Iterator[ReadToken]:
+        self._unit = visit_id
+        try:
+            yield self._cells.token(visit_id, region)
+        finally:
+            self._unit = None
+
+    @override
     def read_objects(
         self,
         region: Region,
@@ -109,7 +123,7 @@ class MemoryL1Store(L1Store):
         rows = self._current()
         if at is not None:
             time = _moment(at, "read_objects at")
-            rows = [row for row in self._with_ends() if _is_valid(row, time)]
+            rows = [r for r in self._with_ends(self._versions) if _is_valid(r, time)]
         inside = [row for row in rows if _is_inside(row, region)]
         return _catalog(table, inside, names)
 
@@ -175,8 +189,12 @@ class MemoryL1Store(L1Store):
         )
 
     @override
-    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+    def store_visit(
+        self, key: VisitKey, records: VisitRecords, token: ReadToken | None = None
+    ) -> StoreOutcome:
         visit = check_visit(self.layout, key, records)
+        if token is not None:
+            token.check(self._cells.identity, key.visit_id)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
         stored = self.stored_tiles(key.visit_id)
@@ -187,12 +205,14 @@ class MemoryL1Store(L1Store):
                 "use another visit id",
             )
         objects, sources, forced = (
-            _rows(part, visit.time)
+            _rows(part, visit.time, key.visit_id)
             for part in (visit.objects, visit.sources, visit.forced)
         )
         for row in objects:
             row["validityStart"] = _moment(key.time)
         self._check(key.visit_id, objects, sources, forced)
+        written = cells_written(self.config.cell_level, visit.objects, visit.sources)
+        self._cells.note(CellClaim.of(key.visit_id, token, written))
         self._versions += objects
         self._sources += sources
         self._forced += forced
@@ -257,10 +277,7 @@ class MemoryL1Store(L1Store):
         rows = sorted((time, visit) for visit, time in self._visits.items())
         times = np.array([time for time, _ in rows], dtype="datetime64[us]")
         ids = np.array([visit for _, visit in rows], dtype=np.int64)
-        window = TimeWindow(
-            None if since is None else utc64(since),
-            None if until is None else utc64(until),
-        )
+        window = TimeWindow.between(since, until)
         found = Catalog({"visitId": ids, "visitTime": times})
         return found.take(window.holds(times))
 
@@ -294,7 +311,7 @@ class MemoryL1Store(L1Store):
                 (row for row in rows if row.get("diaObjectId") == object_id),
                 key=lambda row: row[VISIT_TIME],
             )
-            for rows in (self._with_ends(), self._sources, self._forced)
+            for rows in (self._with_ends(self._versions), self._sources, self._forced)
         )
         return LightCurve(
             versions=_catalog(self.layout.objects, versions),
@@ -365,7 +382,7 @@ class MemoryL1Store(L1Store):
         current = [name for name in public_columns(layout.current)
                    if name in layout.current_names]  # fmt: skip
         parts = {
-            "versions": _catalog(layout.objects, self._with_ends()),
+            "versions": _catalog(layout.objects, self._with_ends(self._versions)),
             "objects": _catalog(layout.current, self._current(), current),
             "DiaSource": _catalog(layout.sources, self._sources),
             "DiaForcedSource": _catalog(layout.forced, self._forced),
@@ -403,11 +420,14 @@ class MemoryL1Store(L1Store):
         ]  # fmt: skip
         return _catalog(TIMINGS, rows, TIMINGS.names)
 
-    def _with_ends(self) -> list[_Row]:
+    def _current(self) -> list[_Row]:
+        """Return current objects, in a unit those that its visit found."""
+        versions = [row for row in self._versions if row[VISIT_ID] != self._unit]
+        return [row for row in self._with_ends(versions) if row["validityEnd"] is None]
+
+    def _with_ends(self, versions: list[_Row]) -> list[_Row]:
         """Return versions in order, each with the start of the next as its end."""
-        rows = sorted(
-            self._versions, key=lambda row: (row["diaObjectId"], row["validityStart"])
-        )
+        rows = sorted(versions, key=lambda r: (r["diaObjectId"], r["validityStart"]))
         following: list[_Row] = [*rows[1:], {}][: len(rows)]
         return [
             {
@@ -418,9 +438,6 @@ class MemoryL1Store(L1Store):
             }
             for row, after in zip(rows, following, strict=True)
         ]
-
-    def _current(self) -> list[_Row]:
-        return [row for row in self._with_ends() if row["validityEnd"] is None]
 
 
 def _moment(time: datetime, place: str = "") -> datetime:
@@ -433,8 +450,9 @@ def _summary(visit: CheckedVisit) -> tuple[str, ...]:
     return str(visit.time), str(visit.key.n_tiles), *map(str, visit.digests)
 
 
-def _rows(part: Catalog, time: np.datetime64) -> list[_Row]:
-    part = with_constants(part, {VISIT_TIME: time})
+def _rows(part: Catalog, time: np.datetime64, visit_id: int) -> list[_Row]:
+    own = {VISIT_TIME: time, VISIT_ID: np.int64(visit_id)}
+    part = with_constants(part, own)
     lists = {}
     for name in part.names:
         masked = part.null_mask(name).tolist()

@@ -15,7 +15,6 @@ import numpy as np
 import psycopg
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from psycopg import errors as pg
 from psycopg import sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format, TransactionStatus
@@ -26,10 +25,12 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import L1dbError
-from l1db_pipeline.schema.model import Column, Table
-from l1db_pipeline.store.backends.database import Condition, KeyExistsError
-from l1db_pipeline.store.backends.dbapi import DbapiDatabase
+from l1db_pipeline.schema.model import Column, Datatype, Table
+from l1db_pipeline.store.backends.claiming import ClaimingDatabase
+from l1db_pipeline.store.backends.database import Condition
 from l1db_pipeline.store.backends.ddl import Tables
+from l1db_pipeline.store.backends.pg_claim import CREATE_CLAIM, claim_text, stale_read
+from l1db_pipeline.store.backends.pg_errors import detail_of, kind_of
 from l1db_pipeline.store.backends.pgbinary import (
     copy_payload,
     decode_columns,
@@ -39,12 +40,12 @@ from l1db_pipeline.store.backends.tabular import to_python
 from l1db_pipeline.store.errors import (
     DatabaseEncodingError,
     DatabaseError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
     DatabaseUnavailableError,
     StoreClosedError,
 )
 from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
+from l1db_pipeline.store.tables.layout import CELLS
+from l1db_pipeline.store.token import CellClaim
 from pipeline_runtime.errors import interrupt_behind
 from pipeline_runtime.postgres_session import (
     CLIENT_ENCODING,
@@ -94,7 +95,7 @@ class _Arrays:
     """Columns whose NULLs are asked for, each as one array more."""
 
 
-class PostgresDatabase(DbapiDatabase):
+class PostgresDatabase(ClaimingDatabase):
     """A PostgreSQL database through psycopg 3.
 
     Parameters
@@ -131,6 +132,7 @@ class PostgresDatabase(DbapiDatabase):
         options["client_encoding"] = CLIENT_ENCODING
         self._options = options
         self._copies: dict[tuple[Hashable, ...], sql.Composed] = {}
+        self._is_committed = False
         self._connect()
 
     def _connect(self) -> None:
@@ -166,9 +168,9 @@ class PostgresDatabase(DbapiDatabase):
         except psycopg.Error as error:
             if (interrupt := interrupt_behind(error)) is not None:
                 raise interrupt from None  # it broke a pipeline, which then failed
-            kind = _kind(error)
+            kind = kind_of(error)
             cause = None if kind is DatabaseUnavailableError else error
-            raise kind(place, _detail(error)) from cause
+            raise kind(place, detail_of(error)) from cause
 
     @override
     def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
@@ -210,7 +212,15 @@ class PostgresDatabase(DbapiDatabase):
             yield
 
     @override
+    def _commit(self) -> None:
+        if self._is_committed:
+            self._is_committed = False
+        else:
+            super()._commit()
+
+    @override
     def _roll_back(self) -> None:
+        self._is_committed = False
         if self._connection.closed:
             return
         status = self._connection.info.transaction_status
@@ -315,11 +325,59 @@ class PostgresDatabase(DbapiDatabase):
             # chunks are dense already, and read whole
             storage = "ALTER TABLE {} ALTER COLUMN data SET STORAGE EXTERNAL"
             self._execute(storage.format(self._quoted(table)), table=table.name)
+        if table.name == CELLS.name:
+            names = {"function": self._claim_name(table), "table": self._quoted(table)}
+            with self._translated(table.name):  # without values: it has a % of its own
+                self._connection.execute(CREATE_CLAIM.format(**names).encode())
+
+    @override
+    def drop(self, table: Table) -> None:
+        if table.name == CELLS.name:
+            text = f"DROP FUNCTION IF EXISTS {self._claim_name(table)}"
+            self._execute(text, table=table.name)
+        super().drop(table)
+
+    def _claim_name(self, table: Table) -> str:
+        quote = self._tables.dialect.identifier_preparer.quote
+        name = quote(f"{self._tables.sql_name(table)}_claim")
+        return f"{quote(self._namespace)}.{name}" if self._namespace else name
+
+    @override
+    def claim_cells(self, table: Table, claim: CellClaim) -> None:
+        # one message of two statements: nobody waits for the client in between
+        text = f"{claim_text(self._claim_name(table), claim)}; COMMIT"
+        try:
+            with self._translated(table.name):
+                self._connection.execute(text.encode())
+        except DatabaseError as error:
+            stale = stale_read(claim, error.__cause__)
+            if stale is None:
+                raise
+            raise stale from None
+        self._is_committed = True
 
     def _quoted(self, table: Table) -> str:
         return self._tables.dialect.identifier_preparer.format_table(
             self._tables[table]
         )
+
+    @override
+    def add_if_absent(self, table: Table, rows: Catalog) -> int:
+        columns = [table.by_name[name] for name in rows.columns]
+        if len(rows) == 1 or any(c.datatype is not Datatype.LONG for c in columns):
+            return super().add_if_absent(table, rows)
+        # an array a column: a statement for each row would cost many times as much
+        key = ("arrays if absent", table.name, tuple(rows.columns))
+        found = self._texts.get(key)
+        if found is None:
+            names = [column.sql_name for column in columns]
+            arrays = sa.func.unnest(*map(sa.bindparam, names))
+            offered = sa.select(arrays.table_valued(*names).render_derived())
+            insert = self._insert_into(self._tables[table]).from_select(names, offered)
+            found = self._compiled(key, self._or_nothing(insert, table))
+        values = {c.sql_name: _Int8Array(rows[c.name]) for c in columns}
+        text, bound = found
+        return int(self._execute(text, [values[n] for n in bound], table.name).rowcount)
 
     @override
     def append(self, table: Table, rows: Catalog) -> None:
@@ -425,24 +483,3 @@ class PostgresDatabase(DbapiDatabase):
         names = ", ".join(map(self._quoted, self._known))
         # no vacuum of inserts does it: freeze pages now, not all at once
         self._execute(f"VACUUM (FREEZE, ANALYZE) {names}")
-
-
-def _kind(error: psycopg.Error) -> type[DatabaseError]:
-    match error:
-        case pg.UniqueViolation():
-            return KeyExistsError
-        case pg.ReadOnlySqlTransaction() | pg.InsufficientPrivilege():
-            return DatabaseReadOnlyError
-        case pg.DiskFull() | pg.OutOfMemory() | pg.TooManyConnections():
-            return DatabaseFullError
-        case psycopg.OperationalError():
-            return DatabaseUnavailableError
-        case _:
-            return DatabaseError
-
-
-def _detail(error: psycopg.Error) -> str:
-    """Return the server's words; libpq's own never hold a password."""
-    detail = error.diag.message_detail
-    primary = error.diag.message_primary or str(error).strip().split("\n", 1)[0]
-    return f"{primary} ({detail})" if detail else primary

@@ -21,8 +21,8 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Table
+from l1db_pipeline.store.backends.claiming import ClaimingDatabase
 from l1db_pipeline.store.backends.database import Condition, KeyExistsError
-from l1db_pipeline.store.backends.dbapi import DbapiDatabase
 from l1db_pipeline.store.backends.ddl import Tables
 from l1db_pipeline.store.backends.tabular import (
     are_numbers,
@@ -77,7 +77,7 @@ def _opened(path: str) -> sqlite3.Connection:
     return connection
 
 
-class SqliteDatabase(DbapiDatabase):
+class SqliteDatabase(ClaimingDatabase):
     """A SQLite database through the standard library.
 
     Its file is made by the first transaction that writes, which is `create_schema`'s:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from l1db_pipeline.store.tables.rows import (
 from l1db_pipeline.store.tables.tiers import HISTORY_TIERS
 from l1db_pipeline.store.timing import Timings
 from l1db_pipeline.store.validate import CheckedVisit
+from visit_tables.time_scales import utc64
 
 __all__ = ["HistoryTable", "TimeWindow", "rows_of", "rows_of_objects"]
 
@@ -47,6 +49,14 @@ class TimeWindow:
 
     since: np.datetime64 | None = None
     until: np.datetime64 | None = None
+
+    @classmethod
+    def between(cls, since: datetime | None, until: datetime | None) -> "TimeWindow":
+        """Return the window between two aware times."""
+        return cls(
+            None if since is None else utc64(since, "history since"),
+            None if until is None else utc64(until, "history until"),
+        )
 
     def conditions(self, first: str, last: str) -> list[Condition]:
         """Return conditions on the columns of a row's (or chunk's) first and last."""

@@ -88,6 +88,12 @@ TILE_COUNTS = Table(
     (_long("visitId"), Column("nStored", Datatype.INT, nullable=False)),
     primary_key=("visitId",),
 )
+CELLS = Table(
+    "L1Cell",
+    (_long("cell"), _long("version"), _long("visitId"), _long("since")),
+    primary_key=("cell",),
+    description="How often was stored into a cell of the sky; see `store.token`.",
+)
 SETTINGS = Table(
     "L1Settings",
     (_text("name", 128), Column("value", Datatype.TEXT, nullable=False)),
@@ -197,6 +203,7 @@ class Layout:
     """Tables that the pipeline does not write (SSObject, the match table)."""
     ledger: Table = LEDGER
     tile_counts: Table = TILE_COUNTS
+    cells: Table = CELLS
     settings: Table = SETTINGS
     filled: Table = FILLED
     timings: Table = TIMINGS
@@ -212,8 +219,8 @@ class Layout:
             self.objects, self.sources, self.forced, self.visits, *self.others,
             *(table for table in optional if table is not None),
             *(() if self.packed_last is None else self.packed_last.tables),
-            self.ledger, self.tile_counts, self.settings, self.filled, self.timings,
-            self.version,
+            self.ledger, self.tile_counts, self.cells, self.settings, self.filled,
+            self.timings, self.version,
         )  # fmt: skip
 
     @classmethod

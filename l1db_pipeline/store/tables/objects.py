@@ -193,11 +193,49 @@ class ObjectTables:
         last = self._layout.last
         return self.version_tables if last is None else (last,)
 
+    def last_id(self) -> int:
+        """Return the largest id of an object, 0 if there is none."""
+        found = [self._database.maximum(t, "diaObjectId") for t in self.naming_tables]
+        return max((i for i in found if i is not None), default=0)
+
     def read_current(self, region: Region, columns: Sequence[str]) -> Catalog:
         """Return current versions inside a region, exactly trimmed."""
         found, homes = self.current.in_region(region, columns)
         self.homes.add(homes.ids, homes.pixels)
         return found
+
+    def found(
+        self, region: Region, columns: Sequence[str], hidden_visit: int | None
+    ) -> Catalog:
+        """Return what is current, without a visit's own if its id is given."""
+        if hidden_visit is None or hidden_visit < 0:
+            return self.read_current(region, columns)
+        return self.read_without(region, columns, hidden_visit)
+
+    def read_without(
+        self, region: Region, columns: Sequence[str], visit_id: int
+    ) -> Catalog:
+        """Return what `read_current` would, had a visit stored nothing."""
+        needed = list(dict.fromkeys([*columns, "diaObjectId", "ra", "decl", VISIT_ID]))
+        current = self.read_current(region, needed)
+        current = current.take(current[VISIT_ID] != visit_id)
+        # what it has superseded is among the versions only; it may have moved an
+        # object out of the region, or into it
+        ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)
+        within = Condition("htmId20", Op.IN_RANGES, ranges)
+        versions = self.read_versions([within], ["diaObjectId", VISIT_ID])
+        ids = np.unique(versions["diaObjectId"][versions[VISIT_ID] != visit_id])
+        others = np.setdiff1d(ids, current["diaObjectId"])
+        versions = self.of_objects(others, [*needed, "validityStart"])
+        latest = latest_versions(versions)
+        changed = latest["diaObjectId"][latest[VISIT_ID] == visit_id]
+        is_older = versions[VISIT_ID] != visit_id
+        is_older &= np.isin(versions["diaObjectId"], changed)
+        older = trim(latest_versions(versions.take(is_older)), region).select(columns)
+        if "validityEnd" in columns:  # the visit has closed them
+            nulls = {"validityEnd": np.ones(len(older), dtype=np.bool_)}
+            older = Catalog(older.columns, {**older.nulls, **nulls})
+        return Catalog.concat([current.select(columns), older])
 
     def read_versions(
         self, where: Sequence[Condition], columns: Sequence[str]
@@ -303,7 +341,7 @@ class ObjectTables:
         *,
         is_late: bool,
     ) -> NewVersions:
-        """Add a visit's versions; `make_current` is to follow."""
+        """Add a visit's versions; `make_current` is to follow, last of its tables."""
         order = by_pixel_and_object(visit.objects, homes)
         objects, homes = visit.objects.take(order), homes[order]
         rows = with_constants(
@@ -318,12 +356,10 @@ class ObjectTables:
         if not self._is_last_mode:
             with timings.step("DiaObject truncate") as step:
                 rows, step.n_rows = self._close(rows, visit.time, is_late=is_late)
-        if is_late:
-            self.current.lock(homes)
         target = self._layout.nightly or self._layout.objects
         is_keyed_by_place = self._config.dia_object_index is ObjectIndex.HTM20_ID_IOV
         if is_late or is_keyed_by_place or self._layout.nightly is not None:
-            self._refuse_same_time(visit, rows)
+            self._refuse_same_time(visit, rows, most=0)
         with timings.step(f"{target.name} insert") as step:
             step.n_rows = len(rows)
             self._filled.note(target, rows)
@@ -334,19 +370,36 @@ class ObjectTables:
         rows = with_constants(rows, {VISIT_TIME: visit.time})
         return NewVersions(visit=visit, rows=rows, homes=homes, is_known=is_known)
 
-    def _refuse_same_time(self, visit: CheckedVisit, rows: Catalog) -> None:
-        """Look where no key does: nightly table, other places, late visits."""
+    def make_current(
+        self, new: NewVersions, timings: Timings, *, is_late: bool
+    ) -> None:
+        """Make versions that were added the current ones, where no later one is."""
+        self.current.store(new, timings)
+        if is_late and self._layout.packed_last is not None:
+            # now that its pixels are locked: a visit of the same time may have been
+            # stored since it looked, and its versions not be in the chunks any more
+            self._refuse_same_time(new.visit, new.rows, most=1)
+
+    def _refuse_same_time(
+        self, visit: CheckedVisit, rows: Catalog, *, most: int
+    ) -> None:
+        """Look where no key does: nightly table, other places, late visits.
+
+        ``most`` is how many versions of this time an object has if all is right.
+        """
         ids = Condition("diaObjectId", Op.ONE_OF, rows["diaObjectId"])
         start = Condition("validityStart", Op.EQUAL, visit.time)
         ledger = self._layout.ledger
         same_time = [Condition("visitTime", Op.EQUAL, visit.time)]
         if self._database.count(ledger, same_time) < 2:
             return
-        for table in self.version_tables:
-            found = self._database.select(table, ["diaObjectId"], [start, ids])
-            if len(found):
-                shown = some(found["diaObjectId"].tolist())
-                raise _same_time_error(visit, f"objects {shown}")
+        homes = Condition(HOME_PIXEL, Op.ONE_OF, np.unique(rows[HOME_PIXEL]))
+        where = [start, homes, ids]
+        found = self.read_versions(where, ["diaObjectId"])["diaObjectId"]
+        each, counts = np.unique(found, return_counts=True)
+        if (counts > most).any():
+            shown = some(each[counts > most].tolist())
+            raise _same_time_error(visit, f"objects {shown}")
 
     def _close(
         self, rows: Catalog, time: np.datetime64, *, is_late: bool

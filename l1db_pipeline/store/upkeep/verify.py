@@ -20,6 +20,7 @@ Invariant          What must hold
 ``ledger entries`` the tiles of a visit agree on its time and number of tiles
 ``settings``       the options are those with which the tables were made
 ``timings``        they are of visits in the ledger, without a step missing
+``duplicate``      no two visits have made objects of one place, see `duplicates`
 =================  ==========================================================
 """
 
@@ -51,6 +52,7 @@ from l1db_pipeline.store.tables.packed_objects import IS_KNOWN
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
+from l1db_pipeline.store.upkeep.duplicates import find_duplicates
 from l1db_pipeline.store.upkeep.ledger_checks import check_digests, check_visits
 from l1db_pipeline.store.upkeep.registers import (
     check_entries,
@@ -95,9 +97,9 @@ class Verifier:
         self._is_whole = window == TimeWindow()
         self._scope = scope
         self._database = database
-        self._layout = layout
-        self._objects = objects
-        self._histories = histories
+        self.layout = layout
+        self.objects = objects
+        self.histories = histories
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
         self._tiles: frozenset[tuple[int, str]] = frozenset()
         self._visits: frozenset[int] = frozenset()
@@ -107,11 +109,11 @@ class Verifier:
 
     @property
     def _is_last_mode(self) -> bool:
-        return not (self._layout.last is None and self._layout.packed_last is None)
+        return not (self.layout.last is None and self.layout.packed_last is None)
 
     def findings(self) -> Iterator[Finding]:
         """Yield every broken invariant."""
-        ledger = Ledger(self._database, self._layout).entries()
+        ledger = Ledger(self._database, self.layout).entries()
         self._tiles = frozenset(
             zip(ledger["visitId"].tolist(), ledger["tile"].tolist(), strict=True)
         )
@@ -121,23 +123,24 @@ class Verifier:
         yield from self._prove("ledger entries", len(entries), check_entries(entries))
         # those that were merged may hold other visits, too
         self._visits = frozenset(entries["visitId"].tolist())
-        parts = list(sky_parts(self._database, self._layout, self._window))
+        parts = list(sky_parts(self._database, self.layout, self._window))
         for n_done, part in enumerate(parts, 1):
             yield from self._check_part(part, entries)
             if self._scope.progress is not None:
                 self._scope.progress(n_done, len(parts))
         if self._is_whole:
             yield from self._check_tiers()
+            yield from find_duplicates(self._database, self.layout, self.objects)
         known = {visit for visit, _ in self._tiles}
         for name, found in self._digests.items():
             wrong = check_digests(name, entries, found, known)
             yield from self._prove(f"ledger of {name}", len(entries), wrong)
-        visits = check_visits(self._database, self._layout, entries, self._window)
+        visits = check_visits(self._database, self.layout, entries, self._window)
         yield from self._prove("visits table", len(entries), visits)
 
     def _check_registers(self, entries: Catalog) -> Iterator[Finding]:
         """Check what all visits share, and no row says the time of."""
-        database, layout = self._database, self._layout
+        database, layout = self._database, self.layout
         yield from self._prove("settings", 1, check_made_with(self._made_with))
         yield from self._check_filled()
         counts = check_tile_counts(database, layout, entries)
@@ -148,7 +151,7 @@ class Verifier:
     def _check_part(self, part: SkyPart, entries: Catalog) -> Iterator[Finding]:
         versions = self._read_versions(part)
         yield from self._check_rows(
-            "objects", self._layout.objects, "validityStart", versions, entries
+            "objects", self.layout.objects, "validityStart", versions, entries
         )
         if self._is_whole:
             n_versions = len(versions)
@@ -156,7 +159,7 @@ class Verifier:
             yield from self._prove("validity", n_versions, validity)
             current = self._check_current(part, versions)
             yield from self._prove("current", n_versions, current)
-        for name, history in zip(_TABLES[1:], self._histories, strict=True):
+        for name, history in zip(_TABLES[1:], self.histories, strict=True):
             table = history.table
             rows = self._read_all(table, part, VISIT_TIME)
             yield from self._check_rows(name, table, VISIT_TIME, rows, entries)
@@ -187,14 +190,14 @@ class Verifier:
         proved[invariant] = proved.get(invariant, 0) + n_tried
 
     def _check_tiers(self) -> Iterator[Finding]:
-        for history in self._histories:
+        for history in self.histories:
             if history.packed is None:
                 continue
             found = check_tiers(self._database, history.packed, HISTORY_TIERS)
             for pixel, finding in found:
                 self.bad_pixels[history.table.name].add(pixel)
                 yield finding
-        last = self._layout.packed_last
+        last = self.layout.packed_last
         if last is not None:
             found = check_tiers(self._database, last.chunks, CURRENT_TIERS)
             for pixel, finding in found:
@@ -210,7 +213,7 @@ class Verifier:
         return add_empty_columns(table, rows, table.names)
 
     def _read_versions(self, part: SkyPart) -> Catalog:
-        tables = self._objects.version_tables
+        tables = self.objects.version_tables
         return Catalog.concat(
             [self._read_all(table, part, "validityStart") for table in tables]
         )
@@ -222,10 +225,10 @@ class Verifier:
             total[visit_id] = total.get(visit_id, TableDigest()) + digest
 
     def _check_filled(self) -> Iterator[Finding]:
-        tables = [*self._objects.version_tables, *(h.table for h in self._histories)]
-        if self._layout.last is not None:
-            tables.append(self._layout.last)
-        findings, self._empty = check_filled(self._database, self._layout, tables)
+        tables = [*self.objects.version_tables, *(h.table for h in self.histories)]
+        if self.layout.last is not None:
+            tables.append(self.layout.last)
+        findings, self._empty = check_filled(self._database, self.layout, tables)
         n_columns = sum(len(table.columns) for table in tables)
         yield from self._prove("filled", n_columns, findings)
 
@@ -289,12 +292,12 @@ class Verifier:
         yield from found
 
     def _check_latest(self, part: SkyPart, latest: Catalog) -> Iterator[Finding]:
-        names = [name for name in public_columns(self._layout.current)
+        names = [name for name in public_columns(self.layout.current)
                  if name in latest and name != "validityEnd"]  # fmt: skip
-        is_packed = self._layout.packed_last is not None
+        is_packed = self.layout.packed_last is not None
         names += [] if is_packed else [HOME_PIXEL, VISIT_ID]
         wanted = names if is_packed else [*names, VISIT_TIME]
-        last = self._objects.current.in_pixels(part.pixels, wanted)
+        last = self.objects.current.in_pixels(part.pixels, wanted)
         ids, last_ids = latest["diaObjectId"], last["diaObjectId"]
         missing = ~np.isin(ids, last_ids)
         yield from _report("current", "not in DiaObjectLast", ids, missing)
@@ -320,7 +323,7 @@ class Verifier:
             ours["diaObjectId"],
             stale,
         )
-        chunks = self._objects.current
+        chunks = self.objects.current
         if isinstance(chunks, LastChunks):
             yield from self._check_homes(chunks, part, latest)
 
@@ -328,13 +331,13 @@ class Verifier:
         self, part: SkyPart, versions: Catalog
     ) -> Iterator[Finding]:
         """Check all rows of current objects, those too that others supersede."""
-        chunks = self._objects.current
+        chunks = self.objects.current
         if not isinstance(chunks, LastChunks):
             return
         here, first = chunks.of_history(part.pixels), [np.empty(0, dtype=np.int64)]
         homes = chunks.homes_in(part.pixels)
         pixel_of = dict(zip(homes.ids.tolist(), homes.pixels.tolist(), strict=True))
-        names = [name for name in public_columns(self._layout.current)
+        names = [name for name in public_columns(self.layout.current)
                  if name in versions and name != "validityEnd"]  # fmt: skip
         known = row_hashes(versions.select(names))
         for pixel, rows, wrong in read_chunks(
@@ -399,7 +402,7 @@ class Verifier:
         has_object = ~rows.null_mask("diaObjectId")
         own, pixels = rows["diaObjectId"][has_object], rows[HOME_PIXEL][has_object]
         ids, places = np.unique(own, return_inverse=True)
-        homes, exists = self._objects.home_pixels_of(ids)
+        homes, exists = self.objects.home_pixels_of(ids)
         yield from _report("object", f"{table.name} refers to none", ids, ~exists)
         moved = exists[places] & (pixels != homes[places])
         yield from _report(

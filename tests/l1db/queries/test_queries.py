@@ -40,6 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         dia_object_index=ObjectIndex.LAST_OBJECT_TABLE,
         history=History.ROWS,
         history_pixel_level=7,
+        cell_level=9,
     )
     with open_store(config) as store:
         store.create_schema()
@@ -68,6 +69,7 @@ def test_a_url_is_opened_with_the_options_its_tables_were_made_with(
     assert store.config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE
     assert store.config.history is History.ROWS
     assert store.config.history_pixel_level == 7
+    assert store.config.cell_level == 9
 
 
 def test_a_misspelt_file_is_refused_and_not_made(tmp_path: Path) -> None:

@@ -168,6 +168,19 @@ def test_a_replayed_visit_makes_the_same_rows(store: L1Store, match: MatchMode) 
     assert content(store) == before
 
 
+def test_a_visit_finds_the_objects_of_later_ones_that_are_stored(
+    store: L1Store,
+) -> None:
+    options = VisitOptions(match=MatchMode.POSITION)
+    first, *_, second = visits(4)  # of one field
+    process(store, [second], options=options)
+
+    (summary,) = process(store, [first], options=options)
+
+    assert summary.outcome is StoreOutcome.STORED
+    assert summary.n_matched > 40  # of 60 variables in the field
+
+
 def test_other_content_under_a_visits_id_is_refused(store: L1Store) -> None:
     process(store, visits(3))
     before = content(store)

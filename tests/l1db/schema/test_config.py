@@ -52,6 +52,7 @@ source_select = by-oid
 history = rows
 htm_max_ranges = 128
 history_pixel_level = 6
+cell_level = 10
 schema_file = other.yaml
 column_map = maps/other.yaml
 prefix = run_
@@ -71,6 +72,7 @@ namespace = l1""",
         history=History.ROWS,
         htm_max_ranges=128,
         history_pixel_level=6,
+        cell_level=10,
         schema_file=str(tmp_path / "other.yaml"),
         column_map=str(tmp_path / "maps" / "other.yaml"),
         prefix="run_",
@@ -97,6 +99,7 @@ namespace = l1""",
         (f"read_sources_months = {'9' * 5000}", "is too large"),
         ("htm_max_ranges = 1", "htm_max_ranges = 1 is not within 2.."),
         ("history_pixel_level = 13", "history_pixel_level = 13 is not within 0..12"),
+        ("cell_level = 13", "cell_level = 13 is not within 0..12"),
         ("prefix = a-b", "prefix = 'a-b' is not a valid name"),
         ("prefix = 1st", "prefix = '1st' is not a valid name"),
         ('namespace = "x"; drop', "is not a valid name"),

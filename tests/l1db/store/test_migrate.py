@@ -233,7 +233,7 @@ def _rows_of_last(store: SqlL1Store, config: L1dbConfig) -> None:
         )
         database.create(last)
         database.append(last, with_constants(rows, {HOME_PIXEL: np.int32(0)}))
-        for table in packed.tables:
+        for table in (*packed.tables, store.layout.cells):
             database.drop(table)
         version = store.layout.version
         database.set_value(version, VERSION_COLUMN, "0001", [])
