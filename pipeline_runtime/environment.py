@@ -243,6 +243,10 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     ),
     _database("L1DB_URL", "L1 database; state the driver", "psycopg"),
     _plain("L1DB_CONFIG", "INI file of the L1 commands"),
+    _timeout("L1DB_LOCK_TIMEOUT_S", "Longest wait for a lock, s; 0 for unlimited", 60),
+    _timeout(
+        "L1DB_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 3600
+    ),
     _place("L1DB_SOURCES", "Files of variable sources", "sources"),
     _place("L1DB_REPORTS", "Report pages", "reports"),
     _word("VSARCHIVE_PGHOST", "Server of the archive's metadata"),

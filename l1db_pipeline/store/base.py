@@ -55,6 +55,11 @@ class VisitKey:
     """How many tiles make the visit; the visits table gets its row with the last.
     With 0 that is not known, and only `L1Store.save_visit` completes the visit."""
 
+    @property
+    def words(self) -> str:
+        """The unit in words."""
+        return f"visit {self.visit_id}" + (f" tile {self.tile}" if self.tile else "")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VisitRecords:

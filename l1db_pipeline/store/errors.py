@@ -7,19 +7,24 @@ from typing_extensions import override
 from l1db_pipeline.errors import L1dbError
 
 __all__ = [
+    "CommitLostError",
+    "ConnectionLostError",
     "CorruptChunkError",
+    "DatabaseBusyError",
     "DatabaseEncodingError",
     "DatabaseError",
     "DatabaseFullError",
     "DatabaseMissingError",
     "DatabaseReadOnlyError",
     "DatabaseUnavailableError",
+    "DeadlockError",
     "DuplicateIdError",
     "InvalidCatalogError",
     "SchemaMismatchError",
     "SchemaMissingError",
     "StaleReadError",
     "StoreClosedError",
+    "TokenError",
     "TooManyTilesError",
     "UnknownObjectError",
     "VersionExistsError",
@@ -161,6 +166,31 @@ class DatabaseUnavailableError(DatabaseError):
     """No connection could be made, or it broke."""
 
     remedy = "start the server or correct the url, then run again"
+
+
+class ConnectionLostError(DatabaseUnavailableError):
+    """The connection broke; a transaction that it had is rolled back."""
+
+
+class CommitLostError(ConnectionLostError):
+    """The connection broke while a transaction was committed: it may be, or not."""
+
+    remedy = "it is not known whether it was stored: run again, which is safe"
+
+
+class DatabaseBusyError(DatabaseError):
+    """Another session holds a lock for too long, or a statement took too long."""
+
+    remedy = (
+        "nothing was stored: see who is waited for with `l1db activity`, then run "
+        "again (limits: L1DB_LOCK_TIMEOUT_S, L1DB_STATEMENT_TIMEOUT_S)"
+    )
+
+
+class DeadlockError(DatabaseError):
+    """The database ended a transaction that waited for one that waited for it."""
+
+    remedy = "nothing was stored: run again"
 
 
 class DatabaseMissingError(DatabaseUnavailableError):

@@ -16,6 +16,7 @@ from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.schema.version import SCHEMA_REVISION
 from l1db_pipeline.sky.geometry import fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
+from l1db_pipeline.store.attempts import attempted
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.base import (
     Finding,
@@ -38,7 +39,6 @@ from l1db_pipeline.store.tables.bookkeeping import (
     TimingsTable,
     one_row,
 )
-from l1db_pipeline.store.tables.current import StaleHomesError
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import LAST_NAME
 from l1db_pipeline.store.tables.layout import VISIT_TIME, Layout
@@ -65,7 +65,6 @@ from visit_tables.time_scales import utc64
 __all__ = ["SqlL1Store"]
 
 _Ids = NDArray[np.int64]
-_ATTEMPTS = 3
 
 
 class SqlL1Store(L1Store):
@@ -164,7 +163,7 @@ class SqlL1Store(L1Store):
     @override
     @contextmanager
     def reading_unit(self, visit_id: int, region: Region) -> Iterator[ReadToken]:
-        with self._reading():
+        with self._reading(f"reads visit {visit_id}"):
             token = self._cells.token(self._made_with.identity, visit_id, region)
             self._unit = visit_id if self._ledger.has_parts(visit_id) else -1
             try:
@@ -173,12 +172,12 @@ class SqlL1Store(L1Store):
                 self._unit = None
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, unit: str = "") -> Iterator[None]:
         if self._unit is not None:  # in its transaction
             yield
             return
         self._check()
-        with self._database.transaction(write=False):
+        with self._database.transaction(write=False, unit=unit):
             self._filled.refresh()
             yield
 
@@ -277,19 +276,16 @@ class SqlL1Store(L1Store):
             token.check(self._made_with.identity, key.visit_id)
         written = cells_written(self.config.cell_level, visit.objects, visit.sources)
         claim = self._cells.claim(key.visit_id, token, written)
-        for attempt in range(_ATTEMPTS - 1):
-            try:
-                return self._store_once(visit, claim, trust_cache=attempt == 0)
-            except StaleHomesError:
-                # an object is not new: not read lately, or stored by another process
-                self._objects.homes.clear()
-        return self._store_once(visit, claim, trust_cache=False)
+        return attempted(
+            lambda trust_cache: self._store_once(visit, claim, trust_cache=trust_cache),
+            self._objects.homes.clear,
+        )
 
     def _store_once(
         self, visit: CheckedVisit, claim: CellClaim, *, trust_cache: bool
     ) -> StoreOutcome:
         try:
-            with self._database.transaction(write=True):
+            with self._database.transaction(write=True, unit=visit.key.words):
                 if not self._ledger.claim(visit):
                     return StoreOutcome.ALREADY_STORED
                 self._filled.refresh()

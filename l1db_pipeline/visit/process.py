@@ -21,7 +21,7 @@ from l1db_pipeline.sky.geometry import cosines, fov_circle
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sky.matching import match_positions
 from l1db_pipeline.store.base import L1Store, StoreOutcome, VisitKey, VisitRecords
-from l1db_pipeline.store.errors import StaleReadError
+from l1db_pipeline.store.errors import ConnectionLostError, StaleReadError
 from l1db_pipeline.store.timing import StepTiming
 from l1db_pipeline.store.token import ReadToken
 from l1db_pipeline.visit.association import (
@@ -248,17 +248,25 @@ def prepare_visit(
     another tile detects is not measured by forced photometry in this one.
     """
     detections = detections.take(field_of_view(visit).contains(detections.xyz))
-    with store.reading_unit(visit.visit_id, area.region) as token:
-        return _prepare(
-            store,
-            visit,
-            detections,
-            token,
-            area=area,
-            options=options,
-            schema=schema,
-            replay=replay,
-        )
+
+    def read() -> PreparedVisit:
+        with store.reading_unit(visit.visit_id, area.region) as token:
+            return _prepare(
+                store,
+                visit,
+                detections,
+                token,
+                area=area,
+                options=options,
+                schema=schema,
+                replay=replay,
+            )
+
+    try:
+        return read()
+    except ConnectionLostError as error:
+        _log.warning("%svisit %s is read again: %s", area.prefix, visit.visit_id, error)
+        return read()
 
 
 def _prepare(

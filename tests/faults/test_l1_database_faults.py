@@ -145,22 +145,6 @@ def test_a_sqlite_that_fills_up_has_no_half_visit(sqlite_config: L1dbConfig) -> 
     assert _is_as_before(sqlite_config)
 
 
-@pytest.mark.postgresql
-def test_a_connection_that_breaks_is_named_and_a_new_one_serves(
-    postgres_config: L1dbConfig, admin: psycopg.Connection
-) -> None:
-    with closing(open_store(postgres_config)) as store:
-        store.read_objects(field())
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        with pytest.raises(DatabaseUnavailableError, match="start the server"):
-            store.store_visit(key(2), records(2, IDS))
-
-    assert _is_as_before(postgres_config)
-
-
 KILLED = """
 import os, signal, sys
 from contracts.l1db_sky import key, records

@@ -189,6 +189,31 @@ def test_a_visit_that_is_always_overtaken_gives_up_and_stores_nothing(
     assert one.verify() == []
 
 
+@pytest.mark.parametrize("backend", [POSTGRESQL])
+def test_a_visit_whose_connection_breaks_in_its_reads_is_read_again(pair: Pair) -> None:
+    one, other = pair
+    _process(other, 1)
+    read, sessions = one.read_objects, [_session(one)]
+
+    def read_later(*arguments: Any, **keywords: Any) -> Any:
+        if sessions:
+            pid = sessions.pop().info.backend_pid
+            _session(other).execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        return read(*arguments, **keywords)
+
+    one.read_objects = read_later  # type: ignore[method-assign]  # the point to break at
+
+    summary = _process(one, 2)
+
+    assert summary.outcome is StoreOutcome.STORED
+    assert summary.n_matched > N_VARIABLES / 2
+
+
+def _session(store: SqlL1Store) -> Any:
+    database: Any = store._database
+    return database._connection
+
+
 def _token(store: SqlL1Store, visit_id: int) -> Any:
     with store.reading_unit(visit_id, field()) as token:
         store.read_objects(field())

@@ -62,10 +62,18 @@ class Database(Protocol):
     def close(self) -> None:
         """Close the connection; closing twice is allowed."""
 
-    def transaction(self, *, write: bool) -> AbstractContextManager[None]:
+    def transaction(
+        self, *, write: bool, unit: str = ""
+    ) -> AbstractContextManager[None]:
         """Return a block that is committed whole, or rolled back if it raises.
 
-        What a reading block reads is one state of the database.
+        What a reading block reads is one state of the database. ``unit`` says what it
+        is for to those who watch the database.
+
+        Raises
+        ------
+        CommitLostError
+            If it is not known whether the block was committed.
         """
 
     def table_names(self) -> frozenset[str]:

@@ -86,14 +86,17 @@ class DbapiDatabase(Database, ABC):
 
     @override
     @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[None]:
-        self._execute(self._begin(write=write))
+    def transaction(self, *, write: bool, unit: str = "") -> Iterator[None]:
+        self._start(write=write, unit=unit)
         try:
             yield
             self._commit()
         except BaseException:
             self._roll_back()
             raise
+
+    def _start(self, *, write: bool, unit: str) -> None:  # noqa: ARG002 - only a server has somebody to tell of the unit
+        self._execute(self._begin(write=write))
 
     def _commit(self) -> None:
         self._execute("COMMIT")
@@ -177,8 +180,7 @@ class DbapiDatabase(Database, ABC):
         shape = tuple([(c.column, c.op, self._n_bound_ranges(c)) for c in where])
         key = (kind, table.name, tuple(columns), shape)
         bound = self._values(table, where) | (values or {})
-        found = self._texts.get(key)
-        if found is None:
+        if (found := self._texts.get(key)) is None:
             clauses = self._clauses(table, where)
             statement = self._statement(kind, table, columns).where(*clauses)
             found = self._compiled(key, statement)
@@ -232,8 +234,7 @@ class DbapiDatabase(Database, ABC):
         """Return an INSERT and its columns, in the order of its parameters."""
         columns = {table.by_name[name].sql_name: table.by_name[name] for name in names}
         key = (kind, table.name, tuple(columns), tuple(blank))
-        found = self._texts.get(key)
-        if found is None:
+        if (found := self._texts.get(key)) is None:
             bound: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
             statement = self._insert_statement(kind, table, bound, blank)
             found = self._compiled(key, statement)

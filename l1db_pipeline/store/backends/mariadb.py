@@ -151,12 +151,12 @@ class MariadbDatabase(ClaimingDatabase):
 
     @override
     @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[None]:
+    def transaction(self, *, write: bool, unit: str = "") -> Iterator[None]:
         # writers of other rows must not wait for gaps; readers see one state
         level = "READ COMMITTED" if write else "REPEATABLE READ"
         self._execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         try:
-            with super().transaction(write=write):
+            with super().transaction(write=write, unit=unit):
                 yield
         finally:
             self._release_locks()

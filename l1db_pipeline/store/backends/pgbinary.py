@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Datatype
 from visit_tables.time_scales import mjd_tai_from_utc, utc_from_mjd_tai
 
-__all__ = ["copy_payload", "decode_columns", "encode_int8_array"]
+__all__ = ["Int8Array", "Int8ArrayDumper", "copy_payload", "decode_columns"]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -121,7 +124,7 @@ def _text_to_wire(
     return wire, lengths if mask is None else np.where(mask, np.int32(-1), lengths)
 
 
-def encode_int8_array(values: NDArray[Any]) -> bytes:
+def _encode_int8_array(values: NDArray[Any]) -> bytes:
     """Return the binary form of a ``bigint[]`` without NULL."""
     flat = values.ravel()
     record = np.empty(len(flat), dtype=[("l", ">i4"), ("v", ">i8")])
@@ -197,3 +200,21 @@ def _native(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if column.datatype is Datatype.MJD_TAI:
         return utc_from_mjd_tai(values.astype(np.float64))
     return values.astype(column.numpy_dtype)
+
+
+class Int8Array:
+    """An int64 array that goes to the server as a binary ``bigint[]``."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values = np.asarray(values, dtype=np.int64)
+
+
+class Int8ArrayDumper(Dumper):
+    """Sends such an array."""
+
+    oid = 1016
+    format = Format.BINARY
+
+    @override
+    def dump(self, obj: Int8Array) -> bytes:
+        return _encode_int8_array(obj.values)

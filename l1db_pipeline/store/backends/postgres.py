@@ -6,19 +6,17 @@ to nothing; of the ways measured (psycopg's COPY and fetchall, ADBC, ``array_agg
 within 6 % of the best for twenty. Needs PostgreSQL 14 or later.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from psycopg import sql
-from psycopg.adapt import Dumper
-from psycopg.pq import Format, TransactionStatus
-from sqlalchemy import make_url
+from psycopg.pq import TransactionStatus
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 from typing_extensions import override
@@ -31,13 +29,22 @@ from l1db_pipeline.store.backends.database import Condition
 from l1db_pipeline.store.backends.ddl import Tables
 from l1db_pipeline.store.backends.pg_claim import CREATE_CLAIM, claim_text, stale_read
 from l1db_pipeline.store.backends.pg_errors import detail_of, kind_of
+from l1db_pipeline.store.backends.pg_session import (
+    connect,
+    connection_options,
+    session_settings,
+    unit_name,
+)
 from l1db_pipeline.store.backends.pgbinary import (
+    Int8Array,
+    Int8ArrayDumper,
     copy_payload,
     decode_columns,
-    encode_int8_array,
 )
 from l1db_pipeline.store.backends.tabular import to_python
 from l1db_pipeline.store.errors import (
+    CommitLostError,
+    ConnectionLostError,
     DatabaseEncodingError,
     DatabaseError,
     DatabaseUnavailableError,
@@ -47,44 +54,16 @@ from l1db_pipeline.store.meter import ServerMeter, meter_of_thread
 from l1db_pipeline.store.tables.layout import CELLS
 from l1db_pipeline.store.token import CellClaim
 from pipeline_runtime.errors import interrupt_behind
-from pipeline_runtime.postgres_session import (
-    CLIENT_ENCODING,
-    OWN_SCHEMA,
-    SESSION_SETTINGS,
-)
+from pipeline_runtime.postgres_session import CLIENT_ENCODING
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["PostgresDatabase"]
 
-_PLANS = {
-    # every statement of ours has an index to use; parallel workers and compiled
-    # plans cost more CPU than they save on statements of some 10 ms
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "max_parallel_workers_per_gather": "0",
-    "client_min_messages": "error",
-}
+T = TypeVar("T")
+
 _BY_THEMSELVES = {"BEGIN", "COMMIT", "ROLLBACK", "VACUUM"}
 _STAGE = "l1_stage"
 _CANCEL_S = 10.0
-
-
-class _Int8Array:
-    """An int64 array that goes to the server as a binary ``bigint[]``."""
-
-    def __init__(self, values: NDArray[Any]) -> None:
-        self.values = np.asarray(values, dtype=np.int64)
-
-
-class _Int8ArrayDumper(Dumper):
-    oid = 1016
-    format = Format.BINARY
-
-    @override
-    def dump(self, obj: _Int8Array) -> bytes:
-        return encode_int8_array(obj.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +100,16 @@ class PostgresDatabase(ClaimingDatabase):
         tables = Tables("postgresql", prefix=prefix, namespace=namespace)
         super().__init__(safe_url(url), tables, known)
         self._namespace = namespace
-        path = sql.Identifier(namespace).as_string() if namespace else OWN_SCHEMA
-        self._session = {name: f"'{value}'" for name, value in SESSION_SETTINGS.items()}
-        self._session |= {**_PLANS, "search_path": path}
-        parts = make_url(url)
-        options: dict[str, Any] = parts.translate_connect_args(
-            username="user", database="dbname"
-        )
-        options |= {name: str(value) for name, value in parts.query.items()}
-        options["client_encoding"] = CLIENT_ENCODING
-        self._options = options
+        self._session = session_settings(namespace)
+        self._options = connection_options(url)
         self._copies: dict[tuple[Hashable, ...], sql.Composed] = {}
-        self._is_committed = False
+        self._is_committed = self._is_in_transaction = False
         self._connect()
 
     def _connect(self) -> None:
         with self._translated():
-            self._connection = psycopg.connect(**self._options, autocommit=True)
-            self._connection.adapters.register_dumper(_Int8Array, _Int8ArrayDumper)
+            self._connection = connect(self._options)
+            self._connection.adapters.register_dumper(Int8Array, Int8ArrayDumper)
             found = self._connection.execute("SELECT pg_backend_pid()").fetchone()
             # a pooler answers with a process of its own: prepared statements and
             # settings of the session would stay with a server that others use, too
@@ -150,10 +121,12 @@ class PostgresDatabase(ClaimingDatabase):
         self._cursor = self._connection.cursor(binary=True)
 
     def _set_session(self, verb: str) -> None:
-        """Set what statements rely on, as one statement of the simple protocol."""
+        self._connection.execute(self._settings(verb).encode())
+
+    def _settings(self, verb: str) -> str:
+        """Return what sets what statements rely on, for the simple protocol."""
         settings = self._session.items()
-        text = "; ".join(f"{verb} {name} = {value}" for name, value in settings)
-        self._connection.execute(text.encode())
+        return "; ".join(f"{verb} {name} = {value}" for name, value in settings)
 
     @override
     def close(self) -> None:
@@ -168,14 +141,28 @@ class PostgresDatabase(ClaimingDatabase):
         except psycopg.Error as error:
             if (interrupt := interrupt_behind(error)) is not None:
                 raise interrupt from None  # it broke a pipeline, which then failed
-            kind = kind_of(error)
-            cause = None if kind is DatabaseUnavailableError else error
-            raise kind(place, detail_of(error)) from cause
+            held = getattr(self, "_connection", None)
+            kind = kind_of(error, is_lost=held is not None and held.broken)
+            is_plain = issubclass(kind, DatabaseUnavailableError)
+            raise kind(place, detail_of(error)) from None if is_plain else error
 
     @override
     def _execute(self, text: str, values: Sequence[Any] = (), table: str = "") -> Any:
         if self._connection.closed and not self._connection.broken:
             raise StoreClosedError
+        if self._is_in_transaction or not text.startswith("SELECT"):
+            return self._execute_once(text, values, table)
+        return self._repeated(lambda: self._execute_once(text, values, table))
+
+    def _repeated(self, action: Callable[[], T]) -> T:
+        """Do something that changes nothing, once more if the connection was lost."""
+        try:
+            return action()
+        except ConnectionLostError:
+            self._connect()
+            return action()
+
+    def _execute_once(self, text: str, values: Sequence[Any], table: str) -> Any:
         with self._translated(table):
             if self._is_pooled and self._is_alone(text):
                 with self._connection.transaction():
@@ -204,23 +191,33 @@ class PostgresDatabase(ClaimingDatabase):
         return "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     @override
-    @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[None]:
-        with super().transaction(write=write):
-            if self._is_pooled:
-                self._set_session("SET LOCAL")
-            yield
+    def _start(self, *, write: bool, unit: str) -> None:
+        if self._connection.closed and not self._connection.broken:
+            raise StoreClosedError
+        parts = [self._begin(write=write)]
+        if unit:
+            parts.append(unit_name(self._options, unit))
+        self._repeated(lambda: self._send(parts))
+        self._is_in_transaction = True
+
+    def _send(self, parts: Sequence[str]) -> None:
+        """Send statements without values as one message."""
+        pooled = [self._settings("SET LOCAL")] if self._is_pooled else []
+        with self._translated():
+            self._connection.execute("; ".join([*parts, *pooled]).encode())
 
     @override
     def _commit(self) -> None:
-        if self._is_committed:
-            self._is_committed = False
-        else:
-            super()._commit()
+        if not self._is_committed:
+            try:
+                super()._commit()
+            except ConnectionLostError as error:
+                raise CommitLostError(error.place, error.problem) from None
+        self._is_committed = self._is_in_transaction = False
 
     @override
     def _roll_back(self) -> None:
-        self._is_committed = False
+        self._is_committed = self._is_in_transaction = False
         if self._connection.closed:
             return
         status = self._connection.info.transaction_status
@@ -243,7 +240,7 @@ class PostgresDatabase(ClaimingDatabase):
 
     @override
     def _id_list(self, ids: NDArray[np.int64]) -> Any:
-        return _Int8Array(ids)
+        return Int8Array(ids)
 
     @override
     def _is_one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -261,7 +258,7 @@ class PostgresDatabase(ClaimingDatabase):
 
     @override
     def _range_values(self, name: str, ranges: NDArray[np.int64]) -> dict[str, Any]:
-        lows, highs = _Int8Array(ranges[:, 0]), _Int8Array(ranges[:, 1])
+        lows, highs = Int8Array(ranges[:, 0]), Int8Array(ranges[:, 1])
         return {f"{name}l": lows, f"{name}h": highs}
 
     @override
@@ -349,6 +346,8 @@ class PostgresDatabase(ClaimingDatabase):
         try:
             with self._translated(table.name):
                 self._connection.execute(text.encode())
+        except ConnectionLostError as error:
+            raise CommitLostError(error.place, error.problem) from None
         except DatabaseError as error:
             stale = stale_read(claim, error.__cause__)
             if stale is None:
@@ -368,14 +367,13 @@ class PostgresDatabase(ClaimingDatabase):
             return super().add_if_absent(table, rows)
         # an array a column: a statement for each row would cost many times as much
         key = ("arrays if absent", table.name, tuple(rows.columns))
-        found = self._texts.get(key)
-        if found is None:
+        if (found := self._texts.get(key)) is None:
             names = [column.sql_name for column in columns]
             arrays = sa.func.unnest(*map(sa.bindparam, names))
             offered = sa.select(arrays.table_valued(*names).render_derived())
             insert = self._insert_into(self._tables[table]).from_select(names, offered)
             found = self._compiled(key, self._or_nothing(insert, table))
-        values = {c.sql_name: _Int8Array(rows[c.name]) for c in columns}
+        values = {c.sql_name: Int8Array(rows[c.name]) for c in columns}
         text, bound = found
         return int(self._execute(text, [values[n] for n in bound], table.name).rowcount)
 
@@ -481,5 +479,11 @@ class PostgresDatabase(ClaimingDatabase):
     @override
     def tidy(self) -> None:
         names = ", ".join(map(self._quoted, self._known))
-        # no vacuum of inserts does it: freeze pages now, not all at once
+        # no vacuum of inserts does it: freeze pages now, not all at once; as long as
+        # that takes
+        limit = self._session["statement_timeout"]
+        if not self._is_pooled:
+            self._execute("SET statement_timeout = 0")
         self._execute(f"VACUUM (FREEZE, ANALYZE) {names}")
+        if not self._is_pooled:
+            self._execute(f"SET statement_timeout = {limit}")
