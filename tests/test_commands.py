@@ -21,8 +21,9 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
     "project"
 ]["scripts"]
 READS = {  # these print what is stored, and change nothing
-    "compare", "check", "cone-search", "current", "digest", "doctor", "explain", "find",
-    "env", "get-comments", "get-visitseq-metadata", "get-visitseq-url", "is-tagged",
+    "activity", "check", "compare", "cone-search", "current", "digest", "doctor",
+    "env", "explain", "find", "get-comments", "get-visitseq-metadata",
+    "get-visitseq-url", "is-tagged",
     "last-visit", "light-curve", "log2csv", "log2cvs", "nightly", "parse_cat",
     "query-nightly-stats", "row-counts", "search", "show", "sizes", "status", "timings",
     "variants", "verify",

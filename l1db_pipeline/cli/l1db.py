@@ -116,6 +116,23 @@ def sizes(config: str, verbose: int, output: str) -> None:
         print_rows(output, ("table", "bytes"), store.table_bytes().items())
 
 
+@_command("activity")
+@format_option("csv")
+def activity(config: str, verbose: int, output: str) -> None:
+    """Print who is connected, oldest transaction first, and who waits for whom.
+
+    Only PostgreSQL keeps a list of sessions.
+    """
+    from l1db_pipeline.store.sql_store import SqlL1Store
+
+    with closing(_open(config, verbose)) as store:
+        sessions = store.sessions() if isinstance(store, SqlL1Store) else None
+        if sessions is None:
+            raise click.ClickException(f"{store.place} keeps no list of sessions")
+    names = ("pid", "program", "state", "seconds", "waits_for", "statement")
+    print_rows(output, names, sessions)
+
+
 @_command("verify")
 @click.option("--repair", is_flag=True, help="Rebuild packed history that is wrong.")
 @click.option("--day-obs", type=DAY_OBS, help="Only the visits of this night (UTC-12).")

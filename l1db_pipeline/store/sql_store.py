@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from lsst.sphgeom import Region
@@ -478,6 +479,10 @@ class SqlL1Store(L1Store):
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
         self._check()
         return self._settings.put(name, value, replace=replace)
+
+    def sessions(self) -> list[tuple[Any, ...]] | None:
+        """Return who else is connected, `None` if the database keeps no list."""
+        return self._database.sessions()
 
     @override
     def record_timings(

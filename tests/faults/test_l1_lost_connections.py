@@ -1,13 +1,20 @@
 """Connections that break, commits without an answer, locks that nobody releases."""
 
+import csv
+import io
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from contracts.l1db_sky import field, key, records
 
+from l1db_pipeline.cli.l1db import main
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.base import StoreOutcome
 from l1db_pipeline.store.errors import (
@@ -172,3 +179,43 @@ def test_a_session_is_named_by_its_program_and_unit(
     program = names[1]
     assert program
     assert names[0] == f"{program} visit 2 tile it's 1x0"
+
+
+def test_activity_tells_who_waits_for_whom(
+    store: SqlL1Store, admin: psycopg.Connection, tmp_path: Path
+) -> None:
+    admin.execute("SET application_name = 'stands still'")
+    waits = _session(store)
+    waits.execute("SET lock_timeout = 0")
+    config = tmp_path / "l1db.cfg"
+    config.write_text(f"[database]\nurl = {store.config.url}\n[l1db]\nprefix = lost_\n")
+    with ThreadPoolExecutor(1) as thread:
+        with admin.transaction():
+            admin.execute('SELECT * FROM "lost_L1Cell" FOR UPDATE')
+            stored = thread.submit(store.store_visit, key(2), records(2, IDS))
+            blocking = "SELECT pg_blocking_pids(%s) = ARRAY[%s]::int[]"
+            both = [waits.info.backend_pid, admin.info.backend_pid]
+            with psycopg.connect(admin.info.dsn, autocommit=True) as third:
+                deadline = time.monotonic() + 30
+                while third.execute(blocking, both).fetchone() != (True,):
+                    assert time.monotonic() < deadline
+            told = CliRunner().invoke(main, ["activity", "-c", str(config)])
+        assert stored.result(timeout=30) is StoreOutcome.STORED
+
+    assert told.exit_code == 0, told.output
+    by_pid = {row["pid"]: row for row in csv.DictReader(io.StringIO(told.stdout))}
+    waiting, holder = (by_pid[str(pid)] for pid in both)
+    assert waiting["waits_for"] == holder["pid"]
+    assert waiting["program"].endswith(" visit 2")
+    assert holder["program"] == "stands still"
+    assert (holder["state"], holder["waits_for"]) == ("idle in transaction", "")
+
+
+def test_activity_of_a_database_without_sessions_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "l1db.cfg"
+    config.write_text(f"[database]\nurl = sqlite:///{tmp_path}/l1.db\n")
+
+    told = CliRunner().invoke(main, ["activity", "-c", str(config)])
+
+    assert told.exit_code == 1
+    assert "keeps no list of sessions" in told.stderr

@@ -46,3 +46,7 @@ class ClaimingDatabase(DbapiDatabase, ABC):
                 claim.visit_id, moved["cell"].tolist(), moved["visitId"].tolist()
             )
         self._run("claim", table, table.names, where, {"mine": claim.visit_id})
+
+    @override
+    def sessions(self) -> list[tuple[Any, ...]] | None:
+        return None

@@ -185,6 +185,9 @@ class Database(Protocol):
             If another visit has stored into a cell since it was read.
         """
 
+    def sessions(self) -> list[tuple[Any, ...]] | None:
+        """Return who else is connected, see `pg_activity`; `None` if it keeps none."""
+
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Delete rows; return how many."""
 

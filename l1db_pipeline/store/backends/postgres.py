@@ -27,6 +27,7 @@ from l1db_pipeline.schema.model import Column, Datatype, Table
 from l1db_pipeline.store.backends.claiming import ClaimingDatabase
 from l1db_pipeline.store.backends.database import Condition
 from l1db_pipeline.store.backends.ddl import Tables
+from l1db_pipeline.store.backends.pg_activity import sessions_of
 from l1db_pipeline.store.backends.pg_claim import CREATE_CLAIM, claim_text, stale_read
 from l1db_pipeline.store.backends.pg_errors import detail_of, kind_of
 from l1db_pipeline.store.backends.pg_session import (
@@ -475,6 +476,11 @@ class PostgresDatabase(ClaimingDatabase):
     def _log_bytes(self) -> int:
         query = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
         return int(self._execute(query).fetchone()[0])
+
+    @override
+    def sessions(self) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return sessions_of(self._connection)
 
     @override
     def tidy(self) -> None:
