@@ -315,7 +315,7 @@ def test_the_command_draws_the_archived_night(
     done = CliRunner().invoke(main, words, env=environ)
 
     assert done.exit_code == 0, done.output
-    assert done.stderr == ""
+    assert done.stderr == f"4 pictures in {tmp_path / 'png'}\n"
     pictures = [Path(line) for line in done.stdout.splitlines()]
     assert [path.name for path in pictures] == [
         "20260101_altitude.png",
