@@ -5,8 +5,6 @@ import dagster as dg
 from l1db_pipeline.defs.resources import L1dbResource
 from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from l1db_pipeline.errors import EXPECTED_ERRORS
-from l1db_pipeline.runs.kept_settings import verify_settings
-from l1db_pipeline.store.base import Verification
 from pipeline_runtime.dagster.checks import check_result
 from pipeline_runtime.dagster.pools import L1DB
 
@@ -26,6 +24,9 @@ _SHOWN = 100
 )
 def store_is_consistent(l1db: L1dbResource) -> dg.AssetCheckResult:
     """Verify every invariant of the database."""
+    from l1db_pipeline.runs.kept_settings import verify_settings
+    from l1db_pipeline.store.base import Verification
+
     with l1db.open() as store:
         findings = store.verify()
         findings += verify_settings(store, Verification())
