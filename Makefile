@@ -12,7 +12,7 @@ ENV = eval "$$($(BIN)/l1db-services env)"
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo live test ui check lint types defs mutants bench peers clean distclean services stop lock
+.PHONY: help browser demo docs live test ui check lint types defs mutants bench peers clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +65,16 @@ defs: $(READY) ## load both code locations as Dagster's makers check them
 	@$(ENV) && folder=$$(mktemp -d) && { DAGSTER_HOME=$$folder $(BIN)/dg check defs; \
 		status=$$?; rm -rf "$$folder"; exit $$status; }
 
+docs: .venv/.docs-ready ## the documentation as a site in build/docs; warnings are errors
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# what only the documentation needs: not in the set-up of the tests
+.venv/.docs-ready: docs/requirements.lock $(READY)
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --require-hashes \
+		-r docs/requirements.lock
+	@touch $@
+
 mutants: $(READY) ## plant a sample of small faults; a test must find each (MUTANTS=--all)
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
 
@@ -94,6 +104,10 @@ distclean: clean ## remove the virtual environment and all data, too
 	-test ! -x $(BIN)/l1db-services || $(BIN)/l1db-services stop
 	rm -rf .venv .venv-* .l1db
 
-lock: | $(READY) ## resolve pyproject.toml anew into requirements.lock
+lock: | $(READY) ## resolve pyproject.toml into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group dev --extra mariadb --extra dask --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))[ \
+		'project']['optional-dependencies']['docs'], sep='\n')" | $(BIN)/uv pip compile - \
+		-c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate -q -o docs/requirements.lock

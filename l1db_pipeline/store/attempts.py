@@ -25,7 +25,7 @@ def attempted(
     Parameters
     ----------
     store
-        One transaction, whole or nothing; is told whether what was read earlier of
+        One transaction, whole or nothing; takes whether what was read earlier of
         objects may be trusted. The ledger, its first statement, waits for an earlier
         attempt that the server has not ended yet, and knows whether it was committed.
     forget

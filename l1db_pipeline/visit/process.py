@@ -332,7 +332,7 @@ def store_fresh(
 ) -> VisitSummary:
     """Store what was prepared, in one transaction; return its summary.
 
-    If another visit has stored meanwhile where it was read, it is prepared anew. Of
+    If another visit has stored meanwhile where it was read, it is prepared again. Of
     two that collide one always gets through, so that nobody has to wait before.
 
     Raises

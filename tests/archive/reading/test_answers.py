@@ -1,6 +1,11 @@
 """The Python API of the archive: plain questions, answers that convert."""
 
+import os
+import re
+import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -117,3 +122,53 @@ def test_the_index_of_a_night_lists_its_simulations(uuids: list[UUID]) -> None:
 
     assert found.frame["visitseq_uuid"].tolist() == [uuids[0]]
     assert repr(found).startswith("<1 simulations: visitseq_uuid")
+
+
+def _set_up(
+    folder: Path, vsarch: VisitSequenceArchiveMetadata, patch: pytest.MonkeyPatch
+) -> Path:
+    """Work in a folder as a user would; return where the documentation is."""
+    patch.chdir(folder)
+    patch.setenv("ARCHIVE_URL", (folder / "store").as_uri())
+    patch.setenv("PRENIGHT_INDEX_URL", (folder / "index").as_uri())
+    patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    patch.setenv("MPLBACKEND", "agg")
+    assert vsarch.metadata_db_schema
+    docs = Path(__file__).parents[3] / "docs"
+    patch.syspath_prepend(str(docs.parent / "scripts"))
+    return docs
+
+
+def test_the_examples_of_the_page_run(
+    uuids: list[UUID],
+    vsarch: VisitSequenceArchiveMetadata,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    docs = _set_up(tmp_path, vsarch, monkeypatch)
+    vsarch.tag(uuids[0], "delayed")
+    names: dict[str, Any] = {}
+
+    page = (docs / "python-archive.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+
+    assert names["summary"]["shared"] == 3
+    assert len(names["index"]) == 2
+
+
+@pytest.mark.usefixtures("archive_environment")
+def test_the_notebook_prints_what_it_shows(
+    vsarch: VisitSequenceArchiveMetadata,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    docs = _set_up(tmp_path, vsarch, monkeypatch)
+    notebook = import_module("notebook")
+
+    done = list(notebook.run_notebook(docs / "night-to-light-curve.ipynb"))
+
+    assert len(done) == 5
+    for cell, output in done:
+        kept = ["".join(one["data"]["text/plain"]) for one in cell["outputs"]]
+        assert kept == ([] if output is None else [output])

@@ -1,6 +1,7 @@
 """The Python API of the L1 database: objects, light curves, visits, conversions."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -236,3 +237,20 @@ def test_a_plot_has_a_series_a_band_and_kind(store: L1Store) -> None:
 
 def test_digests_are_those_of_the_store(store: L1Store) -> None:
     assert l1db_pipeline.digest(store) == store.science_digest()
+
+
+def test_the_examples_of_the_page_run(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("the page opens l1.db")
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[3] / "docs" / "python-l1db.md"
+    names: dict[str, Any] = {}
+
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(block, names)
+
+    assert names["object_id"] == 1
+    assert len(names["detected"]) == 3
+    assert names["near"].columns
