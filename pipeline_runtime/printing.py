@@ -7,19 +7,29 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FORMATS", "format_option", "plain_value", "print_rows", "print_table"]
+__all__ = [
+    "FORMATS",
+    "format_option",
+    "plain_value",
+    "plain_words",
+    "print_rows",
+    "print_table",
+]
 
 # Any: a row holds whatever its column does
 F = TypeVar("F", bound=Callable[..., Any])
 _Printer = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
 _JSON = "pipeline_runtime.json"
 _WIDEST = 60
+# all but the ends of lines and tabs, which CSV can hold; those that turn the direction
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def _print_csv(
@@ -27,7 +37,7 @@ def _print_csv(
 ) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n", delimiter=separator)
-    writer.writerow(names)
+    writer.writerow(map(plain_words, names))
     writer.writerows([_csv_text(value) for value in row] for row in rows)
     click.echo(stream.getvalue(), nl=False)
 
@@ -37,8 +47,13 @@ def _csv_text(value: Any) -> str:
     if plain is None:
         return ""
     if isinstance(plain, list):
-        return " ".join(map(str, plain))
-    return json.dumps(plain) if isinstance(plain, dict) else str(plain)
+        return plain_words(" ".join(map(str, plain)))
+    return json.dumps(plain) if isinstance(plain, dict) else plain_words(str(plain))
+
+
+def plain_words(text: str) -> str:
+    """Return a text with its control characters escaped: a terminal obeys them."""
+    return _CONTROLS.sub(lambda c: c[0].encode("unicode_escape").decode(), text)
 
 
 def _print_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -52,7 +67,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         click.echo("nothing found", err=True)
         return
     columns = [
-        [name, *map(_short, values)]
+        [_short(name), *map(_short, values)]
         for name, values in zip(names, zip(*rows, strict=True), strict=True)
     ]
     columns = [column for column in columns if any(column[1:])]

@@ -8,11 +8,23 @@ import re
 
 from pipeline_runtime.errors import PipelineRuntimeError
 
-__all__ = ["CredentialsError", "check_connection_word", "check_url", "safe_url"]
+__all__ = [
+    "CredentialsError",
+    "check_connection_word",
+    "check_url",
+    "check_words",
+    "safe_url",
+    "without_credentials",
+]
 
 _SECRET_KEY = re.compile(
     r"(?i)[?&#;](?:[\w.-]*(?:token|signature|secret|passw|credential)[\w.-]*"
-    r"|sig|pwd|auth\w*|[\w-]*(?:access|api)[_-]?key\w*|key)="
+    r"|sig|pwd|auth(?!or)\w*|[\w-]*(?:access|api)[_-]?key\w*|key)="
+)
+_TOKEN_IN_PATH = re.compile(r"/t/[\w-]{16,}(?=/|$)")  # of a conda channel
+_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>\\]+")
+_SECRET_IN_JSON = re.compile(
+    r'(?i)"[\w.-]*(?:token|secret|passw|credential|api[_-]?key)[\w.-]*": *"[^"]'
 )
 _USERS_ALONE = frozenset({"s3", "ssh", "git+ssh"})
 """Schemes in which a user's name alone is not a credential."""
@@ -40,7 +52,7 @@ def safe_url(url: str) -> str:
         return "(not a URL)"
     # a password may hold "@", "/" or "?" unquoted: only what follows the last "@" shows
     place = re.split("[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
-    return f"{scheme}://{place}"
+    return f"{scheme}://{_TOKEN_IN_PATH.sub('/t/...', place)}"
 
 
 def check_url(url: object, what: str) -> None:
@@ -72,8 +84,36 @@ def check_url(url: object, what: str) -> None:
     else:  # a "/" or "?" within a password ends the authority too soon
         _, colon, port = authority.partition(":")
         holds = bool(colon) and not port.isdecimal() and "@" in tail
-    if holds or _SECRET_KEY.search(slash + tail):
+    tail = slash + tail
+    if holds or _SECRET_KEY.search(tail) or _TOKEN_IN_PATH.search(tail):
         raise CredentialsError(what, safe_url(text))
+
+
+def check_words(text: str, what: str) -> None:
+    """Refuse a text with a URL in it that `check_url` refuses, or a secret of JSON.
+
+    Raises
+    ------
+    CredentialsError
+        If it has one.
+    """
+    for url in _URL_IN_TEXT.findall(text):
+        check_url(url, f"{what}:")
+    if found := _SECRET_IN_JSON.search(text):
+        raise CredentialsError(f"{what}:", found[0].rpartition(":")[0])
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose URLs show no credentials, for what others have written."""
+
+    def shown(found: re.Match[str]) -> str:
+        try:
+            check_url(found[0], "")
+        except CredentialsError:
+            return safe_url(found[0])
+        return found[0]
+
+    return _URL_IN_TEXT.sub(shown, text)
 
 
 def check_connection_word(value: object, what: str) -> None:

@@ -11,7 +11,7 @@ import click
 from archive_assets.cli.edge import DAY_OBS, plain_errors
 from archive_assets.cli.vseqarchive_connection import StoreFolder
 from pipeline_runtime.edge import EdgeGroup, InputFile, finish, is_quiet
-from pipeline_runtime.printing import format_option, print_rows
+from pipeline_runtime.printing import format_option, plain_words, print_rows
 
 __all__ = ["main"]
 
@@ -259,7 +259,7 @@ def variants(file: Path | None, output: str) -> None:
     if output == "tsv":
         click.echo(f"# {path}")
         for row in rows:
-            click.echo("\t".join(map(str, row)))
+            click.echo("\t".join(plain_words(str(word)) for word in row))
     else:
         print_rows(output, _VARIANT_COLUMNS, rows)
 

@@ -97,7 +97,7 @@ def add_nightly_stats(
     visits = get_visits(visits_file)
     stats = compute_nightly_stats(visits, columns or ("altitude", "azimuth"))
     vsarch.insert_nightly_stats(uuid, stats)
-    click.echo(stats.to_csv(sep="\t", index=False).rstrip("\n"))
+    print_rows("tsv", stats.columns, stats.itertuples(index=False, name=None))
     finish(f"{len(stats)} statistics recorded", f"vseqarchive show {uuid}")
 
 

@@ -16,7 +16,7 @@ from archive_assets.cli.vseqarchive_connection import (
     with_archive,
 )
 from pipeline_runtime.edge import DAY_OBS, EdgeCommand, finish, is_quiet
-from pipeline_runtime.printing import format_option, print_rows
+from pipeline_runtime.printing import format_option, plain_words, print_rows
 
 __all__ = ["delete", "doctor", "gc", "move", "restore", "verify"]
 
@@ -112,7 +112,8 @@ def verify(
     else:
         for problem in report.problems:
             state = " (repaired)" if problem.is_repaired else ""
-            click.echo(f"{problem.kind}: {problem.subject}: {problem.detail}{state}")
+            line = f"{problem.kind}: {problem.subject}: {problem.detail}{state}"
+            click.echo(plain_words(line))
         for invariant, number in report.proved.items():
             click.echo(f"proved {number} times: {invariant}")
         click.echo(
@@ -188,7 +189,7 @@ def gc(
         print_rows(output, ("what", "name", "detail"), _of_garbage(done))
     else:
         for what, name, detail in _of_garbage(done):
-            click.echo(f"{what} {name}{f': {detail}' if detail else ''}")
+            click.echo(plain_words(f"{what} {name}{f': {detail}' if detail else ''}"))
         verb = "removed" if apply else "would be removed"
         click.echo(
             f"{len(done.sequences)} sequences and {len(done.orphans)} orphans, "
@@ -249,7 +250,7 @@ def move(
         print_rows(output, ("subject", "problem"), moved.problems.items())
     else:
         for subject, reason in moved.problems.items():
-            click.echo(f"not moved: {subject}: {reason}")
+            click.echo(plain_words(f"not moved: {subject}: {reason}"))
         verb = "would be moved" if dry_run else f"({moved.n_bytes} bytes) moved"
         click.echo(
             f"{moved.n_objects} objects {verb}, {moved.n_elsewhere} are in other "
@@ -313,6 +314,6 @@ def doctor(
     else:
         for one in findings:
             mark = "ok  " if one.is_well else "FAIL"
-            click.echo(f"{mark} {one.subject}: {one.detail}")
+            click.echo(plain_words(f"{mark} {one.subject}: {one.detail}"))
     if not all(one.is_well for one in findings):
         click.get_current_context().exit(EXIT_PROBLEMS)

@@ -11,6 +11,7 @@ from sqlalchemy.sql import bindparam
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.errors import InvalidValueError
 from pipeline_runtime.documents import DocumentError, parse_json
+from pipeline_runtime.urls import without_credentials
 
 __all__ = [
     "CondaNotFoundError",
@@ -32,7 +33,7 @@ def compute_conda_env() -> tuple[bytes, str]:
     env_hash
         SHA-256 of the JSON text.
     env_json
-        What ``conda list --json`` prints.
+        What ``conda list --json`` prints, without credentials of its channels.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def compute_conda_env() -> tuple[bytes, str]:
     run = subprocess.run(  # noqa: S603 no shell, nothing from outside
         [program, "list", "--json"], capture_output=True, text=True, check=True
     )
-    return hashlib.sha256(run.stdout.encode()).digest(), run.stdout
+    packages = without_credentials(run.stdout)  # of private channels
+    return hashlib.sha256(packages.encode()).digest(), packages
 
 
 def is_environment_saved(connection: Connection, env_hash: bytes) -> bool:

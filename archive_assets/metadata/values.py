@@ -9,7 +9,7 @@ from uuid import UUID
 
 from archive_assets.metadata.errors import InvalidValueError, UnknownFieldError
 from archive_assets.metadata.sequences import own_columns
-from pipeline_runtime.urls import check_url
+from pipeline_runtime.urls import check_url, check_words
 from visit_tables.day_obs import DayObs, DayObsError, dayobs_to_date
 from visit_tables.time_scales import in_utc
 
@@ -48,6 +48,8 @@ def checked_text(text: object, what: str, *, allow_empty: bool = False) -> str:
     InvalidValueError
         If it is not text, is empty, is over 1 MiB, or holds NUL or half a
         surrogate pair.
+    CredentialsError
+        If a URL in it holds credentials: all who read the archive can read it.
     """
     if not isinstance(text, str):
         raise InvalidValueError(f"{what} must be text, not {type(text).__name__}")
@@ -61,6 +63,7 @@ def checked_text(text: object, what: str, *, allow_empty: bool = False) -> str:
         raise InvalidValueError(f"{what} is not valid Unicode: {error}") from error
     if size > _MAX_TEXT_BYTES:
         raise InvalidValueError(f"{what} has {size} bytes; at most {_MAX_TEXT_BYTES}")
+    check_words(text, what)
     return text
 
 
@@ -74,9 +77,8 @@ def checked_url(url: object, what: str) -> str:
     CredentialsError
         If it holds a key, a password or a signature.
     """
-    text = checked_text(url, what)
-    check_url(text, what)
-    return text
+    check_url(url, what)
+    return checked_text(url, what)
 
 
 def checked_name(name: object, what: str) -> str:
@@ -299,6 +301,7 @@ def checked_field(field: str, value: object) -> object:
         checked = checked_uuid(value)
     elif field == "sim_runner_kwargs" and isinstance(value, Mapping):
         checked = json_kwargs(value)
+        check_words(json.dumps(checked), field)
     elif field == "telescope":
         checked = checked_name(value, "telescope")
     elif isinstance(value, str):

@@ -17,6 +17,7 @@ from archive_assets.simulation.base import SimulationRequest
 from archive_assets.simulation.site_data.files import is_synthetic
 from pipeline_runtime.documents import open_regular, read_json
 from pipeline_runtime.environment import text_of
+from pipeline_runtime.urls import without_credentials
 
 __all__ = [
     "environment_json",
@@ -71,7 +72,8 @@ def environment_json(environ: Mapping[str, str] = os.environ) -> str:
         if name.lower().replace("_", "-") not in known:
             packages[name] = {"name": name, "version": version, "channel": "pypi"}
     ordered = sorted(packages.items(), key=lambda item: (item[0].lower(), item[0]))
-    return json.dumps([package for _, package in ordered], sort_keys=True)
+    found = json.dumps([package for _, package in ordered], sort_keys=True)
+    return without_credentials(found)  # of private channels
 
 
 def package_versions(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -6,7 +6,9 @@ from pipeline_runtime.urls import (
     CredentialsError,
     check_connection_word,
     check_url,
+    check_words,
     safe_url,
+    without_credentials,
 )
 
 
@@ -26,6 +28,7 @@ from pipeline_runtime.urls import (
         "https://host/x?AWSAccessKeyId=hunter2",
         "https://host/x?api_key=hunter2",
         "gs://bucket/x?private_token=hunter2",
+        "https://conda.anaconda.org/t/hunter2-hunter2-hunter2/site",
     ],
 )
 def test_credentials_are_refused_with_the_remedy_and_not_shown(url: str) -> None:
@@ -70,3 +73,37 @@ def test_a_host_that_is_a_whole_connection_is_refused_and_not_shown(word: str) -
 @pytest.mark.parametrize("word", ["db.example.org", "h1,h2", "::1", "/run/a=b@c"])
 def test_hosts_and_folders_of_sockets_are_taken(word: str) -> None:
     check_connection_word(word, "the host")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://user:hunter2@host/x, and https://host/y",
+        'list of "s3://AKIA:hunter2@bucket/"',
+        '{"a": {"api_key": "hunter2"}}',
+    ],
+)
+def test_a_text_with_a_secret_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(CredentialsError, match=r"the comment: .* holds creden") as it:
+        check_words(text, "the comment")
+
+    assert "hunter2" not in str(it.value)
+
+
+def test_a_text_of_people_may_speak_of_secrets() -> None:
+    check_words(
+        "password? see https://host/wiki?author=me#token, or mail me@host; "
+        '{"password": "", "tokens": 3}',
+        "the comment",
+    )
+
+
+def test_what_others_wrote_is_shown_without_credentials() -> None:
+    channel = "https://conda.site.org/t/tk-12345678-abcdef-12345678/main/linux-64"
+    text = (
+        f'[{{"base_url": "{channel}", "name": "a"}}, {{"url": "https://a.org/b?v=1"}}]'
+    )
+
+    shown = without_credentials(text)
+
+    assert shown == text.replace("tk-12345678-abcdef-12345678", "...")

@@ -1,5 +1,7 @@
 """Secrets, control characters and hostile files given to the archive's commands."""
 
+import csv
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from archive_assets.cli.vseqarchive import main
 from archive_assets.nights.index import get_prenight_index_from_bucket
 from archive_assets.objects.datastore import DataStore, StoreError
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
-from pipeline_runtime.printing import print_table
+from pipeline_runtime.printing import print_rows, print_table
 from pipeline_runtime.urls import CredentialsError
 from visit_tables.hdf5.read import write_visits
 
@@ -55,6 +57,19 @@ PLACES: dict[str, tuple[list[str], dict[str, str]]] = {
     "set url": (["set-visitseq-url", UUID, SIGNED], {}),
     "update url": (["update-visitseq-metadata", UUID, "visitseq_url", SIGNED], {}),
     "config url": (["add", "FILE", "x", "--config_url", SIGNED], {}),
+    "label": (["add", "FILE", f"of {SIGNED}"], {}),
+    "tag": (["add", "FILE", "x", "--tag", SIGNED], {}),
+    "comment of add": (["add", "FILE", "x", "--comment", f"see {INDEX}, "], {}),
+    "author": (["add", "FILE", "x", "--comment", "a", "--author", INDEX], {}),
+    "comment": (["comment", UUID, f"made with ({STORE})"], {}),
+    "arguments of the run": (
+        ["add", "FILE", "x", "--sim_runner_kwargs", f'{{"a": {{"b": ["{STORE}"]}}}}'],
+        {},
+    ),
+    "password in the arguments of the run": (
+        ["add", "FILE", "x", "--sim_runner_kwargs", f'{{"db_password": "{SECRET}"}}'],
+        {},
+    ),
     "host": (["--host", f"postgresql://u:{SECRET}@h/db", "search"], {}),
     "database": (["--database", f"dbname=x password={SECRET}", "search"], {}),
     "host of the environment": (["search"], {"VSARCHIVE_PGHOST": f"u:{SECRET}@h"}),
@@ -85,7 +100,7 @@ def test_a_secret_is_refused_with_the_remedy_and_reaches_nothing(
     assert result.exit_code == 1, result.output
     assert "~/.pgpass" in result.stderr
     assert SECRET not in result.output + result.stderr + caplog.text
-    for table in ("visitseq", "simulations", "files"):
+    for table in ("visitseq", "simulations", "files", "tags", "comments"):
         rows = vsarch.query(f"SELECT CAST(t AS TEXT) FROM {table} AS t")
         assert SECRET not in str(rows)
 
@@ -114,3 +129,54 @@ def test_a_table_holds_no_control_character_and_no_long_cell(
 
     lines = capsys.readouterr().out.splitlines()
     assert all(line.isprintable() and len(line) < 130 for line in lines)
+
+
+@pytest.mark.parametrize("output", ["csv", "tsv", "json", "table"])
+def test_no_format_prints_a_control_character(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "a\x1b]0;title\x07\x9b31m\u202eb\r\x7f"
+
+    print_rows(
+        output, [f"name{hostile}"], [(hostile,), ([hostile],), ({"a": hostile},)]
+    )
+
+    text = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_the_lines_and_letters_of_a_comment_stay_in_csv(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "zwei Zeilen,\n\tä\u00a0ö"
+
+    print_rows("csv", ["comment"], [(words,)])
+
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out)))[1] == [words]
+
+
+@pytest.mark.usefixtures("archive_environment")
+def test_commands_that_print_words_of_people_print_no_control_character(
+    h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_URL", (tmp_path / "store").as_uri())
+    hostile = "a\x1b]0;title\x07b"
+    add = ["add", str(h5), hostile, "--tag", hostile, "--comment", hostile]
+    uuid = CliRunner().invoke(main, add).stdout.strip()
+    (tmp_path / "store" / f".{hostile}").touch()
+
+    printed = [
+        CliRunner().invoke(main, words)
+        for words in (
+            ["get-comments", uuid],
+            ["show", uuid],
+            ["search", "--format", "csv"],
+            ["search"],
+            ["verify"],
+            ["verify", "--format", "csv"],
+        )
+    ]
+
+    assert [done.exit_code for done in printed] == [0, 0, 0, 0, 3, 3]
+    assert all("title" in done.output for done in printed)
+    assert not any({"\x1b", "\x07"} & set(done.output) for done in printed)
