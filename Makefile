@@ -105,7 +105,7 @@ distclean: clean ## remove the virtual environment and all data, too
 	rm -rf .venv .venv-* .l1db
 
 lock: | $(READY) ## resolve pyproject.toml into requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --group dev --extra mariadb --extra dask --universal \
+	@$(BIN)/uv pip compile pyproject.toml --group dev --extra mariadb --extra dask --extra consdb --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
 	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))[ \
 		'project']['optional-dependencies']['docs'], sep='\n')" | $(BIN)/uv pip compile - \

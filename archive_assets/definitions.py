@@ -14,6 +14,7 @@ from archive_assets.defs.integrity import (
     observe_job,
 )
 from archive_assets.defs.jobs import jobs
+from archive_assets.defs.morning_after import completed_comparison
 from archive_assets.defs.night_report import night_report
 from archive_assets.defs.resources import environment_resources
 from archive_assets.defs.sequences import sequence_assets
@@ -33,6 +34,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             *sequence_assets,
             *index_assets,
             night_comparison,
+            completed_comparison,
             night_report,
             archive_verification,
             existing_sequences,

@@ -329,6 +329,11 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         text="none: they start empty",
     ),
     _plain("COMPLETED_VISITS_AUXTEL", "The same of the auxiliary telescope"),
+    _plain(
+        "CONSDB_URL",
+        "Services of ConsDB, such as https://usdf-rsp.slac.stanford.edu, where the "
+        "visits made on a night are asked for if there is no file of them",
+    ),
     _plain("STATUS_URL", "End point of the nightly status"),
     Variable(
         name="ALARM_URLS",

@@ -21,7 +21,8 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
     "project"
 ]["scripts"]
 READS = {  # these print what is stored, and change nothing
-    "activity", "check", "compare", "cone-search", "current", "digest", "doctor",
+    "activity", "check", "compare", "compare-completed", "cone-search",
+    "current", "digest", "doctor",
     "env", "explain", "find", "get-comments", "get-visitseq-metadata",
     "get-visitseq-url", "is-tagged",
     "last-visit", "light-curve", "log2csv", "log2cvs", "nightly", "parse_cat",

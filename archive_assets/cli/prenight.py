@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from archive_assets.cli.edge import DAY_OBS, plain_errors
+from archive_assets.cli.prenight_compare import compare_completed
 from archive_assets.cli.vseqarchive_connection import StoreFolder
 from pipeline_runtime.edge import EdgeGroup, InputFile, finish, is_quiet
 from pipeline_runtime.printing import format_option, plain_words, print_rows
@@ -326,6 +327,9 @@ def alarm(*, test: bool) -> None:  # noqa: ARG001 - said so that nobody sends by
         raise click.ClickException(
             f"{failed} of {len(channels)} channels did not take the message"
         )
+
+
+main.add_command(compare_completed)
 
 
 @main.group("site-data")

@@ -13,6 +13,7 @@ from archive_assets.defs.jobs import (
     prenight_index_job,
     simulate_job,
 )
+from archive_assets.defs.morning_after import completed_comparison_is_due
 from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
 from archive_assets.defs.night_report import night_report_is_due
 from archive_assets.defs.partitions import night_at
@@ -125,7 +126,7 @@ night_is_due = dg.ScheduleDefinition(
     execution_timezone=text_of("NIGHTLY_TIMEZONE"),
     description="Check that tonight's index is published; switch it on with `nightly`.",
 )
-schedules = [nightly, night_is_due, night_report_is_due]
+schedules = [nightly, night_is_due, night_report_is_due, completed_comparison_is_due]
 sensors = [
     simulation_finished,
     sequence_archived,

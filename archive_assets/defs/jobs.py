@@ -3,6 +3,7 @@
 import dagster as dg
 
 from archive_assets.defs.index import TONIGHT_CHECK
+from archive_assets.defs.morning_after import completed_comparison_job
 from archive_assets.defs.names import (
     NOMINAL,
     archived_key,
@@ -98,4 +99,5 @@ jobs = [
     night_due_job,
     verify_job,
     night_report_job,
+    completed_comparison_job,
 ]

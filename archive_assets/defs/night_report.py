@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from archive_assets.defs.index import INDEX_KEY
+from archive_assets.defs.morning_after import completed_part
 from archive_assets.defs.names import NOMINAL, Plan, archived_key, plans
 from archive_assets.defs.partitions import night_at, night_of, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
+    SimulationsResource,
 )
 from pipeline_runtime.dagster.executors import ONE_PROCESS
 from pipeline_runtime.dagster.materializations import latest_number
@@ -49,6 +51,7 @@ def night_report(
     context: dg.AssetExecutionContext,
     archive_metadata: ArchiveMetadataResource,
     prenight_index_store: PrenightIndexResource,
+    simulations: SimulationsResource,
 ) -> dg.MaterializeResult[None]:
     """Write the page of a night."""
     from archive_assets.errors import EXPECTED_ERRORS
@@ -83,6 +86,7 @@ def night_report(
             attempt(ARCHIVED, archived),
             attempt(INDEXED, lambda: index_section(prenight_index_store.url, night)),
             _stored(context.instance, night),
+            completed_part(archive_metadata, simulations, night),
             *_runs(context.instance, night),
         ],
     )

@@ -11,18 +11,10 @@ import pandas as pd
 from typing_extensions import override
 
 from archive_assets.metadata.errors import InvalidValueError
-from visit_tables.day_obs import date_of_mjd, night_mjds
-from visit_tables.frames import batch_of_frame
-from visit_tables.time_scales import UTC_COLUMNS, mjd_utc
+from archive_assets.reading.plain_visits import plain_visits
 
 __all__ = ["Comparison", "compare_visits", "plot_comparison"]
 
-_NAMES = {
-    "mjd": ("observationStartMJD", "obs_start_mjd"),
-    "ra": ("fieldRA", "s_ra"),
-    "dec": ("fieldDec", "s_dec"),
-    "band": ("band", "filter"),
-}
 _POSITION_DECIMALS = 4  # 0.4 arcsec: the same field, whatever the file went through
 _DAY_S = 86400.0
 
@@ -163,21 +155,9 @@ def _span(nights: Collection[date]) -> str:
 
 
 def _visits(visits: pd.DataFrame) -> pd.DataFrame:
-    found = pd.DataFrame(index=range(len(visits)))
-    for name, spellings in _NAMES.items():
-        present = [spelling for spelling in spellings if spelling in visits.columns]
-        if not present:
-            raise InvalidValueError(
-                f"cannot compare: no column {' or '.join(spellings)} in the visits"
-            )
-        found[name] = visits[present[0]].to_numpy()
-        if name == "mjd":
-            found[name] = mjd_utc(present[0], found[name].to_numpy(dtype=np.float64))
-    batch = batch_of_frame(pd.DataFrame({UTC_COLUMNS[0]: found["mjd"]}))
-    found["night"] = [date_of_mjd(int(mjd)) for mjd in night_mjds(batch)]
+    found = plain_visits(visits)
     found["ra"] = found["ra"].round(_POSITION_DECIMALS) % 360.0
     found["dec"] = found["dec"].round(_POSITION_DECIMALS)
-    found = found.sort_values("mjd", ignore_index=True)
     found["n"] = found.groupby(["night", "ra", "dec", "band"]).cumcount()
     return found
 

@@ -1,15 +1,16 @@
 """Where simulations start: completed visits are archived, and linked as the parent."""
 
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
 import dagster as dg
 import psycopg
 import pytest
-from dagster_layer.real_site import NIGHT, Site, write_opsim
+from dagster_layer.real_site import N_VISITS, NIGHT, Site, write_opsim
 
+from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, completed_key, simulation_key
 from visit_tables.hdf5.read import read_visits
 
@@ -74,6 +75,44 @@ def test_a_simulated_night_is_archived_with_its_start_as_parent(
         ).fetchall()
     parent = UUID(str(_metadata(result)["visitseq_uuid"]))
     assert rows == [(parent, date(2026, 10, 9))]
+
+
+def test_the_morning_after_tells_which_variant_came_true(site: Site) -> None:
+    site.archive_night()
+    observed = site.with_simulations(completed_visits={"simonyi": str(site.opsim)})
+
+    result = observed.run("completed_comparison", NIGHT)
+    observed.run("night_report", NIGHT)
+
+    (event,) = result.asset_materializations_for_node("archive__completed_comparison")
+    page = (site.folder / "index" / "nights" / f"{NIGHT}.html").read_text()
+    answer = (
+        f"{NOMINAL.variant.name} came true: {N_VISITS} of {N_VISITS} completed visits "
+        "(100%) are in it, on time (median)"
+    )
+    assert event.metadata["answer"].value == answer
+    assert event.metadata[f"matched/{NOMINAL.variant.name}"].value == 1.0
+    assert answer in page
+
+
+def test_a_night_that_is_not_observed_yet_is_no_failure(observing_site: Site) -> None:
+    result = observing_site.run("completed_comparison", "2026-11-11")
+
+    (event,) = result.asset_materializations_for_node("archive__completed_comparison")
+    assert event.metadata["completed"].value == 0
+    assert "no completed visits of the night" in str(event.metadata["answer"].value)
+
+
+def test_the_comparison_is_asked_for_last_night() -> None:
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 10, 10, 15, 30, tzinfo=UTC),
+        repository_def=archive.defs.get_repository_def(),
+    )
+    schedule = archive.defs.resolve_schedule_def("completed_comparison_is_due")
+
+    (request,) = schedule.evaluate_tick(context).run_requests or ()
+
+    assert request.partition_key == "2026-10-09"
 
 
 def test_completed_visits_kept_again_are_the_same_sequence(

@@ -17,6 +17,7 @@ LOCATIONS = {"archive_assets": archive.defs, "l1db_pipeline": l1db.defs}
 JOBS = {
     "archive_assets": {
         "archive",
+        "completed_comparison",
         "gc",
         "nominal_night",
         "observe",
