@@ -82,6 +82,7 @@ def put_rows(store: SqlL1Store, rows: Rows) -> None:
         for table, whole in rows:
             store._database.delete(table)
             store._database.append(table, whole)
+    store._made_with.keep()  # which database it is, is one of the rows
     store._filled.forget()
     store._objects.forget()
     store.timings.steps.clear()
