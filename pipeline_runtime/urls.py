@@ -17,14 +17,16 @@ __all__ = [
     "without_credentials",
 ]
 
+# every repetition is bounded: a text of a million letters is searched in linear time
 _SECRET_KEY = re.compile(
-    r"(?i)[?&#;](?:[\w.-]*(?:token|signature|secret|passw|credential)[\w.-]*"
-    r"|sig|pwd|auth(?!or)\w*|[\w-]*(?:access|api)[_-]?key\w*|key)="
+    r"(?i)[?&#;](?:[\w.-]{0,64}(?:token|signature|secret|passw|credential)[\w.-]{0,64}"
+    r"|sig|pwd|auth(?!or)\w{0,64}|[\w-]{0,64}(?:access|api)[_-]?key\w{0,64}|key)="
 )
 _TOKEN_IN_PATH = re.compile(r"/t/[\w-]{16,}(?=/|$)")  # of a conda channel
-_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>\\]+")
+_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>\\]+")
 _SECRET_IN_JSON = re.compile(
-    r'(?i)"[\w.-]*(?:token|secret|passw|credential|api[_-]?key)[\w.-]*": *"[^"]'
+    r'(?i)"[\w.-]{0,64}(?:token|secret|passw|credential|api[_-]?key)'
+    r'[\w.-]{0,64}": {0,9}"[^"]'
 )
 _USERS_ALONE = frozenset({"s3", "ssh", "git+ssh"})
 """Schemes in which a user's name alone is not a credential."""

@@ -99,7 +99,7 @@ def test_drop_empties_the_database(stored: Path, tmp_path: Path) -> None:
         (["compact", "--before", "2026-02-01"], ["0 chunks fewer"]),
         (["rebuild"], ["2 pixels done"]),
         (["merge-nightly"], ["0 rows moved"]),
-        (["migrate"], ["is 0003"]),
+        (["migrate"], ["is 0004"]),
         (["timings"], ["visitId,tile,place,step,real_s,user_s,sys_s,n_rows,n_bytes"]),
         (["explain", "10.5", "-20.25"], []),
     ],
@@ -161,7 +161,7 @@ def test_a_cone_search_prints_the_columns_asked_for(stored: Path) -> None:
         (
             ["migrate", "--to", "42"],
             1,
-            "there is no revision 42; known: 0001, 0002, 0003",
+            "there is no revision 42; known: 0001, 0002, 0003, 0004",
         ),
         (["row-count"], 2, "Did you mean row-counts"),
     ],
@@ -247,7 +247,7 @@ def test_a_database_of_another_revision_is_refused(
     done = _run("l1db", "row-counts", "-c", config)
 
     assert done.exit_code == 1
-    assert "has schema revision 9999, this package needs 0003" in done.stderr
+    assert "has schema revision 9999, this package needs 0004" in done.stderr
 
 
 def test_a_password_is_never_printed(tmp_path: Path) -> None:
