@@ -17,17 +17,15 @@ __all__ = [
     "without_credentials",
 ]
 
-# every repetition is bounded: a text of a million letters is searched in linear time
-_SECRET_KEY = re.compile(
-    r"(?i)[?&#;](?:[\w.-]{0,64}(?:token|signature|secret|passw|credential)[\w.-]{0,64}"
-    r"|sig|pwd|auth(?!or)\w{0,64}|[\w-]{0,64}(?:access|api)[_-]?key\w{0,64}|key)="
-)
+# names are found first and judged then: linear in the length of a text
+_QUERY_KEY = re.compile(r"[?&#;]([\w.-]*)=")
+_SECRET_WORD = re.compile(r"(?i)token|signature|secret|passw|credential")
+_SECRET_NAME = re.compile(r"(?i)sig|pwd|auth(?!or)\w*|key")
+_API_KEY = re.compile(r"(?i)(?:access|api)[_-]?key")
 _TOKEN_IN_PATH = re.compile(r"/t/[\w-]{16,}(?=/|$)")  # of a conda channel
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>\\]+")
-_SECRET_IN_JSON = re.compile(
-    r'(?i)"[\w.-]{0,64}(?:token|secret|passw|credential|api[_-]?key)'
-    r'[\w.-]{0,64}": {0,9}"[^"]'
-)
+_TEXT_IN_JSON = re.compile(r'"([\w.-]*)": *(?="[^"])')
+_SECRET_OF_JSON = re.compile(r"(?i)token|secret|passw|credential|api[_-]?key")
 _USERS_ALONE = frozenset({"s3", "ssh", "git+ssh"})
 """Schemes in which a user's name alone is not a credential."""
 _REMEDY = (
@@ -87,8 +85,20 @@ def check_url(url: object, what: str) -> None:
         _, colon, port = authority.partition(":")
         holds = bool(colon) and not port.isdecimal() and "@" in tail
     tail = slash + tail
-    if holds or _SECRET_KEY.search(tail) or _TOKEN_IN_PATH.search(tail):
+    if holds or _has_secret_key(tail) or _TOKEN_IN_PATH.search(tail):
         raise CredentialsError(what, safe_url(text))
+
+
+def _has_secret_key(query: str) -> bool:
+    return any(_is_secret_key(key) for key in _QUERY_KEY.findall(query))
+
+
+def _is_secret_key(key: str) -> bool:
+    if _SECRET_WORD.search(key) or _SECRET_NAME.fullmatch(key):
+        return True
+    found = list(_API_KEY.finditer(key))
+    # an access or API key, and at most an ending to it
+    return bool(found) and "." not in key and "-" not in key[found[-1].end() :]
 
 
 def check_words(text: str, what: str) -> None:
@@ -101,8 +111,9 @@ def check_words(text: str, what: str) -> None:
     """
     for url in _URL_IN_TEXT.findall(text):
         check_url(url, f"{what}:")
-    if found := _SECRET_IN_JSON.search(text):
-        raise CredentialsError(f"{what}:", found[0].rpartition(":")[0])
+    for name in _TEXT_IN_JSON.findall(text):
+        if _SECRET_OF_JSON.search(name):
+            raise CredentialsError(f"{what}:", f'"{name}"')
 
 
 def without_credentials(text: str) -> str:
