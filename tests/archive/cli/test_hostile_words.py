@@ -160,6 +160,7 @@ def test_commands_that_print_words_of_people_print_no_control_character(
     h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARCHIVE_URL", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("PRENIGHT_INDEX_URL", (tmp_path / "index").as_uri())
     hostile = "a\x1b]0;title\x07b"
     add = ["add", str(h5), hostile, "--tag", hostile, "--comment", hostile]
     uuid = CliRunner().invoke(main, add).stdout.strip()
