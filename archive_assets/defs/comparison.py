@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from archive_assets.defs.names import NOMINAL, archived_key, plans
+from archive_assets.defs.names import NOMINAL, archived_variants
 from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
 from archive_assets.defs.tables import frame_schema, frame_table
@@ -16,15 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["night_comparison"]
 
-_ANY_AGE_DAYS = 36_500
-_VARIANTS = [
-    archived_key(plan) for plan in plans() if plan.telescope is NOMINAL.telescope
-]
-
 
 @dg.asset(
     key_prefix="archive",
-    deps=_VARIANTS,
+    deps=archived_variants(),
     partitions_def=nights,
     group_name="archive",
     kinds={"matplotlib"},
@@ -44,6 +39,7 @@ def night_comparison(
     simulations: SimulationsResource,
 ) -> dg.MaterializeResult[None]:
     """Draw the variants of a night."""
+    from archive_assets.nights.covered import prenight_simulations
     from archive_assets.nights.report import newest_sequences
     from archive_assets.simulation.variants_report import (
         differences,
@@ -53,9 +49,7 @@ def night_comparison(
     night = night_of(context)
     telescope = NOMINAL.telescope.value
     with archive_metadata.open() as archive:
-        index = archive.sims_on_nights(
-            night, night, ("prenight",), telescope, _ANY_AGE_DAYS
-        )
+        index = prenight_simulations(archive, night, telescope)
     sequences, note = newest_sequences(index)
     if not sequences:
         return dg.MaterializeResult(metadata={"variants": 0})

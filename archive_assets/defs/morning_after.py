@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from archive_assets.defs.names import NOMINAL, archived_key, plans
+from archive_assets.defs.names import NOMINAL, archived_variants
 from archive_assets.defs.partitions import night_at, night_of, nights
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
 from archive_assets.defs.tables import frame_schema, frame_table
@@ -25,15 +25,10 @@ __all__ = [
     "completed_part",
 ]
 
-_ANY_AGE_DAYS = 36_500
-_VARIANTS = [
-    archived_key(plan) for plan in plans() if plan.telescope is NOMINAL.telescope
-]
-
 
 @dg.asset(
     key_prefix="archive",
-    deps=_VARIANTS,
+    deps=archived_variants(),
     partitions_def=nights,
     group_name="archive",
     kinds={"pandas"},
@@ -79,6 +74,7 @@ def _compare(
     night: date,
 ) -> "MorningAfter":
     """Match a night's completed visits; an error of ours says why there are none."""
+    from archive_assets.nights.covered import prenight_simulations
     from archive_assets.nights.report import newest_sequences
     from archive_assets.reading.completed import completed_visits
     from archive_assets.reading.morning_after import NoVisitsError, compare_completed
@@ -91,9 +87,7 @@ def _compare(
             f"COMPLETED_VISITS_{telescope.name} or CONSDB_URL"
         )
     with archive_metadata.open() as archive:
-        index = archive.sims_on_nights(
-            night, night, ("prenight",), telescope.value, _ANY_AGE_DAYS
-        )
+        index = prenight_simulations(archive, night, telescope.value)
     made = completed_visits(source, night, telescope.value)
     return compare_completed(made, newest_sequences(index)[0], night)
 

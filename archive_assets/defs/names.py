@@ -15,6 +15,7 @@ __all__ = [
     "NOMINAL",
     "Plan",
     "archived_key",
+    "archived_variants",
     "completed_key",
     "plans",
     "simulation_key",
@@ -79,3 +80,9 @@ def _nominal() -> Plan:
 
 NOMINAL = _nominal()
 """The variant whose visits drive the AP prototype."""
+
+
+def archived_variants() -> list[dg.AssetKey]:
+    """Return the keys of the archived variants of the nominal one's telescope."""
+    mine = (plan for plan in plans() if plan.telescope is NOMINAL.telescope)
+    return [archived_key(plan) for plan in mine]

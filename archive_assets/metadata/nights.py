@@ -10,7 +10,10 @@ from sqlalchemy import Connection, text
 from archive_assets.metadata.errors import UnknownSequenceError
 from archive_assets.metadata.frames import frame
 
-__all__ = ["simulation_on_day", "simulations_on_nights"]
+__all__ = ["ANY_AGE_DAYS", "simulation_on_day", "simulations_on_nights"]
+
+ANY_AGE_DAYS = 36_500
+"""A century: simulations are wanted however old they are."""
 
 # The view lets its conditions through to the tables of this version's schema, and
 # is right (if slow) on a schema that only the original has touched.

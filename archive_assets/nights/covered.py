@@ -3,13 +3,26 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+import pandas as pd
+
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
+from archive_assets.metadata.nights import ANY_AGE_DAYS
 from archive_assets.nights.index import prenight_index_path
 from archive_assets.nights.index_json import load_index
 
-__all__ = ["covered_nights", "missing_nominal"]
+__all__ = ["covered_nights", "missing_nominal", "prenight_simulations"]
 
-_ANY_AGE_DAYS = 36_500
+
+def prenight_simulations(
+    archive: VisitSequenceArchiveMetadata, day_obs: date, telescope: str
+) -> pd.DataFrame:
+    """Return the pre-night simulations that cover a night, of any age, oldest first.
+
+    Columns as `VisitSequenceArchiveMetadata.sims_on_nights` has them.
+    """
+    return archive.sims_on_nights(
+        day_obs, day_obs, ("prenight",), telescope, ANY_AGE_DAYS
+    )
 
 
 def covered_nights(
@@ -28,9 +41,7 @@ def covered_nights(
     """
     last = day_obs
     for telescope in telescopes:
-        found = archive.sims_on_nights(
-            day_obs, day_obs, ("prenight",), telescope, _ANY_AGE_DAYS
-        )
+        found = prenight_simulations(archive, day_obs, telescope)
         begun = found.loc[found["first_day_obs"] == day_obs, "last_day_obs"]
         last = max([last, *begun])
     return [day_obs + timedelta(days=n) for n in range((last - day_obs).days + 1)]

@@ -12,6 +12,7 @@ from typing_extensions import override
 from archive_assets.errors import ArchiveError
 from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadata
 from archive_assets.metadata.errors import MissingFileError
+from archive_assets.metadata.nights import ANY_AGE_DAYS
 from archive_assets.metadata.selects import SearchCriteria
 from archive_assets.metadata.sequences import visits_object_sha256
 from archive_assets.objects.datastore import DataStore
@@ -23,8 +24,6 @@ __all__ = [
     "newest_visits_file",
     "visits_file_of",
 ]
-
-_ANY_AGE_DAYS = 36_500
 
 
 class NoArchivedVisitsError(ArchiveError, LookupError):
@@ -92,7 +91,7 @@ def newest_visits_file(
     ArchiveError
         If the object is missing or not what was archived.
     """
-    found = archive.sims_on_nights(day_obs, day_obs, tags, telescope, _ANY_AGE_DAYS)
+    found = archive.sims_on_nights(day_obs, day_obs, tags, telescope, ANY_AGE_DAYS)
     archived = [row for row in found.to_dict("records") if row["visitseq_url"]]
     if not archived:
         raise NoArchivedVisitsError(day_obs, telescope, tags)
