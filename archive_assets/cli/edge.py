@@ -1,6 +1,7 @@
 """What every command of the archive has at its edge."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
@@ -9,7 +10,7 @@ from typing_extensions import override
 from archive_assets.errors import EXPECTED_ERRORS
 from pipeline_runtime.edge import DAY_OBS, EdgeCommand, turned_into_text
 
-__all__ = ["DAY_OBS", "WithTags", "plain_errors"]
+__all__ = ["DAY_OBS", "WithTags", "name_and_path", "plain_errors"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,6 +19,14 @@ R = TypeVar("R")
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Turn our own errors into ``Error: ...`` on stderr and exit code 1."""
     return turned_into_text(*EXPECTED_ERRORS)(function)
+
+
+def name_and_path(argument: str) -> tuple[str, Path]:
+    """Return the two parts of a ``NAME=FILE``, neither of them empty."""
+    name, equals, path = argument.partition("=")
+    if not (name and equals and path):
+        raise click.UsageError(f"{argument!r} is not NAME=FILE")
+    return name, Path(path)
 
 
 class WithTags(EdgeCommand):

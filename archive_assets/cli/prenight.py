@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from archive_assets.cli.edge import DAY_OBS, plain_errors
+from archive_assets.cli.edge import DAY_OBS, name_and_path, plain_errors
 from archive_assets.cli.prenight_compare import compare_completed
 from archive_assets.cli.vseqarchive_connection import StoreFolder
 from pipeline_runtime.edge import EdgeGroup, InputFile, finish, is_quiet
@@ -215,7 +215,7 @@ def report(
     first. Without any, the newest archived simulations of the night are drawn.
     Prints the path of each PNG picture.
     """
-    named = dict(_name_and_path(argument) for argument in files)
+    named = dict(map(name_and_path, files))
     from archive_assets.nights.report import archived_sequences, read_sequences
     from archive_assets.simulation.night_report import write_night_report
 
@@ -228,13 +228,6 @@ def report(
     for path in pictures.values():
         click.echo(path)
     finish(f"{len(pictures)} pictures in {output}")
-
-
-def _name_and_path(argument: str) -> tuple[str, Path]:
-    name, equals, path = argument.partition("=")
-    if not (name and equals and path):
-        raise click.UsageError(f"{argument!r} is not NAME=FILE")
-    return name, Path(path)
 
 
 @main.command()

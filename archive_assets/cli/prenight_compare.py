@@ -1,20 +1,18 @@
 """``prenight compare-completed``: what came true of a night."""
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive_assets.cli.edge import DAY_OBS, plain_errors
+from archive_assets.cli.edge import DAY_OBS, name_and_path, plain_errors
 from pipeline_runtime.edge import EdgeCommand, InputFile, note
 from pipeline_runtime.printing import format_option, print_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from archive_assets.reading.morning_after import MorningAfter
 
 __all__ = ["compare_completed"]
@@ -28,13 +26,9 @@ _FILES = {
 def _named_files(
     context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
 ) -> dict[str, Path]:
-    found = {}
-    for argument in value:
-        name, equals, path = argument.partition("=")
-        if not (name and equals and path):
-            raise click.BadParameter(f"{argument!r} is not NAME=FILE")
+    found = dict(map(name_and_path, value))
+    for path in found.values():
         InputFile().convert(path, parameter, context)
-        found[name] = Path(path)
     return found
 
 
@@ -84,16 +78,24 @@ def compare_completed(
     came true. Each NAME=FILE is a variant; without any, the newest archived
     simulations that cover the night are taken.
     """
-    from archive_assets.nights.report import NoSimulationsError
+    from archive_assets.nights.report import (
+        NoSimulationsError,
+        archived_sequences,
+        read_sequences,
+    )
+    from archive_assets.reading.completed import completed_visits, is_consdb
     from archive_assets.reading.morning_after import NoVisitsError
     from archive_assets.reading.morning_after import compare_completed as compare
 
     source = _source(completed, consdb, telescope)
+    given, made = read_sequences(files), None
     last = day_obs.date()
     found = []
     for night in (last - timedelta(days=n) for n in reversed(range(nights))):
         try:
-            made, planned = _visits(source, night, telescope, files)
+            planned = given or archived_sequences(night, telescope)[0]
+            if made is None or is_consdb(source):  # a file has every night
+                made = completed_visits(source, night, telescope)
             found.append(compare(made, planned, night, tolerance_deg=tolerance))
         except (NoVisitsError, NoSimulationsError) as error:
             if nights == 1:
@@ -117,18 +119,6 @@ def _source(completed: Path | None, consdb: str | None, telescope: str) -> str |
             f"{_FILES[telescope]} or CONSDB_URL"
         )
     return source
-
-
-def _visits(
-    source: str | Path, night: date, telescope: str, files: Mapping[str, Path]
-) -> "tuple[pd.DataFrame, Mapping[str, pd.DataFrame]]":
-    from archive_assets.nights.report import archived_sequences, read_sequences
-    from archive_assets.reading.completed import completed_visits
-
-    planned = (
-        read_sequences(files) if files else archived_sequences(night, telescope)[0]
-    )
-    return completed_visits(source, night, telescope), planned
 
 
 def _print_night(output: str, found: "MorningAfter") -> None:

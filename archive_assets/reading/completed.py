@@ -20,7 +20,7 @@ from visit_tables.opsim.frame import read_opsim
 if TYPE_CHECKING:
     from rubin_nights.consdb_query import ConsDbFastAPI
 
-__all__ = ["ConsdbError", "completed_visits", "consdb_visits"]
+__all__ = ["ConsdbError", "completed_visits", "consdb_visits", "is_consdb"]
 
 _INSTRUMENTS = {"simonyi": "lsstcam", "auxtel": "latiss"}
 _TIMEOUT_S = 120.0
@@ -33,6 +33,11 @@ _QUERY = (
 
 class ConsdbError(ArchiveError):
     """ConsDB cannot be read."""
+
+
+def is_consdb(source: str | Path) -> bool:
+    """Tell whether completed visits are to come from ConsDB, and not from a file."""
+    return urlsplit(str(source)).scheme in {"http", "https"}
 
 
 def completed_visits(source: str | Path, day_obs: date, telescope: str) -> pd.DataFrame:
@@ -52,7 +57,7 @@ def completed_visits(source: str | Path, day_obs: date, telescope: str) -> pd.Da
     ConsdbError
         If ConsDB cannot.
     """
-    if urlsplit(str(source)).scheme in {"http", "https"}:
+    if is_consdb(source):
         return consdb_visits(str(source), day_obs, telescope)
     return read_opsim(source) if is_sqlite(source) else read_visits(source)
 

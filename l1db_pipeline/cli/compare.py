@@ -106,10 +106,7 @@ def main(
         )
     if workload["fields_deg"] and workload["visits_file"]:
         raise click.UsageError("--fields and --visits exclude each other: give one")
-    given = {name: value for name, value in workload.items() if value}
-    for name in ("variables_per_field", "n_transients", "seed"):
-        if workload[name] == 0:
-            given[name] = 0
+    given = {name: value for name, value in workload.items() if value or value == 0}
     if "fields_deg" in given:
         given["fields_deg"] = tuple(given["fields_deg"])
     from dataclasses import replace
