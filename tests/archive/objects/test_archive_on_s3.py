@@ -26,7 +26,8 @@ def h5(tmp_path: Path) -> Path:
     path = tmp_path / "visits.h5"
     frame = pd.DataFrame(
         {
-            "observationStartMJD": [61375.6, 61375.7, 61376.6],
+            # long ago: verify looks for an index of each night around today
+            "observationStartMJD": [61010.6, 61010.7, 61011.6],
             "altitude": [50.0, 60.0, 70.0],
             "azimuth": 90.0,
             "band": ["r", "é", "z"],
@@ -123,15 +124,15 @@ def test_an_index_is_published_and_read_back(
     run: Run, s3_bucket: str, h5: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uuid = run("add", h5, "on S3", "--tag", "prenight").stdout.strip()
-    url = run("make-prenight-index", "2026-12-01", "simonyi").stdout.strip()
-    from_database = get_prenight_index("2026-12-01")
+    url = run("make-prenight-index", "2025-12-01", "simonyi").stdout.strip()
+    from_database = get_prenight_index("2025-12-01")
     monkeypatch.setenv("VSARCHIVE_PGHOST", "127.0.0.1")
     monkeypatch.setenv("VSARCHIVE_PGPORT", "1")
 
-    from_store = get_prenight_index("2026-12-01")
-    another = get_prenight_index("2026-12-09")
+    from_store = get_prenight_index("2025-12-01")
+    another = get_prenight_index("2025-12-09")
 
-    name = "simonyi/2026/12/simonyi_prenights_for_2026-12-01.json"
+    name = "simonyi/2025/12/simonyi_prenights_for_2025-12-01.json"
     assert url == f"{s3_bucket}/opsim/index/{name}"
     assert from_store.attrs["source"] == url
     assert [str(one) for one in from_store.index] == [uuid]
