@@ -84,14 +84,17 @@ class ChunkTable:
             What `held` says of the pixels, if it was asked before.
         """
         pixels = sorted_unique(homes.astype(np.int64))
-        due = self._tiers.due(pixels, self.held(pixels) if held is None else held)
+        time = rows[VISIT_TIME][0]
+        held = self.held(pixels) if held is None else held
+        due = self._tiers.due(pixels, self._tiers.mergeable(held, time))
         tiers = np.array([due.get(p, 0) for p in pixels.tolist()], dtype=np.int64)
         of_row = tiers[np.searchsorted(pixels, homes)]
         total = 0
         for tier in np.unique(tiers).tolist():
             part, part_homes = rows.take(of_row == tier), homes[of_row == tier]
             if tier:
-                old = self.take(pixels[tiers == tier], tier)
+                within = self._tiers.span(time)
+                old = self.take(pixels[tiers == tier], tier, within)
                 part, part_homes = join(old, part, part_homes)
             total += self.write(part, part_homes, key.visit_id, key.tile, tier=tier)
         return total
@@ -101,14 +104,16 @@ class ChunkTable:
         found = self._database.select(self.table, ("pixel", "data"), where)
         return self._grouped(found)
 
-    def take(self, pixels: NDArray[np.int64], tier: int) -> list[ChunkGroup]:
+    def take(
+        self, pixels: NDArray[np.int64], tier: int, within: Sequence[Condition] = ()
+    ) -> list[ChunkGroup]:
         """Return the chunks of lower tiers than one, and delete just these.
 
         Those that another merge has in hand are left to it: what is deleted is what
         was read, key by key, so that no row is lost or kept twice.
         """
         lower = [Condition("pixel", Op.ONE_OF, pixels),
-                 Condition("tier", Op.LESS, tier)]  # fmt: skip
+                 Condition("tier", Op.LESS, tier), *within]  # fmt: skip
         found = self._database.select_free(self.table, (*_KEY, "data"), lower)
         self._database.delete_keys(self.table, found.select(_KEY))
         return self._grouped(found)

@@ -96,7 +96,8 @@ def check_tiers(
     database: Database, packed: Table, tiers: Tiers
 ) -> Iterator[tuple[int, Finding]]:
     """Find the pixels whose chunks are not merged as they should be."""
-    held = database.select(packed, ("pixel", "tile", "tier", "nRows"))
+    names = ("pixel", "tile", "tier", "nRows", "lastTime")
+    held = database.select(packed, names)
     for problem, pixel in tiers.broken(held):
         where = f"{packed.name} pixel {pixel}"
         yield pixel, Finding(invariant="tiers", where=where, detail=problem)

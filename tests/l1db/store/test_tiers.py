@@ -12,7 +12,10 @@ FIELD = np.arange(40_000, 40_016)
 def _held(chunks: list[tuple[int, int, int]]) -> Catalog:
     pixels, tiers, n_rows = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
     tiles = np.array(["@" if tier else "" for tier in tiers], dtype=object)
-    return Catalog({"pixel": pixels, "tile": tiles, "tier": tiers, "nRows": n_rows})
+    when = np.full(len(chunks), np.datetime64("2026-01-31T23:59:59", "us"))
+    times = {"firstTime": when, "lastTime": when}
+    columns = {"pixel": pixels, "tile": tiles, "tier": tiers, "nRows": n_rows}
+    return Catalog({**columns, **times})
 
 
 def test_pixels_of_a_field_do_not_fall_due_together() -> None:
@@ -55,6 +58,21 @@ def test_what_a_month_left_is_no_tier_to_fill() -> None:
     pixel = int(FIELD[0])
 
     assert TIERS.due(FIELD[:1], _held([(pixel, TOP_TIER, 9)] * 20)) == {}
+
+
+@pytest.mark.parametrize(
+    ("time", "by_month", "n_merged"),
+    [("2026-01-01", True, 7), ("2026-02-01", True, 0), ("2026-02-01", False, 7)],
+)
+def test_history_is_merged_within_a_month(
+    time: str, by_month: bool, n_merged: int
+) -> None:
+    tiers = Tiers(fan=8, most_rows=1000, by_month=by_month)
+    held = _held([(int(FIELD[0]), 0, 9)] * 7)
+
+    found = tiers.mergeable(held, np.datetime64(time, "us"))
+
+    assert len(found) == n_merged
 
 
 def test_a_merged_chunk_that_is_named_like_a_visits_is_told() -> None:
