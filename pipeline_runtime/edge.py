@@ -30,6 +30,7 @@ __all__ = [
     "EdgeGroup",
     "InputFile",
     "finish",
+    "finish_original",
     "is_quiet",
     "note",
     "one_line",
@@ -122,6 +123,15 @@ def finish(done: str, then: str | None = None) -> None:
         The command to run next; `None` if nothing follows.
     """
     note(done if then is None else f"{done}; next: {then}")
+
+
+def finish_original(done: str, then: str | None = None) -> None:
+    """Print the last line of a command of the original, at a terminal only: `finish`.
+
+    Programs that call it take all that it prints, on either stream, for its answer.
+    """
+    if sys.stderr.isatty():
+        finish(done, then)
 
 
 class _Edge(click.Command):

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from archive_assets.cli.vseqarchive_connection import with_database
-from pipeline_runtime.edge import EdgeCommand, finish
+from pipeline_runtime.edge import EdgeCommand, finish_original
 from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = ["comment", "get_comments", "is_tagged", "tag", "untag"]
@@ -40,9 +40,9 @@ def tag(database: Any, uuid: UUID, tags: tuple[str, ...]) -> None:
         n_added = add_tags(connection, uuid, checked_tags(tags))
     if n_added:
         words = f"{n_added} {'tag' if n_added == 1 else 'tags'} added"
-        finish(words, f"vseqarchive search --tags {','.join(tags)}")
+        finish_original(words, f"vseqarchive search --tags {','.join(tags)}")
     else:
-        finish(f"nothing was changed: {uuid} has {', '.join(tags)} already")
+        finish_original(f"nothing was changed: {uuid} has {', '.join(tags)} already")
 
 
 @click.command(cls=EdgeCommand)
@@ -55,7 +55,7 @@ def untag(database: Any, uuid: UUID, tag: str) -> None:
 
     with database.transaction() as connection:
         remove_tag(connection, uuid, tag)
-    finish(f"tag {tag} removed")
+    finish_original(f"tag {tag} removed")
 
 
 @click.command(cls=EdgeCommand)
@@ -72,7 +72,7 @@ def comment(database: Any, uuid: UUID, comment: str, author: str | None) -> None
     by = None if author is None else checked_text(author, "the author")
     with database.transaction() as connection:
         add_comment(connection, uuid, words, by)
-    finish("comment added", f"vseqarchive get-comments {uuid}")
+    finish_original("comment added", f"vseqarchive get-comments {uuid}")
 
 
 @click.command(cls=EdgeCommand)

@@ -14,7 +14,7 @@ from archive_assets.cli.vseqarchive_connection import (
     with_database,
 )
 from pipeline_runtime.documents import DocumentError, parse_json
-from pipeline_runtime.edge import EdgeCommand, InputFile, finish
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish, finish_original
 from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = [
@@ -62,7 +62,7 @@ def archive_file(
 
     location = add_file(vsarch, uuid, origin, file_type, archive_base, update=update)
     click.echo(location.geturl())
-    finish(f"{file_type} archived", f"vseqarchive show {uuid}")
+    finish_original(f"{file_type} archived", f"vseqarchive show {uuid}")
 
 
 @click.command(cls=EdgeCommand)
@@ -80,7 +80,7 @@ def get_file(vsarch: Any, uuid: UUID, file_type: str, destination: str) -> None:
 
     for line in retrieve_file(vsarch, uuid, file_type, Path(destination)):
         click.echo(line)
-    finish(f"copied to {destination}, its hash is as recorded")
+    finish_original(f"copied to {destination}, its hash is as recorded")
 
 
 @click.command(cls=EdgeCommand)
@@ -98,7 +98,7 @@ def add_nightly_stats(
     stats = compute_nightly_stats(visits, columns or ("altitude", "azimuth"))
     vsarch.insert_nightly_stats(uuid, stats)
     print_rows("tsv", stats.columns, stats.itertuples(index=False, name=None))
-    finish(f"{len(stats)} statistics recorded", f"vseqarchive show {uuid}")
+    finish_original(f"{len(stats)} statistics recorded", f"vseqarchive show {uuid}")
 
 
 @click.command(cls=EdgeCommand)
@@ -134,7 +134,7 @@ def import_proto(
         vsarch, archive_base, sim_date, sim_index, proto_sim_archive_url
     )
     click.echo(uuid)
-    finish("imported", f"vseqarchive show {uuid}")
+    finish_original("imported", f"vseqarchive show {uuid}")
 
 
 @click.command(cls=EdgeCommand)
@@ -165,7 +165,7 @@ def make_prenight_index(
     from archive_assets.nights.index import write_prenight_index
 
     click.echo(write_prenight_index(vsarch, dayobs.date(), telescope, destination))
-    finish("index published")
+    finish_original("index published")
 
 
 @click.command(cls=EdgeCommand)

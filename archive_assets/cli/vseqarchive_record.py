@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from archive_assets.cli.vseqarchive_connection import with_archive, with_database
-from pipeline_runtime.edge import EdgeCommand, InputFile, finish
+from pipeline_runtime.edge import EdgeCommand, InputFile, finish_original
 from pipeline_runtime.printing import format_option, print_rows
 
 __all__ = [
@@ -64,7 +64,9 @@ def record_visitseq_metadata(
         creation_time=_time(creation_time),
     )
     click.echo(uuid)
-    finish("recorded; its visits are not archived", f"vseqarchive archive-file {uuid}")
+    finish_original(
+        "recorded; its visits are not archived", f"vseqarchive archive-file {uuid}"
+    )
 
 
 def _day(text: str | None) -> str | int | None:
@@ -111,7 +113,7 @@ def set_visitseq_url(database: Any, uuid: UUID, url: str) -> None:
 
     with database.transaction() as connection:
         set_url(connection, uuid, checked_url(url, "the URL"))
-    finish("URL set", f"vseqarchive verify {uuid}")
+    finish_original("URL set", f"vseqarchive verify {uuid}")
 
 
 @click.command(cls=EdgeCommand)
@@ -146,7 +148,7 @@ def update_visitseq_metadata(database: Any, uuid: UUID, field: str, value: str) 
 
     with database.transaction() as connection:
         update_field(connection, uuid, field, checked_field(field, new))
-    finish(f"{field} set", f"vseqarchive show {uuid}")
+    finish_original(f"{field} set", f"vseqarchive show {uuid}")
 
 
 @click.command(cls=EdgeCommand)

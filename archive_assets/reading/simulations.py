@@ -74,6 +74,11 @@ class NoMatchingSimulationsFoundError(ArchiveError, LookupError):
     """
 
 
+_LEAST_DAY = 0.999
+"""Days from one sunset to the next, at least: the first of an almanac is the next one
+only after a time that is no earlier than this before it."""
+
+
 class NoVisitsArchivedError(ArchiveError, ValueError):
     """A simulation's visits are not in the archive."""
 
@@ -289,7 +294,13 @@ def fetch_obsloctap_visits(
 
 
 def coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
-    """Return the first and last night from the next sunset on."""
+    """Return the first and last night from the next sunset on.
+
+    Raises
+    ------
+    AlmanacRangeError
+        If the almanac does not have them, at either end.
+    """
     from archive_assets.simulation.site_data.files import site_data_folder  # noqa: PLC0415 - heavy
     from archive_assets.simulation.start_and_end import read_almanac  # noqa: PLC0415 - as above
 
@@ -299,6 +310,11 @@ def coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
     if nights < 1 or end >= len(almanac):
         raise AlmanacRangeError(
             f"the almanac has no {nights} nights after MJD {reference_mjd:.2f}"
+        )
+    if reference_mjd < almanac["sunset"][0] - _LEAST_DAY:
+        raise AlmanacRangeError(
+            f"the almanac begins with the sunset of MJD {almanac['sunset'][0]:.2f}, "
+            f"which is not the next one after MJD {reference_mjd:.2f}"
         )
     first = date_of_mjd(math.floor(almanac["sunset"][row] - 0.5))
     last = date_of_mjd(math.floor(almanac["sunrise"][end] - 0.5))

@@ -15,6 +15,7 @@ from archive_assets.prenightindex import write_prenight_index
 from archive_assets.sim_archive import (
     AlmanacRangeError,
     NoMatchingSimulationsFoundError,
+    coming_nights,
     fetch_obsloctap_visits,
     fetch_sim_for_nights,
     fetch_sim_stats_for_night,
@@ -217,6 +218,17 @@ def test_obsloctap_is_told_when_no_simulation_covers_the_nights() -> None:
         fetch_obsloctap_visits(far, telescope="auxtel", max_simulation_age=9)
     with pytest.raises(AlmanacRangeError, match="the almanac has no 2000 nights"):
         fetch_obsloctap_visits(FIRST, nights=2000)
+
+
+def test_nights_before_the_first_of_the_almanac_are_refused(
+    almanac: NDArray[np.void],
+) -> None:
+    sunset = float(almanac["sunset"][0])
+
+    assert coming_nights(sunset - 0.9, 1) == coming_nights(sunset - 0.001, 1)
+    for early_mjd in (sunset - 1.01, sunset - 200, 0.0):
+        with pytest.raises(AlmanacRangeError, match="the almanac begins with"):
+            coming_nights(early_mjd, 1)
 
 
 @pytest.mark.scheduler

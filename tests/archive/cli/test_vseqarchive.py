@@ -202,6 +202,20 @@ def test_files_are_archived_and_brought_back(
 
 
 @pytest.mark.postgresql
+def test_programs_get_of_an_original_command_its_answer_only(
+    run: Run, uuid: str, h5: Path
+) -> None:
+    archived = run("archive-file", uuid, h5, "visits")
+    tagged = run("tag", uuid, "ideal")
+
+    # both streams together, as they come to a program that reads them as one
+    assert archived.output.startswith("file:///")
+    assert archived.output.splitlines() == archived.stdout.splitlines()
+    assert len(archived.output.splitlines()) == 1
+    assert tagged.output == ""
+
+
+@pytest.mark.postgresql
 def test_statistics_are_added_and_printed_in_their_orders(
     run: Run, uuid: str, h5: Path
 ) -> None:
