@@ -9,10 +9,13 @@ READY := .venv/.ready
 # what a step of the recipes below reads; variables set beforehand win
 ENV = eval "$$($(BIN)/l1db-services env)"
 
+# every extra but docs, which has a lock of its own
+EXTRAS = all mariadb dask consdb
+
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo docs live test ui check lint types defs mutants bench peers clean distclean services stop lock
+.PHONY: help browser demo docs live test ui check lint types defs mutants bench peers bare changelog clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -96,6 +99,20 @@ peers: .venv-swift/.ready .venv-rubin-sim/.ready ## an S3 server and the origina
 bench: $(READY) ## the benchmarks (NAME=w1), one JSON line a figure
 	@$(BIN)/python -m benchmarks $(NAME)
 
+bare: $(READY) ## sdist and wheel, each installed by itself in a new .venv-bare: every --help
+	@rm -rf build/dist && $(BIN)/python -m hatchling build -d build/dist >/dev/null
+	@for made in build/dist/*; do \
+		$(BIN)/uv venv -q --clear --python $(PYTHON) .venv-bare && VIRTUAL_ENV=.venv-bare \
+			$(BIN)/uv pip install -q -c requirements.lock "$$made" && \
+		for program in $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open( \
+				'pyproject.toml', 'rb'))['project']['scripts'])"); do \
+			.venv-bare/bin/$$program --help >/dev/null || exit 1; \
+		done && echo "$$made: every program is there" || exit 1; \
+	done
+
+changelog: $(READY) ## gather the fragments of changelog.d into CHANGELOG.md
+	@$(BIN)/towncrier build --yes
+
 clean: ## remove what was built; keeps .venv and the data under .l1db
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
@@ -105,7 +122,7 @@ distclean: clean ## remove the virtual environment and all data, too
 	rm -rf .venv .venv-* .l1db
 
 lock: | $(READY) ## resolve pyproject.toml into requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --group dev --extra mariadb --extra dask --extra consdb --universal \
+	@$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS:%=--extra %) --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
 	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))[ \
 		'project']['optional-dependencies']['docs'], sep='\n')" | $(BIN)/uv pip compile - \

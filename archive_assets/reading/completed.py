@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from archive_assets.errors import ArchiveError
+from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.urls import safe_url
 from visit_tables.files import is_sqlite
 from visit_tables.hdf5.read import read_visits
@@ -100,7 +101,7 @@ def _client(url: str) -> "ConsDbFastAPI":
         from rubin_nights.consdb_query import ConsDbFastAPI  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise ConsdbError(
-            f"ConsDB needs {error.name}: install the extra consdb of l1db-pipeline"
+            f"ConsDB needs {error.name}: {how_to_install('consdb')}"
         ) from error
     token: Any = get_access_token()
     return ConsDbFastAPI(url.rstrip("/"), ("user", token), query_timeout=_TIMEOUT_S)

@@ -19,6 +19,7 @@ from l1db_pipeline.store.made_with import stored_options
 from l1db_pipeline.store.sql_store import SqlL1Store
 from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 from l1db_pipeline.store.timing import Timings
+from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["OPENERS", "open_sql_store", "open_store"]
@@ -127,8 +128,7 @@ def _mariadb(config: L1dbConfig, known: Sequence[Table]) -> Database:
         from l1db_pipeline.store.backends.mariadb import MariadbDatabase  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{safe_url(config.url)} needs {error.name}: "
-            "install the extra mariadb of l1db-pipeline"
+            f"{safe_url(config.url)} needs {error.name}: {how_to_install('mariadb')}"
         ) from None
     return MariadbDatabase(config.url, prefix=config.prefix, known=known)
 

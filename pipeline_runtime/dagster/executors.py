@@ -7,6 +7,7 @@ import dagster as dg
 
 from pipeline_runtime.dagster.workarounds.executors import in_process, multiprocess
 from pipeline_runtime.environment import text_of
+from pipeline_runtime.extras import how_to_install
 
 __all__ = ["ONE_PROCESS", "ExecutorError", "executor"]
 
@@ -42,8 +43,8 @@ def _dask_executor() -> dg.ExecutorDefinition:
         from dagster_dask import dask_executor
     except ImportError as error:
         raise ExecutorError(
-            "DAGSTER_EXECUTOR=dask needs dagster-dask: "
-            "pip install 'l1db-pipeline[dask]', or unset the variable"
+            f"DAGSTER_EXECUTOR=dask needs dagster-dask: {how_to_install('dask')}, "
+            "or unset the variable"
         ) from error
     found: dg.ExecutorDefinition = dask_executor
     return found

