@@ -15,7 +15,7 @@ EXTRAS = all mariadb dask consdb
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo docs live test ui check lint types defs mutants bench peers bare changelog clean distclean services stop lock
+.PHONY: help browser demo docs live test ui check lint types defs mutants prove bench peers bare changelog clean distclean services stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -80,6 +80,10 @@ docs: .venv/.docs-ready ## the documentation as a site in build/docs; warnings a
 
 mutants: $(READY) ## plant a sample of small faults; a test must find each (MUTANTS=--all)
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
+
+prove: $(READY) ## play courses of processes, faults and kills on a store (N=1000, SEED=, BACKEND=)
+	@$(BIN)/python scripts/prove.py --courses $(or $(N),1000) --seed $(or $(SEED),0) \
+		--backend $(or $(BACKEND),memory) --processes $(or $(PROCESSES),1)
 
 check: lint types defs test live ## lint, types, definitions, tests
 

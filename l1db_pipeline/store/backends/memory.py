@@ -7,6 +7,7 @@ the databases with it. Only the check of what comes in is shared with them.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +20,11 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.errors import VisitConflictError
 from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.load import load_schema
-from l1db_pipeline.schema.model import Table
-from l1db_pipeline.store.backends.memory_cells import MemoryCells
+from l1db_pipeline.store.backends.memory_contents import (
+    Contents,
+    catalog_of,
+    rows_of,
+)
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -42,10 +46,8 @@ from l1db_pipeline.store.errors import (
 from l1db_pipeline.store.tables.history import TimeWindow
 from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import (
-    known_columns,
     object_columns,
     public_columns,
-    with_constants,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.token import CellClaim, ReadToken, cells_written
@@ -73,24 +75,25 @@ class MemoryL1Store(L1Store):
         self.config = config
         schema = load_schema(config.schema_file, column_map=config.column_map or None)
         self.layout = Layout.of(schema, config)
-        self._clear()
-
-    def _clear(self) -> None:
-        self._versions: list[_Row] = []
-        self._sources: list[_Row] = []
-        self._forced: list[_Row] = []
-        self._ledger: dict[tuple[int, str], tuple[str, ...]] = {}
-        self._visits: dict[int, datetime] = {}
-        self._settings: dict[str, str] = {}
-        self._steps: dict[tuple[int, str], list[StepTiming]] = {}
-        self._n_nightly = 0
-        self._cells = MemoryCells(self.config.cell_level)
+        self._contents = Contents.at_level(config.cell_level)
+        self._frozen: Contents | None = None
         self._unit: int | None = None
 
     @property
     @override
     def place(self) -> str:
         return "the store in memory"
+
+    def connect(self) -> "MemoryL1Store":
+        """Return a store of its own with the same contents, as for another process."""
+        other = copy(self)
+        other.timings = Timings()
+        return other
+
+    @property
+    def _state(self) -> Contents:
+        """What is there: in a unit, what was there when it began."""
+        return self._contents if self._frozen is None else self._frozen
 
     @override
     def close(self) -> None:
@@ -99,16 +102,16 @@ class MemoryL1Store(L1Store):
     @override
     def create_schema(self, *, drop: bool = False) -> None:
         if drop:
-            self._clear()
+            self._contents.clear()
 
     @override
     @contextmanager
     def reading_unit(self, visit_id: int, region: Region) -> Iterator[ReadToken]:
-        self._unit = visit_id
+        self._unit, self._frozen = visit_id, self._contents.frozen()
         try:
-            yield self._cells.token(visit_id, region)
+            yield self._state.cells.token(visit_id, region)
         finally:
-            self._unit = None
+            self._unit = self._frozen = None
 
     @override
     def read_objects(
@@ -123,9 +126,11 @@ class MemoryL1Store(L1Store):
         rows = self._current()
         if at is not None:
             time = _moment(at, "read_objects at")
-            rows = [r for r in self._with_ends(self._versions) if _is_valid(r, time)]
+            rows = [
+                r for r in self._with_ends(self._state.versions) if _is_valid(r, time)
+            ]
         inside = [row for row in rows if _is_inside(row, region)]
-        return _catalog(table, inside, names)
+        return catalog_of(table, inside, names)
 
     @override
     def read_sources(
@@ -138,8 +143,8 @@ class MemoryL1Store(L1Store):
         columns: Sequence[str] | None = None,
     ) -> Catalog:
         wanted = self._selected(region, object_ids, since, until)
-        rows = [row for row in self._sources if wanted(row)]
-        return _catalog(self.layout.sources, rows, columns)
+        rows = [row for row in self._state.sources if wanted(row)]
+        return catalog_of(self.layout.sources, rows, columns)
 
     @override
     def read_forced_sources(
@@ -152,8 +157,8 @@ class MemoryL1Store(L1Store):
         columns: Sequence[str] | None = None,
     ) -> Catalog:
         wanted = self._selected(region, object_ids, since, until)
-        rows = [row for row in self._forced if wanted(row)]
-        return _catalog(self.layout.forced, rows, columns)
+        rows = [row for row in self._state.forced if wanted(row)]
+        return catalog_of(self.layout.forced, rows, columns)
 
     def _selected(
         self,
@@ -167,7 +172,7 @@ class MemoryL1Store(L1Store):
             raise InvalidCatalogError(
                 "history", "neither region nor object_ids", "give one of them, or both"
             )
-        ids = {row["diaObjectId"] for row in self._versions}
+        ids = {row["diaObjectId"] for row in self._state.versions}
         if object_ids is not None:
             ids &= set(object_ids.tolist())
         if region is not None:
@@ -194,10 +199,11 @@ class MemoryL1Store(L1Store):
     ) -> StoreOutcome:
         visit = check_visit(self.layout, key, records)
         if token is not None:
-            token.check(self._cells.identity, key.visit_id)
+            token.check(self._contents.cells.identity, key.visit_id)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
-        stored = self.stored_tiles(key.visit_id)
+        contents = self._contents
+        stored = contents.tiles(key.visit_id)
         if 0 < key.n_tiles <= len(stored):
             raise TooManyTilesError(
                 f"visit {key.visit_id} tile {key.tile!r}",
@@ -205,26 +211,26 @@ class MemoryL1Store(L1Store):
                 "use another visit id",
             )
         objects, sources, forced = (
-            _rows(part, visit.time, key.visit_id)
+            rows_of(part, visit.time, key.visit_id)
             for part in (visit.objects, visit.sources, visit.forced)
         )
         for row in objects:
             row["validityStart"] = _moment(key.time)
         self._check(key.visit_id, objects, sources, forced)
         written = cells_written(self.config.cell_level, visit.objects, visit.sources)
-        self._cells.note(CellClaim.of(key.visit_id, token, written))
-        self._versions += objects
-        self._sources += sources
-        self._forced += forced
-        self._n_nightly += len(objects) * self.config.dia_object_nightly
-        self._ledger[key.visit_id, key.tile] = _summary(visit)
-        if key.n_tiles == len(self.stored_tiles(key.visit_id)):
-            self._visits[key.visit_id] = _moment(key.time)
+        contents.cells.note(CellClaim.of(key.visit_id, token, written))
+        contents.versions += objects
+        contents.sources += sources
+        contents.forced += forced
+        contents.n_nightly += len(objects) * self.config.dia_object_nightly
+        contents.ledger[key.visit_id, key.tile] = _summary(visit)
+        if key.n_tiles == len(stored) + 1:
+            contents.visits[key.visit_id] = _moment(key.time)
         return StoreOutcome.STORED
 
     def _is_new(self, visit: CheckedVisit) -> bool:
         key, ours = visit.key, _summary(visit)
-        for (visit_id, tile), theirs in self._ledger.items():
+        for (visit_id, tile), theirs in self._contents.ledger.items():
             if visit_id != key.visit_id:
                 continue
             n_same = len(ours) if tile == key.tile else 2  # time and number of tiles
@@ -232,7 +238,7 @@ class MemoryL1Store(L1Store):
                 raise VisitConflictError(
                     visit_id, tile, " ".join(theirs), " ".join(ours)
                 )
-        return (key.visit_id, key.tile) not in self._ledger
+        return (key.visit_id, key.tile) not in self._contents.ledger
 
     def _check(
         self,
@@ -241,16 +247,17 @@ class MemoryL1Store(L1Store):
         sources: list[_Row],
         forced: list[_Row],
     ) -> None:
-        known: set[Any] = {row["diaObjectId"] for row in [*self._versions, *objects]}
+        contents = self._contents
+        known: set[Any] = {row["diaObjectId"] for row in [*contents.versions, *objects]}
         used: set[Any] = {row.get("diaObjectId") for row in [*sources, *forced]}
         place, remedy = f"visit {visit_id}", "give other ids, or the missing objects"
         if unknown := used - known - {None}:
             raise UnknownObjectError(place, f"no object {min(unknown)}", remedy)
         start = ("diaObjectId", "validityStart")
         for kind, old, new, names in (
-            (VersionExistsError, self._versions, objects, start),
-            (DuplicateIdError, self._sources, sources, ("diaSourceId",)),
-            (DuplicateIdError, self._forced, forced, ("diaObjectId", "ccdVisitId")),
+            (VersionExistsError, contents.versions, objects, start),
+            (DuplicateIdError, contents.sources, sources, ("diaSourceId",)),
+            (DuplicateIdError, contents.forced, forced, ("diaObjectId", "ccdVisitId")),
         ):
             stored = {tuple(row[name] for name in names) for row in old}
             for row in new:
@@ -262,19 +269,19 @@ class MemoryL1Store(L1Store):
         key = VisitKey(visit_id=visit_id, time=time)
         visit_time64(self.layout, key, f"visit {visit_id}")
         given = _moment(time)
-        stored = self._visits.setdefault(visit_id, given)
+        stored = self._contents.visits.setdefault(visit_id, given)
         if stored != given:
             raise VisitConflictError(visit_id, "", str(stored), str(given))
 
     @override
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
-        return frozenset(tile for visit, tile in self._ledger if visit == visit_id)
+        return self._state.tiles(visit_id)
 
     @override
     def read_visits(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Catalog:
-        rows = sorted((time, visit) for visit, time in self._visits.items())
+        rows = sorted((time, visit) for visit, time in self._state.visits.items())
         times = np.array([time for time, _ in rows], dtype="datetime64[us]")
         ids = np.array([visit for _, visit in rows], dtype=np.int64)
         window = TimeWindow.between(since, until)
@@ -285,18 +292,20 @@ class MemoryL1Store(L1Store):
     def visit_time(self, visit_id: int) -> datetime | None:
         times = (
             datetime.fromisoformat(entry[0]).replace(tzinfo=UTC)
-            for (visit, _), entry in self._ledger.items()
+            for (visit, _), entry in self._state.ledger.items()
             if visit == visit_id
         )
         return next(times, None)
 
     @override
     def last_visit(self) -> LastVisit | None:
-        if not self._visits:
+        if not self._state.visits:
             return None
-        time, visit_id = max((time, visit) for visit, time in self._visits.items())
-        objects = [row["diaObjectId"] for row in self._versions]
-        sources = [row["diaSourceId"] for row in self._sources]
+        time, visit_id = max(
+            (time, visit) for visit, time in self._state.visits.items()
+        )
+        objects = [row["diaObjectId"] for row in self._state.versions]
+        sources = [row["diaSourceId"] for row in self._state.sources]
         return LastVisit(
             visit_id=visit_id,
             time=time.replace(tzinfo=UTC),
@@ -311,12 +320,16 @@ class MemoryL1Store(L1Store):
                 (row for row in rows if row.get("diaObjectId") == object_id),
                 key=lambda row: row[VISIT_TIME],
             )
-            for rows in (self._with_ends(self._versions), self._sources, self._forced)
+            for rows in (
+                self._with_ends(self._state.versions),
+                self._state.sources,
+                self._state.forced,
+            )
         )
         return LightCurve(
-            versions=_catalog(self.layout.objects, versions),
-            sources=_catalog(self.layout.sources, sources),
-            forced_sources=_catalog(self.layout.forced, forced),
+            versions=catalog_of(self.layout.objects, versions),
+            sources=catalog_of(self.layout.sources, sources),
+            forced_sources=catalog_of(self.layout.forced, forced),
         )
 
     @override
@@ -336,21 +349,21 @@ class MemoryL1Store(L1Store):
         limit = np.cos(np.radians(radius_arcsec / 3600))
         near = [row for cosine, _, row in sorted(apart)[::-1] if cosine >= limit]
         table, is_full = self.layout.current, self.config.read_full_objects
-        return _catalog(table, near, object_columns(table, columns, is_full=is_full))
+        return catalog_of(table, near, object_columns(table, columns, is_full=is_full))
 
     @override
     def row_counts(self) -> Mapping[str, int]:
         counts = {
-            "DiaObject": len(self._versions) - self._n_nightly,
-            "DiaSource": len(self._sources),
-            "DiaForcedSource": len(self._forced),
-            "L1DbProtoVisits": len(self._visits),
-            "L1Ledger": len(self._ledger),
+            "DiaObject": len(self._state.versions) - self._state.n_nightly,
+            "DiaSource": len(self._state.sources),
+            "DiaForcedSource": len(self._state.forced),
+            "L1DbProtoVisits": len(self._state.visits),
+            "L1Ledger": len(self._state.ledger),
         }
         if self.config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE:
             counts["DiaObjectLast"] = len(self._current())
         if self.config.dia_object_nightly:
-            counts["DiaObjectNightly"] = self._n_nightly
+            counts["DiaObjectNightly"] = self._state.n_nightly
         return counts
 
     @override
@@ -359,7 +372,8 @@ class MemoryL1Store(L1Store):
 
     @override
     def merge_nightly(self) -> int:
-        moved, self._n_nightly = self._n_nightly, 0
+        contents = self._contents
+        moved, contents.n_nightly = contents.n_nightly, 0
         return moved
 
     @override
@@ -381,33 +395,34 @@ class MemoryL1Store(L1Store):
         layout = self.layout
         current = [name for name in public_columns(layout.current)
                    if name in layout.current_names]  # fmt: skip
+        versions = self._with_ends(self._state.versions)
         parts = {
-            "versions": _catalog(layout.objects, self._with_ends(self._versions)),
-            "objects": _catalog(layout.current, self._current(), current),
-            "DiaSource": _catalog(layout.sources, self._sources),
-            "DiaForcedSource": _catalog(layout.forced, self._forced),
+            "versions": catalog_of(layout.objects, versions),
+            "objects": catalog_of(layout.current, self._current(), current),
+            "DiaSource": catalog_of(layout.sources, self._state.sources),
+            "DiaForcedSource": catalog_of(layout.forced, self._state.forced),
         }
         return {name: str(TableDigest.of(rows)) for name, rows in parts.items()}
 
     @override
     def get_setting(self, name: str) -> str | None:
-        return self._settings.get(name)
+        return self._state.settings.get(name)
 
     @override
     def read_settings(self, prefix: str) -> Mapping[str, str]:
-        return {n: v for n, v in self._settings.items() if n.startswith(prefix)}
+        return {n: v for n, v in self._state.settings.items() if n.startswith(prefix)}
 
     @override
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
         if replace:
-            self._settings[name] = value
-        return self._settings.setdefault(name, value)
+            self._contents.settings[name] = value
+        return self._contents.settings.setdefault(name, value)
 
     @override
     def record_timings(
         self, visit_id: int, tile: str, steps: Sequence[StepTiming]
     ) -> None:
-        self._steps[visit_id, tile] = list(steps)
+        self._contents.steps[visit_id, tile] = list(steps)
 
     @override
     def read_timings(self) -> Catalog:
@@ -415,14 +430,14 @@ class MemoryL1Store(L1Store):
             dict(zip(TIMINGS.names, (visit_id, tile, place, step.step, step.real_s,
                                      step.user_s, step.sys_s, step.n_rows,
                                      step.n_bytes), strict=True))
-            for (visit_id, tile), steps in sorted(self._steps.items())
+            for (visit_id, tile), steps in sorted(self._state.steps.items())
             for place, step in enumerate(steps)
         ]  # fmt: skip
-        return _catalog(TIMINGS, rows, TIMINGS.names)
+        return catalog_of(TIMINGS, rows, TIMINGS.names)
 
     def _current(self) -> list[_Row]:
         """Return current objects, in a unit those that its visit found."""
-        versions = [row for row in self._versions if row[VISIT_ID] != self._unit]
+        versions = [row for row in self._state.versions if row[VISIT_ID] != self._unit]
         return [row for row in self._with_ends(versions) if row["validityEnd"] is None]
 
     def _with_ends(self, versions: list[_Row]) -> list[_Row]:
@@ -448,43 +463,6 @@ def _moment(time: datetime, place: str = "") -> datetime:
 
 def _summary(visit: CheckedVisit) -> tuple[str, ...]:
     return str(visit.time), str(visit.key.n_tiles), *map(str, visit.digests)
-
-
-def _rows(part: Catalog, time: np.datetime64, visit_id: int) -> list[_Row]:
-    own = {VISIT_TIME: time, VISIT_ID: np.int64(visit_id)}
-    part = with_constants(part, own)
-    lists = {}
-    for name in part.names:
-        masked = part.null_mask(name).tolist()
-        values = part[name].tolist()
-        lists[name] = [
-            None if is_null else value
-            for value, is_null in zip(values, masked, strict=True)
-        ]
-    return [
-        dict(zip(lists, values, strict=True))
-        for values in zip(*lists.values(), strict=True)
-    ]
-
-
-def _catalog(
-    table: Table, rows: Sequence[_Row], columns: Sequence[str] | None = None
-) -> Catalog:
-    """Return rows as a catalog; a column that a row lacks is NULL."""
-    names = list(dict.fromkeys(known_columns(table, columns)))
-    values, nulls = {}, {}
-    for name in names:
-        column = table.column(name)
-        items = [row.get(name) for row in rows]
-        mask = np.array([item is None for item in items], dtype=np.bool_)
-        blank: Any = np.zeros((), column.numpy_dtype)[()]
-        array = np.empty(len(items), dtype=column.numpy_dtype)
-        for place, item in enumerate(items):
-            array[place] = blank if item is None else item
-        values[name] = array
-        if mask.any():
-            nulls[name] = mask
-    return Catalog(values, nulls)
 
 
 def _direction(row: _Row) -> UnitVector3d:

@@ -18,14 +18,14 @@ class MemoryCells:
     """Cell to version, visit, and the version at which its stores began."""
 
     def __init__(self, level: int) -> None:
-        self._level = level
+        self.level = level
         self.identity = secrets.token_hex(16)
         """What tells this database from every other."""
         self._cells: dict[int, tuple[int, int, int]] = {}
 
     def token(self, visit_id: int, region: Region) -> ReadToken:
         """Return what is read of a region."""
-        cells = cells_of(region, self._level)
+        cells = cells_of(region, self.level)
         versions = [self._cells.get(cell, _UNTOUCHED)[0] for cell in cells.tolist()]
         return ReadToken(
             self.identity, visit_id, cells, np.array(versions, dtype=np.int64)
