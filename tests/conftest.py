@@ -13,6 +13,7 @@ import pytest
 import session as shared
 from databases import (
     DATABASE_FILE,
+    EmptyDatabases,
     drop_database,
     new_database,
     server_in,
@@ -90,10 +91,18 @@ def shared_database_url(postgres_dsn: str) -> Iterator[str]:
         yield sqlalchemy_url(dsn)
 
 
+@pytest.fixture(scope="session")
+def empty_databases(postgres_dsn: str) -> Iterator[EmptyDatabases]:
+    """Databases for one test after the other."""
+    databases = EmptyDatabases(postgres_dsn)
+    yield databases
+    databases.drop()
+
+
 @pytest.fixture
-def database_dsn(postgres_dsn: str) -> Iterator[str]:
-    """libpq string of an empty database that lives as long as the test."""
-    with new_database(postgres_dsn) as dsn:
+def database_dsn(empty_databases: EmptyDatabases) -> Iterator[str]:
+    """libpq string of a database that is empty, and the test's own while it runs."""
+    with empty_databases.one() as dsn:
         yield dsn
 
 
