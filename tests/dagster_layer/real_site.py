@@ -92,12 +92,12 @@ class Site:
         **options: Any,
     ) -> dg.ExecuteInProcessResult:
         """Run a job of either location in this process."""
-        jobs = {
-            found.name: found
+        (location,) = (
+            location
             for location in (self.archive, self.l1db)
-            for found in location.resolve_all_job_defs()
-        }
-        return jobs[job].execute_in_process(
+            if location.get_repository_def().has_job(job)
+        )
+        return location.resolve_job_def(job).execute_in_process(
             partition_key=partition,
             run_config=config,
             instance=self.instance,

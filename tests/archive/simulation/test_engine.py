@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from archive_assets.simulation import (
@@ -17,6 +18,7 @@ from archive_assets.simulation import (
 from archive_assets.simulation.engine import Outcome, run_request
 from archive_assets.simulation.folders import OPSIM_FILE, REWARDS_FILE
 from archive_assets.simulation.provenance import provenance
+from visit_tables.frame_summaries import visits_sha256
 from visit_tables.opsim.frame import read_opsim
 
 pytestmark = pytest.mark.scheduler
@@ -30,6 +32,21 @@ def run(
 ) -> Callable[[SimulationRequest], Outcome]:
     monkeypatch.setenv("RUBIN_SIM_DATA_DIR", str(site_data))
     return lambda request: run_request(request, None, tmp_path, lambda _: None)
+
+
+def test_a_request_gives_the_same_visits_in_any_process(
+    request_of: Make,
+    run: Callable[[SimulationRequest], Outcome],
+    tmp_path: Path,
+    nominal: SimulationResult,
+) -> None:
+    outcome = run(request_of(tmp_path))
+
+    assert outcome.n_visits == nominal.n_visits
+    pd.testing.assert_frame_equal(
+        read_opsim(tmp_path / OPSIM_FILE), read_opsim(nominal.opsim_path)
+    )
+    assert visits_sha256(tmp_path / OPSIM_FILE) == visits_sha256(nominal.opsim_path)
 
 
 def test_only_the_bands_that_are_mounted_are_used(

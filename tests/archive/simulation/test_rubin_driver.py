@@ -25,7 +25,6 @@ from archive_assets.simulation.errors import (
     SimulationTimeoutError,
 )
 from archive_assets.simulation.folders import sweep_leftovers
-from visit_tables.frame_summaries import visits_sha256
 from visit_tables.hdf5.read import write_visits
 from visit_tables.opsim.frame import read_opsim
 
@@ -76,30 +75,6 @@ def test_the_work_folder_holds_only_finished_runs(
     ]
 
 
-def test_a_killed_run_leaves_nothing_and_the_next_completes(
-    nominal: SimulationResult, request_of: Make, tmp_path: Path
-) -> None:
-    # Other tests of this process may have left helpers of theirs running.
-    others = set(psutil.Process().children())
-
-    def kill(progress: Progress) -> None:
-        assert 0 < progress.fraction < 1
-        assert progress.n_visits > 0
-        (worker,) = set(psutil.Process().children()) - others
-        worker.kill()
-
-    with pytest.raises(SimulationKilledError, match="killed by SIGKILL"):
-        simulate(request_of(tmp_path), on_progress=kill)
-    assert list(tmp_path.iterdir()) == []
-
-    again = simulate(request_of(tmp_path))
-
-    pd.testing.assert_frame_equal(visits(again), visits(nominal))
-    assert visits_sha256(again.opsim_path) == visits_sha256(nominal.opsim_path)
-    digests = {r.provenance["request_digest"] for r in (again, nominal)}
-    assert len(digests) == 1
-
-
 def test_a_simulation_ends_when_its_caller_dies(
     request_of: Make, site_data: Path, tmp_path: Path
 ) -> None:
@@ -140,12 +115,14 @@ simulate(
 """
 
 
-def test_a_site_s_script_starts_from_completed_visits(
+@pytest.fixture
+def script_request(
     nominal: SimulationResult,
     request_of: Make,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> SimulationRequest:
+    """A site's script that starts from completed visits, and records rewards."""
     monkeypatch.setenv("PRENIGHT_CONFIG_PLACES", str(tmp_path))
     (tmp_path / "fbs_config.py").write_text(SCRIPT)
     earlier = visits(nominal).head(50)
@@ -156,7 +133,7 @@ def test_a_site_s_script_starts_from_completed_visits(
         telescope=Telescope.SIMONYI,
         last_day_obs=date(2025, 12, 31),
     )
-    request = request_of(
+    return request_of(
         tmp_path / "work",
         scheduler=ScriptFile(path=tmp_path / "fbs_config.py"),
         parent=parent,
@@ -169,7 +146,28 @@ def test_a_site_s_script_starts_from_completed_visits(
         ),
     )
 
-    result = simulate(request)
+
+def test_a_killed_run_leaves_nothing_and_the_next_completes_from_the_site_s_script(
+    script_request: SimulationRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    monkeypatch.setenv("HELD_WHILE", str(held))
+    # Other tests of this process may have left helpers of theirs running.
+    others = set(psutil.Process().children())
+
+    def kill(progress: Progress) -> None:
+        assert 0 < progress.fraction < 1
+        assert progress.n_visits > 0
+        (worker,) = set(psutil.Process().children()) - others
+        worker.kill()
+
+    with pytest.raises(SimulationKilledError, match="killed by SIGKILL"):
+        simulate(script_request, on_progress=kill)
+    assert list(script_request.work_folder.iterdir()) == []
+    held.unlink()
+
+    result = simulate(script_request)
 
     assert 5 < result.n_visits < 60
     assert set(visits(result)["band"]) == {"z"}
@@ -184,10 +182,20 @@ def test_a_site_s_script_starts_from_completed_visits(
 
 
 SCRIPT = """
+import os, time
 from rubin_scheduler.scheduler.example import simple_greedy_survey
 from rubin_scheduler.scheduler.schedulers import CoreScheduler
 
+class HeldScheduler(CoreScheduler):
+    n_visits = 0
+
+    def add_observation(self, observation):
+        super().add_observation(observation)
+        self.n_visits += 1
+        while self.n_visits == 3 and os.path.exists(os.environ["HELD_WHILE"]):
+            time.sleep(0.02)
+
 def get_scheduler():
     survey = simple_greedy_survey(nside=32, bandname="z", survey_start=60846.5)
-    return 32, CoreScheduler([[survey]], nside=32)
+    return 32, HeldScheduler([[survey]], nside=32)
 """

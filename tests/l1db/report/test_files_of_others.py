@@ -82,7 +82,7 @@ def test_a_value_that_a_spreadsheet_spoilt_is_refused(
 def test_names_of_runs_are_drawn_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "run.csv"
     file.write_text(CSV)
-    names = ["from $a_{ to $b", "$5 and $6", "$\\alpha$", "100 %"]
+    names = ["from $a_{ to $b: 100 %", "$5 and $6 $\\alpha$"]
 
     page = write_report(tmp_path / "out", [read_run(file, name) for name in names])
 

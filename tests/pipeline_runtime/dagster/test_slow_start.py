@@ -99,7 +99,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_run_that_starts_slowly_runs_once_and_succeeds(site: Site) -> None:
     launch = site.start(
         "dagster", "job", "launch", "-w", "workspace.yaml", "-j", "working"
