@@ -34,7 +34,13 @@ class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata
     ) -> UUID:
         """Record a simulation that a prototype's YAML describes, with its files.
 
-        The visits are archived too if there is an ``archive_base``.
+        Parameters
+        ----------
+        metadata_yaml
+            Text of the YAML.
+        archive_base
+            URL of a store where its visits are archived too; they stay where they are
+            by default.
         """
         return importing.import_from_yaml(self, metadata_yaml, archive_base)
 
@@ -42,7 +48,17 @@ class VisitSequenceArchiveMetadata(archive_metadata.VisitSequenceArchiveMetadata
         self, archive_base: str, sim_date: str | date, sim_index: str | int,
         proto_sim_archive_uri: str,
     ) -> UUID:  # fmt: skip
-        """Import a simulation of the prototype archive; tag and comment it as such."""
+        """Import a simulation of the prototype archive; tag and comment it as such.
+
+        Parameters
+        ----------
+        archive_base
+            URL of the store where its visits are archived.
+        sim_date, sim_index
+            Day (``YYYY-MM-DD``) and number in the prototype archive.
+        proto_sim_archive_uri
+            URL of the prototype archive.
+        """
         return importing.import_from_prototype(
             self, archive_base, sim_date, sim_index, proto_sim_archive_uri
         )

@@ -192,14 +192,18 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _lines_of_code(module: Module) -> int:
-    """Return how many lines have more than a comment or a part of a docstring."""
-    documented = {
+def _documented_lines(module: Module) -> set[int]:
+    return {
         line
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Expr) and _is_docstring(node)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
+
+
+def _lines_of_code(module: Module) -> int:
+    """Return how many lines have more than a comment or a part of a docstring."""
+    documented = _documented_lines(module)
     blank = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER}
     tokens = tokenize.generate_tokens(io.StringIO(module.source).readline)
     return len(
@@ -258,7 +262,11 @@ def _part(module: str) -> str:
 
 def test_a_module_has_one_subject_and_says_which() -> None:
     silent = [module.name for module in MODULES if not ast.get_docstring(module.tree)]
-    long = [module.name for module in MODULES if module.source.count("\n") > MAX_LINES]
+    long = [
+        module.name
+        for module in MODULES
+        if module.source.count("\n") - len(_documented_lines(module)) > MAX_LINES
+    ]
 
     assert silent == []
     assert long == [], "split it: look for its second subject"

@@ -126,8 +126,21 @@ class VisitSequenceArchiveMetadata:
     ) -> Sequence[tuple[Any, ...]] | tuple[None]:
         """Run one statement in the archive's schema and return its rows.
 
-        Everything is rolled back unless ``commit``; ``(None,)`` is returned if no
-        result is wanted.
+        Parameters
+        ----------
+        query
+            SQL text, or what `psycopg.sql` or ``psycopg2.sql`` composes.
+        data
+            Values of its ``%s`` or ``%(name)s``.
+        commit
+            Keep what the statement changes; else everything is rolled back.
+        return_result
+            Whether the statement returns rows.
+
+        Returns
+        -------
+        rows
+            All rows; ``(None,)`` if no result is wanted.
         """
         return database.run_query(self.database, query, data, commit, return_result)
 
@@ -137,7 +150,17 @@ class VisitSequenceArchiveMetadata:
         sql_params: Sequence[database.Part] | None = None,
         query_params: tuple[object, ...] | None = None,
     ) -> pd.DataFrame:
-        """Return the rows of a query; ``{}`` take identifiers, ``%s`` parameters."""
+        """Return the rows of a query.
+
+        Parameters
+        ----------
+        query_template
+            SQL text, in which ``{}`` stand for identifiers and ``%s`` for values.
+        sql_params
+            The identifiers, of `psycopg.sql` or ``psycopg2.sql``.
+        query_params
+            The values.
+        """
         statement = database.compose(query_template, sql_params or ())
         with self.transaction() as connection:
             return frame(connection.exec_driver_sql(statement, query_params or None))
@@ -217,9 +240,26 @@ class VisitSequenceArchiveMetadata:
     ) -> UUID:  # fmt: skip
         """Record a simulation, in one transaction, and return its new UUID.
 
-        The arguments are those of `record_visitseq_metadata` and the columns of the
-        table ``simulations``; an argument of the simulation that JSON cannot hold is
-        stored as its ``repr``.
+        The first arguments are those of `record_visitseq_metadata`.
+
+        Parameters
+        ----------
+        scheduler_version, config_url
+            Version of rubin_scheduler; where the configuration script is.
+        conda_env_sha256
+            Hash of an environment stored by `record_conda_env`.
+        parent_visitseq_uuid, parent_last_day_obs
+            The sequence that it started from, and the last night taken from it.
+        sim_runner_kwargs
+            Arguments of the simulation; one that JSON cannot hold is stored as its
+            ``repr``.
+
+        Raises
+        ------
+        InvalidValueError
+            If an argument cannot be stored.
+        UnknownSequenceError
+            If there is no such parent or environment.
         """
         details = Details(
             scheduler_version=scheduler_version,
@@ -239,7 +279,15 @@ class VisitSequenceArchiveMetadata:
         url: str | None = None, first_day_obs: Day = None, last_day_obs: Day = None,
         creation_time: object = None, query: str | None = None,
     ) -> UUID:  # fmt: skip
-        """Record completed visits and the consdb query they came from."""
+        """Record completed visits, in one transaction, and return the new UUID.
+
+        The first arguments are those of `record_visitseq_metadata`.
+
+        Parameters
+        ----------
+        query
+            The ConsDB query that the visits came from.
+        """
         details = Details(query=query)
         return self._record(
             visits, label, telescope, "completed", url, first_day_obs, last_day_obs,
@@ -253,7 +301,17 @@ class VisitSequenceArchiveMetadata:
         url: str | None = None, first_day_obs: Day = None, last_day_obs: Day = None,
         creation_time: object = None,
     ) -> UUID:  # fmt: skip
-        """Record a sequence made of an early and a late parent."""
+        """Record a sequence made of an early and a late parent; return its new UUID.
+
+        The other arguments are those of `record_visitseq_metadata`.
+
+        Parameters
+        ----------
+        last_early_day_obs, first_late_day_obs
+            Last night taken from the early parent, first from the late one.
+        early_parent_uuid, late_parent_uuid
+            The parents.
+        """
         details = Details(
             last_early_day_obs=last_early_day_obs,
             first_late_day_obs=first_late_day_obs,
@@ -266,13 +324,31 @@ class VisitSequenceArchiveMetadata:
         )  # fmt: skip
 
     def set_visitseq_url(self, visitseq_uuid: UUID, visitseq_url: str) -> None:
-        """Set where the visits are."""
+        """Set where the visits are.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        visitseq_url
+            URL of the file of visits; it is not opened.
+        """
         self._on(sequences.set_url, visitseq_uuid, checked_url(visitseq_url, "the URL"))
 
     def update_visitseq_metadata(
         self, visitseq_uuid: UUID, field: str, value: object
     ) -> None:
-        """Set one column, in whichever table holds the sequence."""
+        """Set one column, in whichever table holds the sequence.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        field
+            Name of a column that may be changed; InvalidValueError for any other.
+        value
+            Of the column's type, or text that can be read as it.
+        """
         checked = checked_field(field, value)
         self._on(sequences.update_field, visitseq_uuid, field, checked)
 
@@ -280,6 +356,14 @@ class VisitSequenceArchiveMetadata:
         self, visitseq_uuid: UUID, table: str = "visitseq"
     ) -> "pd.Series[Any]":
         """Return the row of a sequence in a table or in ``simulations_extra``.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence.
+        table
+            ``visitseq``, which has every kind, ``simulations``, ``completed``,
+            ``mixedvisitseq`` or the view ``simulations_extra``.
 
         Raises
         ------
@@ -291,32 +375,78 @@ class VisitSequenceArchiveMetadata:
         return self._on(search.row_of_sequence, visitseq_uuid, table)
 
     def get_visitseq_url(self, visitseq_uuid: UUID) -> str | None:
-        """Return where the visits are; None if they are not archived."""
+        """Return where the visits are; None if they are not archived.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         return self._on(sequences.get_url, visitseq_uuid)
 
     def is_tagged(self, visitseq_uuid: UUID, tag: str) -> bool:
-        """Tell whether a sequence has a tag."""
+        """Tell whether a sequence has a tag.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        tag
+            Compared exactly.
+        """
         return self._on(annotations.is_tagged, visitseq_uuid, tag)
 
     def tag(self, visitseq_uuid: UUID, *tags: str) -> None:
-        """Tag a sequence; a tag that it has already stays once."""
+        """Tag a sequence; a tag that it has already stays once.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        *tags
+            The tags, all or none of which are added; none is empty.
+        """
         self._on(annotations.add_tags, visitseq_uuid, checked_tags(tags))
 
     def untag(self, visitseq_uuid: UUID, tag: str) -> None:
-        """Take a tag away; NotTaggedError if the sequence does not have it."""
+        """Take a tag away.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        tag
+            NotTaggedError if the sequence does not have it.
+        """
         self._on(annotations.remove_tag, visitseq_uuid, tag)
 
     def comment(
         self, visitseq_uuid: UUID, comment: str, author: str | None = None
     ) -> None:
-        """Attach a comment, now."""
+        """Attach a comment, dated now.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        comment
+            Its text.
+        author
+            Who says so; unknown by default.
+        """
         words = checked_text(comment, "the comment")
         if author is not None:
             author = checked_text(author, "the author")
         self._on(annotations.add_comment, visitseq_uuid, words, author)
 
     def get_comments(self, visitseq_uuid: UUID) -> pd.DataFrame:
-        """Return the comments, oldest first; columns as in the table."""
+        """Return the comments, oldest first; columns as in the table.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         return self._on(search.read_comments, visitseq_uuid)
 
     def register_file(
@@ -327,7 +457,21 @@ class VisitSequenceArchiveMetadata:
         location: str | ResourcePath,
         update: bool = False,
     ) -> None:
-        """Register a file of a sequence; ``update`` replaces one of the same type."""
+        """Register a file of a sequence, wherever it is; it is not opened.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        file_type
+            Such as ``rewards``: letters, digits and ``_.-``.
+        file_sha256
+            SHA-256 of its bytes, 32 bytes.
+        location
+            Its URL.
+        update
+            Replace a file of the same type; else DuplicateEntryError.
+        """
         if not isinstance(location, str | ResourcePath):
             raise InvalidValueError(f"{location!r} is not a location")
         url = location if isinstance(location, str) else location.geturl()
@@ -340,27 +484,64 @@ class VisitSequenceArchiveMetadata:
         self._on(files.insert_file, visitseq_uuid, file_type, file, update=update)
 
     def get_file_url(self, visitseq_uuid: UUID, file_type: str) -> str | None:
-        """Return where a file is; MissingFileError if none of the type is known."""
+        """Return the URL of a file of a sequence.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        file_type
+            ``visits``, or a registered type; MissingFileError if there is none.
+        """
         if file_type == "visits":
             return self.get_visitseq_url(visitseq_uuid)
         return self._on(files.registered_file, visitseq_uuid, file_type).url
 
     def get_file_sha256(self, visitseq_uuid: UUID, file_type: str) -> bytes:
-        """Return the SHA-256 of a registered file, 32 bytes."""
+        """Return the SHA-256 of a registered file, 32 bytes.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        file_type
+            Its type; MissingFileError if none is registered.
+        """
         return self._on(files.registered_file, visitseq_uuid, file_type).sha256
 
     def insert_nightly_stats(
         self, visitseq_uuid: UUID, nightly_stats: pd.DataFrame
     ) -> None:
-        """Store nightly statistics, all or none; duplicates are refused."""
+        """Store nightly statistics, all or none.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        nightly_stats
+            A row a night and value, with the columns that `compute_nightly_stats`
+            gives; DuplicateEntryError if one is stored already.
+        """
         self._on(nightly_statistics.insert_statistics, visitseq_uuid, nightly_stats)
 
     def query_nightly_stats(self, visitseq_uuid: UUID) -> pd.DataFrame:
-        """Return the nightly statistics in the order of the table's columns."""
+        """Return the nightly statistics in the order of the table's columns.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         return self._on(nightly_statistics.read_statistics, visitseq_uuid)
 
     def conda_env_is_saved(self, conda_env_hash: bytes) -> bool:
-        """Tell whether an environment is stored."""
+        """Tell whether an environment is stored.
+
+        Parameters
+        ----------
+        conda_env_hash
+            SHA-256 of its JSON, 32 bytes.
+        """
         env_hash = checked_hash(conda_env_hash, "conda_env_hash")
         with self.transaction() as connection:
             return environments.is_environment_saved(connection, env_hash)
@@ -368,7 +549,14 @@ class VisitSequenceArchiveMetadata:
     def record_conda_env(
         self, conda_env_hash: bytes | None = None, conda_env_json: str | None = None
     ) -> bytes:
-        """Store an environment, the current one by default, and return its hash."""
+        """Store an environment, the current one by default, and return its hash.
+
+        Parameters
+        ----------
+        conda_env_hash, conda_env_json
+            SHA-256, 32 bytes, and text of what ``conda list --json`` prints; both or
+            neither. One that is stored already is a `UserWarning`.
+        """
         if (conda_env_hash is None) != (conda_env_json is None):
             raise InvalidValueError("give the hash and the JSON, or neither")
         if conda_env_hash is None or conda_env_json is None:
@@ -390,10 +578,23 @@ class VisitSequenceArchiveMetadata:
         telescope: str = "simonyi",
         max_simulation_age: int = 2,
     ) -> pd.DataFrame:
-        """Return the simulations that cover two nights (today, and the first again).
+        """Return the simulations that cover a first and a last night.
 
-        All tags must be present; none asks for none. Columns of
-        ``simulations_extra``, oldest first.
+        Parameters
+        ----------
+        first_day_obs, last_day_obs
+            Today (UTC-12), and the first one, by default.
+        tags
+            All must be present; empty for any.
+        telescope
+            Exact name.
+        max_simulation_age
+            Days since their creation, at most.
+
+        Returns
+        -------
+        simulations
+            Columns of ``simulations_extra``, oldest first.
         """
         first, last = checked_nights(first_day_obs, last_day_obs)
         first = first or today_day_obs()
@@ -417,8 +618,19 @@ class VisitSequenceArchiveMetadata:
     ) -> pd.DataFrame:
         """Return `sims_on_nights` of one night with a column ``stats``.
 
-        It holds ``{value_name: {...}}`` of that night alone, or of all nights through
-        it if ``accumulated``; None where there are no statistics.
+        Parameters
+        ----------
+        day_obs
+            The night; today (UTC-12) by default.
+        tags, telescope, max_simulation_age
+            As in `sims_on_nights`.
+        accumulated
+            Statistics of all nights through this one, not of it alone.
+
+        Returns
+        -------
+        simulations
+            ``stats`` holds ``{value_name: {...}}``, None where there are no statistics.
         """
         night = optional_day(day_obs, "day_obs") or today_day_obs()
         with self.transaction() as connection:
@@ -434,7 +646,15 @@ class VisitSequenceArchiveMetadata:
             )
 
     def get_sim_uuid(self, sim_date: DayObs, daily_id: int | str) -> UUID:
-        """Return the simulation with a number within its UTC-12 creation day."""
+        """Return the simulation with a number within its day.
+
+        Parameters
+        ----------
+        sim_date
+            Day of its creation, UTC-12.
+        daily_id
+            Its number on that day.
+        """
         day = optional_day(sim_date, "sim_date")
         if day is None or not str(daily_id).isdigit():
             raise InvalidValueError(f"{sim_date}/{daily_id} names no simulation")
@@ -444,19 +664,40 @@ class VisitSequenceArchiveMetadata:
     def get_software_versions_for_sim(
         self, visitseq_uuid: UUID, packages: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Return the packages a simulation ran with, indexed by name."""
+        """Return the packages a simulation ran with, indexed by name.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The simulation; UnknownSequenceError if there is none.
+        packages
+            Names, of which those that were there are returned; all by default.
+        """
         versions = self._on(search.packages_of_simulation, visitseq_uuid)
         if packages is None:
             return versions
         return versions.loc[[name for name in packages if name in versions.index], :]
 
     def search(self, criteria: SearchCriteria) -> pd.DataFrame:
-        """Return the sequences of any kind that match, newest first."""
+        """Return the sequences of any kind that match, newest first.
+
+        Parameters
+        ----------
+        criteria
+            What to look for; one row a sequence, without those in the trash unless
+            its ``state`` asks for them.
+        """
         with self.transaction() as connection:
             return search.search_sequences(connection, criteria)
 
     def describe(self, visitseq_uuid: UUID) -> dict[str, object]:
-        """Return everything about one sequence as values that JSON can hold."""
+        """Return everything about one sequence as values that JSON can hold.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         return self._on(selects.describe_sequence, visitseq_uuid)
 
     def nightly(
@@ -469,7 +710,19 @@ class VisitSequenceArchiveMetadata:
         values: Sequence[str] = (),
         accumulated: bool = False,
     ) -> pd.DataFrame:
-        """Return the statistics of a range of nights, all simulations in one query."""
+        """Return the statistics of a range of nights, all simulations in one query.
+
+        Parameters
+        ----------
+        first_day_obs, last_day_obs
+            Both included.
+        tags, telescope
+            Of the simulations; empty and None for any.
+        values
+            Names of statistics; all by default.
+        accumulated
+            Statistics of all nights through each one, not of it alone.
+        """
         first, last = checked_nights(first_day_obs, last_day_obs)
         if first is None or last is None:
             raise InvalidValueError("a range of nights needs a first and a last one")
@@ -485,15 +738,33 @@ class VisitSequenceArchiveMetadata:
             )
 
     def trash(self, visitseq_uuid: UUID) -> None:
-        """Hide a sequence from every search; `restore` brings it back."""
+        """Hide a sequence from every search; `restore` brings it back.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         self._on(trash.trash, visitseq_uuid)
 
     def restore(self, visitseq_uuid: UUID) -> None:
-        """Take a sequence out of the trash."""
+        """Take a sequence out of the trash.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The sequence; UnknownSequenceError if there is none.
+        """
         self._on(trash.restore, visitseq_uuid)
 
     def sim_metadata_yaml(self, visitseq_uuid: UUID) -> str:
-        """Return a simulation's metadata as the prototype archive's YAML."""
+        """Return a simulation's metadata as the prototype archive's YAML.
+
+        Parameters
+        ----------
+        visitseq_uuid
+            The simulation; UnknownSequenceError if there is none.
+        """
         return search.simulation_yaml(
             self.get_visitseq_metadata(visitseq_uuid, "simulations_extra")
         )

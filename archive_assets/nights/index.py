@@ -169,6 +169,17 @@ def get_prenight_index(  # noqa: PLR0917 - the original's order
 ) -> pd.DataFrame:
     """Return the index of a night from the database; if it is away, from the store.
 
+    Parameters
+    ----------
+    day_obs
+        The night.
+    telescope
+        Its name.
+    schema, host, user, database, port
+        Where the metadata are; None means the environment's ``VSARCHIVE_...``.
+    prenight_index_path
+        Base URL of the indexes; ``PRENIGHT_INDEX_URL`` by default.
+
     Returns
     -------
     prenights

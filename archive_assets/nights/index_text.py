@@ -15,7 +15,22 @@ def get_prenight_index_from_bucket(
     telescope: str = "simonyi",
     prenight_index_path: str | ResourcePath | None = None,
 ) -> pd.DataFrame:
-    """Return the index in the store, with UUIDs and dates as text, as JSON has them."""
+    """Return the index in the store, with UUIDs and dates as text, as JSON has them.
+
+    Parameters
+    ----------
+    day_obs
+        The night.
+    telescope
+        Its name.
+    prenight_index_path
+        Base URL of the indexes; ``PRENIGHT_INDEX_URL`` by default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the store has no index of the night.
+    """
     return as_text(
         index.get_prenight_index_from_bucket(day_obs, telescope, prenight_index_path)
     )

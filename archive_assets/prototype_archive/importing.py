@@ -41,6 +41,13 @@ def metadata_yaml_from_prototype(
     A missing creation time is taken from the end of the label (``run at <ISO>``),
     else noon UTC of the date plus the index in seconds. Files get their URL.
 
+    Parameters
+    ----------
+    sim_date, sim_index
+        Day (``YYYY-MM-DD``) and number in the prototype archive.
+    proto_sim_archive_uri
+        URL of the prototype archive.
+
     Raises
     ------
     InvalidValueError

@@ -41,7 +41,13 @@ class Stacker(Protocol):
     """What we need of a stacker of the Metrics Analysis Framework."""
 
     def run(self, sim_data: NDArray[np.void]) -> NDArray[np.void]:
-        """Return visits with columns added."""
+        """Return visits with columns added.
+
+        Parameters
+        ----------
+        sim_data
+            Structured array, a row a visit.
+        """
         ...
 
 
@@ -52,6 +58,18 @@ def compute_nightly_stats(
 
     The values are those of ``pandas.DataFrame.describe``; see
     `visit_tables.frame_summaries.nightly_stats`, which does more.
+
+    Parameters
+    ----------
+    visits
+        A row a visit, with ``observationStartMJD`` (UTC) and the columns.
+    columns
+        Names of columns of numbers.
+
+    Returns
+    -------
+    nightly_stats
+        A row a night and column.
     """
     return nightly_stats(visits, columns)
 

@@ -296,6 +296,13 @@ def fetch_obsloctap_visits(
 def coming_nights(reference_mjd: float, nights: int) -> tuple[date, date]:
     """Return the first and last night from the next sunset on.
 
+    Parameters
+    ----------
+    reference_mjd
+        UTC, days; a sunset at that very time is past.
+    nights
+        How many, at least 1.
+
     Raises
     ------
     AlmanacRangeError

@@ -134,12 +134,26 @@ def get_scheduler(
 
 
 def save_scheduler(scheduler: Scheduler, file_name: str | Path) -> None:
-    """Pickle a scheduler; compressed if the name ends with .bz2, .xz or .gz."""
+    """Pickle a scheduler, as the original does.
+
+    Parameters
+    ----------
+    scheduler
+        A scheduler of rubin_scheduler.
+    file_name
+        Where to; compressed if the name ends with .bz2, .xz or .gz.
+    """
     save_snapshot(scheduler, Path(file_name))
 
 
 def add_make_scheduler_snapshot_args(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``scheduler_snapshot`` to another program's parser."""
+    """Add the arguments of ``scheduler_snapshot`` to another program's parser.
+
+    Parameters
+    ----------
+    parser
+        Is changed in place.
+    """
     parser.add_argument(
         "--scheduler_fname", default="scheduler.pickle.xz", help="file to write"
     )

@@ -128,6 +128,11 @@ def digest(store: L1Store) -> Mapping[str, str]:
     """Return a digest of each table's science content; equal ones mean equal content.
 
     They do not depend on the backend, the index mode or the layout of history.
+
+    Parameters
+    ----------
+    store
+        An open store, whose every row is read.
     """
     return store.science_digest()
 

@@ -124,7 +124,19 @@ class LogParser:
     _is_open: bool = False
 
     def feed(self, line: str) -> dict[str, float] | None:
-        """Take a line; return the row that it completes, else `None`."""
+        """Take a line; return the row that it completes, else `None`.
+
+        Parameters
+        ----------
+        line
+            One line of a log; colours of a terminal are ignored.
+
+        Returns
+        -------
+        row
+            Times in seconds and counts, by the names of `VISIT_COLUMNS` or
+            `DAILY_COLUMNS`; what the log does not say is left out.
+        """
         line = _ANSI.sub("", line)
         if match := _START.search(line):
             if self._is_open and self._visit is not None:
@@ -174,7 +186,17 @@ def parse_log(
 ) -> Iterator[dict[str, float]]:
     """Yield a row of `VISIT_COLUMNS` (or `DAILY_COLUMNS`) per visit of a log.
 
-    ``daily`` as in `LogParser`. The lines of several logs may follow each other.
+    Parameters
+    ----------
+    lines
+        Of one log, or of several that follow each other.
+    daily
+        As in `LogParser`.
+
+    Yields
+    ------
+    row
+        Times in seconds and counts; what the log does not say is left out.
     """
     parser = LogParser(daily=daily)
     for line in lines:
@@ -183,7 +205,14 @@ def parse_log(
 
 
 def format_value(value: float | None) -> str:
-    """Write a number as the original's CSV does: ``%.6g``; visits in full; NULL."""
+    """Write a number as the original's CSV does.
+
+    Parameters
+    ----------
+    value
+        An integer is written in full, any other number as ``%.6g``, `None` as
+        ``NULL``.
+    """
     if value is None:
         return "NULL"
     return str(value) if isinstance(value, int) else f"{value:.6g}"

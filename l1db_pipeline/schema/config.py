@@ -131,7 +131,12 @@ class L1dbConfig:
 
     @classmethod
     def from_ini(cls, path: str | PathLike[str]) -> "L1dbConfig":
-        """Read an INI file; paths in it are relative to its folder.
+        """Read an INI file.
+
+        Parameters
+        ----------
+        path
+            The file; paths in it are relative to its folder.
 
         Raises
         ------

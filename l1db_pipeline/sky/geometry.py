@@ -53,6 +53,16 @@ def rotation_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     For opposite directions, where every way is as short, it turns about an axis
     that depends on ``a`` alone. Multiply it on the left of a column vector.
 
+    Parameters
+    ----------
+    a, b
+        Directions, shape ``(3,)``, of any length but 0.
+
+    Returns
+    -------
+    matrix
+        Orthogonal, determinant 1; shape ``(3, 3)``.
+
     Raises
     ------
     ValueError

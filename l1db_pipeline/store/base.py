@@ -141,7 +141,13 @@ class L1Store(Protocol):
         """Release every connection; the store cannot be used afterwards."""
 
     def create_schema(self, *, drop: bool = False) -> None:
-        """Create every table that the configuration asks for, once."""
+        """Create every table that the configuration asks for, once.
+
+        Parameters
+        ----------
+        drop
+            Drop the tables, with all their rows, first.
+        """
 
     def reading_unit(
         self, visit_id: int, region: Region
@@ -149,8 +155,19 @@ class L1Store(Protocol):
         """Return a block whose reads see one state of the database.
 
         It is the state without what other parts of the visit have stored, so that a
-        part finds the same objects whether it comes first or last. ``region`` holds
-        everything that is read; the token is for `store_visit`.
+        part finds the same objects whether it comes first or last.
+
+        Parameters
+        ----------
+        visit_id
+            The visit that reads.
+        region
+            Sky region, ICRS, that holds everything that is read.
+
+        Returns
+        -------
+        block
+            Gives the token for `store_visit`.
         """
 
     def read_objects(
@@ -162,8 +179,15 @@ class L1Store(Protocol):
     ) -> Catalog:
         """Return the current DIAObject versions inside a region, exactly trimmed.
 
-        ``columns`` default to the short record (or all with
-        ``read_full_objects``). ``at`` asks for the versions valid at a past time.
+        Parameters
+        ----------
+        region
+            Sky region, ICRS.
+        columns
+            Names, in the order wanted; by default the short record (all with
+            ``read_full_objects``).
+        at
+            Aware; asks for the versions that were valid at a past time.
         """
 
     def read_sources(
@@ -177,12 +201,23 @@ class L1Store(Protocol):
     ) -> Catalog:
         """Return DIASource history of objects, of a region, or of both.
 
-        A region selects the sources of objects whose current position is in it, and,
-        without ``object_ids``, sources without object that are in it themselves.
-        The time window ``[since, until)`` is in visit time.
+        Parameters
+        ----------
+        region
+            ICRS. Selects the sources of objects whose current position is in it, and,
+            without ``object_ids``, sources without object that are in it themselves.
+        object_ids
+            ``diaObjectId`` of the objects; shape ``(n,)``, any order.
+        since, until
+            Aware; half-open window ``[since, until)`` in visit time.
+        columns
+            Names, in the order wanted; all by default.
 
-        A column with one value everywhere may be an array of stride 0, read-only:
-        make a copy to write in it.
+        Returns
+        -------
+        sources
+            A column with one value everywhere may be an array of stride 0, read-only:
+            make a copy to write in it.
         """
 
     def read_forced_sources(
@@ -194,26 +229,58 @@ class L1Store(Protocol):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        """Return DIAForcedSource history; arguments as in `read_sources`."""
+        """Return DIAForcedSource history of objects, of a region, or of both.
+
+        Parameters
+        ----------
+        region
+            ICRS. Selects the forced sources of objects whose current position is in it.
+        object_ids
+            ``diaObjectId`` of the objects; shape ``(n,)``, any order.
+        since, until
+            Aware; half-open window ``[since, until)`` in visit time.
+        columns
+            Names, in the order wanted; all by default.
+        """
 
     def store_visit(
         self, key: VisitKey, records: VisitRecords, token: ReadToken | None = None
     ) -> StoreOutcome:
         """Store a visit (or a tile of it) in one transaction.
 
-        With the token of the reads that the records follow from it is stored only if
-        no other visit has stored meanwhile where was read.
+        Parameters
+        ----------
+        key
+            The visit, its time, and the tile; the ledger knows it by them.
+        records
+            Its objects, sources and forced sources.
+        token
+            Of the reads that the records follow from (see `reading_unit`). Given one,
+            the visit is stored only if no other visit has meanwhile stored where was
+            read; without one it is stored whatever the others did.
+
+        Returns
+        -------
+        outcome
+            Whether it was stored now or already before.
 
         Raises
         ------
         VisitConflictError
             If other content is stored under the same visit and tile.
         StaleReadError
-            If another visit has: nothing is stored, read again.
+            If another visit has stored there: nothing is stored, read again.
         """
 
     def save_visit(self, visit_id: int, time: datetime) -> None:
         """Enter a visit into the visits table whose parts were stored one by one.
+
+        Parameters
+        ----------
+        visit_id
+            The visit.
+        time
+            Its time; aware.
 
         Raises
         ------
@@ -222,24 +289,45 @@ class L1Store(Protocol):
         """
 
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
-        """Return the tiles of a visit that are stored; empty if none is."""
+        """Return the tiles of a visit that are stored; empty if none is.
+
+        Parameters
+        ----------
+        visit_id
+            The visit, whether complete or not.
+        """
 
     def read_visits(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Catalog:
         """Return ``visitId`` and ``visitTime`` of the complete visits, by time.
 
-        The window ``[since, until)`` is in visit time.
+        Parameters
+        ----------
+        since, until
+            Aware; half-open window ``[since, until)`` in visit time.
         """
 
     def visit_time(self, visit_id: int) -> datetime | None:
-        """Return the time of a visit that is stored, if in part; `None` if none is."""
+        """Return the time of a visit that is stored, if in part; `None` if none is.
+
+        Parameters
+        ----------
+        visit_id
+            The visit, whether complete or not.
+        """
 
     def last_visit(self) -> LastVisit | None:
         """Return the complete visit with the latest time, `None` if none."""
 
     def light_curve(self, object_id: int) -> LightCurve:
-        """Return the versions, sources and forced sources of one object."""
+        """Return the versions, sources and forced sources of one object.
+
+        Parameters
+        ----------
+        object_id
+            Its ``diaObjectId``; an unknown one gives empty catalogs.
+        """
 
     def cone_search(
         self,
@@ -249,7 +337,17 @@ class L1Store(Protocol):
         *,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        """Return current objects within a radius, nearest first."""
+        """Return current objects within a radius, nearest first.
+
+        Parameters
+        ----------
+        ra_deg, dec_deg
+            Centre, ICRS, degrees.
+        radius_arcsec
+            Radius, arcseconds; objects on it are found.
+        columns
+            Names, in the order wanted; the default is that of `read_objects`.
+        """
 
     def row_counts(self) -> Mapping[str, int]:
         """Return the exact number of rows of each table."""
@@ -270,10 +368,14 @@ class L1Store(Protocol):
     def compact_history(self, *, before: datetime | None = None) -> int:
         """Merge packed chunks of each pixel and month; return how many went away.
 
-        Current objects become one chunk a pixel, whatever the month.
+        Current objects become one chunk a pixel, whatever the month. Off-line work:
+        reads give the same before, during and after. Without packed history nothing
+        happens.
 
-        Off-line work: reads give the same before, during and after. Nothing
-        happens without packed history.
+        Parameters
+        ----------
+        before
+            Aware; only chunks of visits before it. All by default.
         """
 
     def rebuild_history(self) -> int:
@@ -282,10 +384,18 @@ class L1Store(Protocol):
     def verify(
         self, *, repair: bool = False, scope: Verification | None = None
     ) -> list[Finding]:
-        """Check every invariant; with ``repair`` rebuild packed history.
+        """Check every invariant and return those that are broken.
 
         Of some visits only (see `Verification`) what belongs to them is checked:
         their rows, chunks and entries, not what all visits share.
+
+        Parameters
+        ----------
+        repair
+            Rebuild packed history from the rows where they disagree.
+        scope
+            Which visits; it also receives the progress, and what was proved. All by
+            default.
         """
 
     def science_digest(self) -> Mapping[str, str]:
@@ -295,21 +405,50 @@ class L1Store(Protocol):
         """
 
     def get_setting(self, name: str) -> str | None:
-        """Return a setting of the run that the database keeps (the seed, ...)."""
+        """Return a setting of the run that the database keeps; `None` if it has none.
+
+        Parameters
+        ----------
+        name
+            Such as ``seed``.
+        """
 
     def read_settings(self, prefix: str) -> Mapping[str, str]:
-        """Return the settings whose names begin with a prefix."""
+        """Return the settings whose names begin with a prefix.
+
+        Parameters
+        ----------
+        prefix
+            Compared exactly; empty for all settings.
+        """
 
     def put_setting(self, name: str, value: str, *, replace: bool = False) -> str:
         """Keep a setting unless there is one; return the value that holds.
 
-        With ``replace`` that is always the given one.
+        Parameters
+        ----------
+        name
+            Such as ``seed``.
+        value
+            What it shall be.
+        replace
+            Keep the given value even if there is another one.
         """
 
     def record_timings(
         self, visit_id: int, tile: str, steps: Sequence[StepTiming]
     ) -> None:
-        """Write the timings of a visit to the timings table."""
+        """Write the timings of a visit to the timings table.
+
+        Parameters
+        ----------
+        visit_id
+            The visit.
+        tile
+            Its tile; empty for the whole visit.
+        steps
+            Times in seconds, in the order in which the steps ended.
+        """
 
     def read_timings(self) -> Catalog:
         """Return the timings table, ordered by visit, tile and step."""

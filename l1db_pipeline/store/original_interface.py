@@ -130,6 +130,13 @@ class L1db:
     def saveVisit(self, visitId: int, visitTime: datetime) -> None:
         """Enter a visit into the visits table, once its rows are stored.
 
+        Parameters
+        ----------
+        visitId
+            The visit.
+        visitTime
+            Its time; without a zone it is UTC, as the original has it.
+
         Raises
         ------
         VisitConflictError
@@ -150,6 +157,13 @@ class L1db:
         """Return the current versions of the DIAObjects in a region.
 
         They are `DiaObject_short`, or `DiaObject` with ``read_full_objects``.
+
+        Parameters
+        ----------
+        region
+            Sky region of a visit or tile, ICRS.
+        explain
+            Log the plans of the database too.
         """
         kind = DiaObject if self._config.read_full_objects else DiaObject_short
         is_last = self._config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE
@@ -196,7 +210,15 @@ class L1db:
     ) -> list[Any]:
         """Return the DIAForcedSources of DIAObjects.
 
-        Window and arguments as in `getDiaSources`.
+        Only those of the last ``read_forced_sources_months`` before the last saved
+        visit; none if that is 0 or there are no objects.
+
+        Parameters
+        ----------
+        objects
+            Records with a ``diaObjectId``.
+        explain
+            Log the plans of the database too.
         """
         months = self._config.read_forced_sources_months
         if _is_skipped("DiaForcedSources", months, objects):
@@ -238,10 +260,17 @@ class L1db:
         self._store_part("objects", ids, records, self._visit_time, explain)
 
     def storeDiaSources(self, sources: Sequence[Any], explain: bool = False) -> None:
-        """Store the DIASources of a visit, `DiaSource` records; may be empty.
+        """Store the DIASources of a visit.
 
         Their time is that of the last `storeDiaObjects`; without one since the last
         `saveVisit`, their ``midPointTai`` if that is given, else now.
+
+        Parameters
+        ----------
+        sources
+            `DiaSource` records; may be empty.
+        explain
+            Log the plans of the database too.
         """
         table = self._schema.table("DiaSource")
         rows = to_catalog(table, DiaSource._fields, sources)
@@ -253,10 +282,17 @@ class L1db:
     def storeDiaForcedSources(
         self, sources: Sequence[Any], explain: bool = False
     ) -> None:
-        """Store the DIAForcedSources of a visit; may be empty.
+        """Store the DIAForcedSources of a visit.
 
         Their time is that of the last `storeDiaObjects`; without one since the last
         `saveVisit`, now.
+
+        Parameters
+        ----------
+        sources
+            `DiaForcedSource` records; may be empty.
+        explain
+            Log the plans of the database too.
         """
         table = self._schema.table("DiaForcedSource")
         rows = to_catalog(table, DiaForcedSource._fields, sources)
@@ -270,7 +306,13 @@ class L1db:
         self._store.merge_nightly()
 
     def makeSchema(self, drop: bool = False) -> None:
-        """Create all tables; with ``drop`` drop them, and all data, before."""
+        """Create all tables.
+
+        Parameters
+        ----------
+        drop
+            Drop the tables, with all their rows, first.
+        """
         self._store.create_schema(drop=drop)
 
     @property

@@ -58,7 +58,13 @@ class Timings:
     """How many steps have ended, those that are no longer kept included."""
 
     def since(self, n_ended: int) -> tuple[StepTiming, ...]:
-        """Return the steps that ended after so many others."""
+        """Return the steps that ended after so many others.
+
+        Parameters
+        ----------
+        n_ended
+            An earlier value of the attribute `n_ended`.
+        """
         n_new = min(self.n_ended - n_ended, len(self.steps))
         return tuple(islice(self.steps, len(self.steps) - n_new, None))
 
@@ -68,6 +74,11 @@ class Timings:
 
         Add to ``user_s`` and ``sys_s`` what processes spent that are still running.
         A block that raises is timed too.
+
+        Parameters
+        ----------
+        name
+            What the log and the timings table call the step.
         """
         timing = StepTiming(name)
         real, (user, system) = time.perf_counter(), _cpu_s()
