@@ -10,12 +10,12 @@ READY := .venv/.ready
 ENV = eval "$$($(BIN)/l1db-services env)"
 
 # every extra but docs, which has a lock of its own
-EXTRAS = all mariadb dask consdb
+EXTRAS = all mariadb dask consdb cassandra
 
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser demo docs live test ui check lint types defs mutants prove bench peers bare changelog clean distclean services stop lock
+.PHONY: help browser contracts demo docs live test ui check lint types defs mutants prove bench peers bare changelog clean distclean services cassandra stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,7 +38,10 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
 services: $(READY) ## start the embedded PostgreSQL
 	@$(BIN)/l1db-services start
 
-stop: $(READY) ## stop the embedded PostgreSQL
+cassandra: $(READY) ## Apache Cassandra on loopback, for trials (NODES=3); Java 17, Maven
+	@$(BIN)/l1db-services cassandra start $(if $(NODES),--nodes $(NODES))
+
+stop: $(READY) ## stop the embedded PostgreSQL, and Cassandra
 	@$(BIN)/l1db-services stop
 
 demo: $(READY) ## one night, end to end (DAY_OBS=, VISITS=n|all, OPSIM=some.db)
@@ -57,6 +60,10 @@ live: $(READY) ## stories of running daemons, runs and dask, killed and cancelle
 
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
 	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
+
+contracts: $(READY) ## the store's contracts on Apache Cassandra, in one session
+	@servers=$$($(BIN)/l1db-services cassandra start) && eval "$$servers" && \
+		$(BIN)/python -m pytest -m cassandra tests/contracts $(PYTEST_ARGS)
 
 lint: $(READY) ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""``l1db-services``: start, stop and show the embedded PostgreSQL."""
+"""``l1db-services``: start, stop and show the embedded PostgreSQL, and Cassandra."""
 
 import shlex
 
@@ -31,12 +31,13 @@ def start() -> None:
 @main.command()
 @plain_errors
 def stop() -> None:
-    """Stop the server; nothing happens if it does not run."""
-    from pipeline_runtime.services import embedded_server
+    """Stop the server, and Cassandra if it runs; nothing happens if none does."""
+    from pipeline_runtime.services import embedded_server, trial_cassandra
 
     server = embedded_server()
     server.stop()
     click.echo(f"PostgreSQL in {server.data} is stopped")
+    trial_cassandra().stop()
     finish("stopped; the data are kept", "l1db-services start")
 
 
@@ -62,6 +63,61 @@ def env() -> None:
 
     for name, value in environment().items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@main.group()
+def cassandra() -> None:
+    """Run Apache Cassandra on loopback, for tests and trials of the L1 store.
+
+    It needs Java 17 and Maven, which fetches it once (63 MiB). Everybody on this
+    machine can connect to it.
+    """
+
+
+@cassandra.command("start")
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 9),
+    help="How many; those that there are, or one, if not given.",
+)
+@plain_errors
+def start_cassandra(nodes: int | None) -> None:
+    """Start the nodes; a second start changes nothing. Prints CASSANDRA_HOSTS."""
+    from pipeline_runtime.services import trial_cassandra
+
+    servers = trial_cassandra()
+    servers.start(nodes or 0)
+    click.echo(f"export CASSANDRA_HOSTS={servers.hosts}")
+    finish("started", "create_l1_schema -c cfg/l1db-cassandra.cfg")
+
+
+@cassandra.command("stop")
+@click.option("--wipe", is_flag=True, help="Remove ALL DATA of the nodes, too.")
+@plain_errors
+def stop_cassandra(wipe: bool) -> None:
+    """Stop the nodes; nothing happens if none runs."""
+    from pipeline_runtime.services import trial_cassandra
+
+    servers = trial_cassandra()
+    servers.stop(wipe=wipe)
+    state = "removed" if wipe else "stopped"
+    click.echo(f"Cassandra in {servers.home} is {state}")
+    finish(state, "l1db-services cassandra start")
+
+
+@cassandra.command("status")
+@click.pass_context
+@plain_errors
+def cassandra_status(context: click.Context) -> None:
+    """Tell which nodes answer; exit code 3 if one does not, or there is none."""
+    from pipeline_runtime.services import trial_cassandra
+
+    servers = trial_cassandra()
+    for node in servers.nodes:
+        state = "running" if node.answers() else "stopped"
+        click.echo(f"node {node.number} at {node.address} is {state}")
+    if not servers.is_running():
+        context.exit(3)
 
 
 if __name__ == "__main__":

@@ -247,6 +247,11 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     _timeout(
         "L1DB_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 3600
     ),
+    _plain(
+        "CASSANDRA_HOSTS",
+        "Nodes of Cassandra for an L1DB_URL without hosts, with commas between them",
+        text="those of l1db-services cassandra start",
+    ),
     _place("L1DB_SOURCES", "Files of variable sources", "sources"),
     _place("L1DB_REPORTS", "Report pages", "reports"),
     _word("VSARCHIVE_PGHOST", "Server of the archive's metadata"),

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline_runtime.cassandra import TrialCassandra
 from pipeline_runtime.environment import check_environment, text_of
 from pipeline_runtime.postgres import EmbeddedPostgres, ServicesError
 from pipeline_runtime.postgres_session import open_session
@@ -19,6 +20,7 @@ __all__ = [
     "environment",
     "home_folder",
     "start_services",
+    "trial_cassandra",
 ]
 
 DATABASES = ("dagster", "l1db", "archive")
@@ -93,6 +95,11 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def embedded_server(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:
     """Return the server under the project's home folder, started or not."""
     return EmbeddedPostgres(home_folder(environ) / "postgres")
+
+
+def trial_cassandra(environ: Mapping[str, str] = os.environ) -> TrialCassandra:
+    """Return the nodes of Cassandra under the project's home folder, started or not."""
+    return TrialCassandra(home_folder(environ) / "cassandra")
 
 
 def start_services(environ: Mapping[str, str] = os.environ) -> EmbeddedPostgres:

@@ -125,3 +125,14 @@ def mariadb_url() -> Iterator[str]:
     yield make_url(url).set(database=name).render_as_string(hide_password=False)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="session")
+def cassandra_url() -> Iterator[str]:
+    """URL of a keyspace of Cassandra, of which a test empties the tables."""
+    hosts = os.environ.get("CASSANDRA_HOSTS")
+    if not hosts:
+        pytest.skip("no Cassandra: run make contracts, or set CASSANDRA_HOSTS")
+    keyspaces = pytest.importorskip("cassandra_keyspace", reason="no cassandra-driver")
+    with keyspaces.new_keyspace(hosts) as url:
+        yield url

@@ -114,11 +114,27 @@ class L1dbConfig:
             _check_identifier(name, getattr(self, name))
         if self.column_map and not self.schema_file:
             raise ConfigError("column_map is given without schema_file: give both")
-        if self.namespace and not self.url.startswith("postgresql"):
+        if self.url.startswith("cassandra"):
+            self._check_cassandra()
+        elif self.namespace and not self.url.startswith("postgresql"):
             raise ConfigError(
                 f"namespace = {self.namespace} needs PostgreSQL, the url is "
                 f"{safe_url(self.url)}: use prefix instead"
             )
+
+    def _check_cassandra(self) -> None:
+        """Refuse by name what only SQL has."""
+        for name, only in _ONLY_ON_CASSANDRA.items():
+            value = getattr(self, name)
+            if value != only:
+                raise ConfigError(
+                    f"{name} = {_as_text(value)} is not possible on Cassandra: "
+                    + (
+                        f"say {name} = {_as_text(only)}"
+                        if only
+                        else f"leave {name} out"
+                    )
+                )
 
     @override
     def __str__(self) -> str:
@@ -174,6 +190,17 @@ class L1dbConfig:
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
+
+
+_ONLY_ON_CASSANDRA: Mapping[str, Any] = {
+    "dia_object_index": ObjectIndex.LAST_OBJECT_TABLE,
+    "history": History.PACKED,
+    "dia_object_nightly": False,
+    "object_last_replace": False,
+    "prefix": "",
+    "namespace": "",
+}
+"""Chunks are the record there: index modes, rows and tables apart are SQL's."""
 
 
 def _options(section: Mapping[str, str]) -> dict[str, Any]:

@@ -19,7 +19,13 @@ from l1db_pipeline.store.errors import SchemaMismatchError, SchemaMissingError
 from l1db_pipeline.store.tables.bookkeeping import Settings
 from l1db_pipeline.store.tables.layout import SETTINGS, Layout
 
-__all__ = ["MadeWith", "stored_options"]
+__all__ = [
+    "MadeWith",
+    "check_options",
+    "options_made_with",
+    "options_of",
+    "stored_options",
+]
 
 _VERSION = "l1.schema_version"
 _IDENTITY = "l1.database"
@@ -46,14 +52,58 @@ def stored_options(database: Database) -> dict[str, Any]:
         raise SchemaMissingError(database.place)
     rows = database.select(SETTINGS, SETTINGS.names)
     kept = dict(zip(rows["name"].tolist(), rows["value"].tolist(), strict=True))
+    return options_of(database.place, kept)
+
+
+def options_of(place: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of an `L1dbConfig` that settings tell; as `stored_options`."""
     try:
         return {
-            name: parse(kept[f"l1.{name}"])
+            name: parse(settings[f"l1.{name}"])
             for name, parse in _OPTIONS.items()
-            if f"l1.{name}" in kept or name not in _ADDED
+            if f"l1.{name}" in settings or name not in _ADDED
         }
     except KeyError:
-        raise SchemaMissingError(database.place) from None
+        raise SchemaMissingError(place) from None
+
+
+def options_made_with(schema: Schema, config: L1dbConfig) -> dict[str, str]:
+    """Return the settings that tell what tables are made with."""
+    return {
+        "l1.schema": schema.name,
+        _VERSION: schema.version,
+        "l1.dia_object_index": config.dia_object_index.value,
+        "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
+        "l1.history": config.history.value,
+        "l1.history_pixel_level": str(config.history_pixel_level),
+        "l1.cell_level": str(config.cell_level),
+    }
+
+
+def check_options(
+    place: str,
+    wanted: Mapping[str, str],
+    stored: Mapping[str, str],
+    *,
+    are_complete: bool,
+) -> None:
+    """Compare settings; some may be absent unless they are ``are_complete``.
+
+    Raises
+    ------
+    SchemaMissingError
+        If one is absent.
+    SchemaMismatchError
+        If one is another.
+    """
+    for name, value in wanted.items():
+        found = stored.get(name)
+        if found is None and are_complete:
+            raise SchemaMissingError(place)
+        if name == _VERSION and found and is_readable_as(found, value):
+            continue
+        if found not in {None, value}:
+            raise SchemaMismatchError(place, name[len("l1.") :], str(found), value)
 
 
 class MadeWith:
@@ -79,15 +129,7 @@ class MadeWith:
         """Whether the two were compared and agree."""
         self.identity = ""
         """What tells this database from every other, once it was compared."""
-        self._wanted = {
-            "l1.schema": schema.name,
-            _VERSION: schema.version,
-            "l1.dia_object_index": config.dia_object_index.value,
-            "l1.dia_object_nightly": str(int(config.dia_object_nightly)),
-            "l1.history": config.history.value,
-            "l1.history_pixel_level": str(config.history_pixel_level),
-            "l1.cell_level": str(config.cell_level),
-        }
+        self._wanted = options_made_with(schema, config)
 
     def keep(self) -> None:
         """Write the options into a database whose tables were made."""
@@ -163,14 +205,8 @@ class MadeWith:
         unfinished = self._settings.get(UNFINISHED)
         if unfinished is not None:
             raise SchemaVersionError(place, f"less than {unfinished}")
-        for name, wanted in self._wanted.items():
-            stored = self._settings.get(name)
-            if stored is None and are_complete:
-                raise SchemaMissingError(place)
-            if name == _VERSION and stored and is_readable_as(stored, wanted):
-                continue
-            if stored not in {None, wanted}:
-                raise SchemaMismatchError(place, name[len("l1.") :], stored, wanted)
+        stored = self._settings.beginning_with("l1.")
+        check_options(place, self._wanted, stored, are_complete=are_complete)
 
     def finish(self) -> None:
         """Note that the data which a revision left to be made are there."""

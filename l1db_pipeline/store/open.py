@@ -22,8 +22,9 @@ from l1db_pipeline.store.timing import Timings
 from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.urls import safe_url
 
-__all__ = ["OPENERS", "open_sql_store", "open_store"]
+__all__ = ["OPENERS", "STORES", "open_sql_store", "open_store"]
 
+_StoreOpener = Callable[[L1dbConfig | str, Timings | None], L1Store]
 _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
 
 
@@ -62,10 +63,18 @@ def open_store(
         If a URL's database has no L1 tables.
     """
     if isinstance(config, str) and "://" in config:
+        opener = STORES.get(_backend(config))
+        if opener is not None:
+            return opener(config, timings)
         config = _stored_config(config)
     elif not isinstance(config, L1dbConfig):
         config = L1dbConfig.from_ini(config)
-    return open_sql_store(config, timings=timings, plans=plans)
+    opener = STORES.get(_backend(config.url))
+    if opener is None:
+        return open_sql_store(config, timings=timings, plans=plans)
+    if plans is not None:
+        raise ConfigError(f"{safe_url(config.url)} tells no plans: only SQL has them")
+    return opener(config, timings)
 
 
 def open_sql_store(
@@ -93,18 +102,21 @@ def _stored_config(url: str) -> L1dbConfig:
         return replace(config, **stored_options(database))
 
 
-def _connect(config: L1dbConfig, known: Sequence[Table]) -> Database:
+def _backend(url: str) -> str:
     try:
-        backend = make_url(config.url).get_backend_name()
+        return make_url(url).get_backend_name()
     except (ArgumentError, ValueError):  # the latter of a port that is not a number
         raise ConfigError(
-            f"{safe_url(config.url)} is not a database URL: see cfg/ for examples"
+            f"{safe_url(url)} is not a database URL: see cfg/ for examples"
         ) from None
-    opener = OPENERS.get(backend)
+
+
+def _connect(config: L1dbConfig, known: Sequence[Table]) -> Database:
+    opener = OPENERS.get(_backend(config.url))
     if opener is None:
         raise ConfigError(
             f"unsupported database backend in {safe_url(config.url)}: use "
-            + ", ".join(sorted(OPENERS))
+            + ", ".join(sorted({*OPENERS, *STORES}))
         )
     return opener(config, known)
 
@@ -133,6 +145,20 @@ def _mariadb(config: L1dbConfig, known: Sequence[Table]) -> Database:
     return MariadbDatabase(config.url, prefix=config.prefix, known=known)
 
 
+def _cassandra(config: L1dbConfig | str, timings: Timings | None) -> L1Store:
+    try:
+        from l1db_pipeline.store.backends.cassandra.opening import open_cassandra  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        url = config if isinstance(config, str) else config.url
+        raise ConfigError(
+            f"{safe_url(url)} needs {error.name}: "
+            "install the extra cassandra of l1db-pipeline"
+        ) from None
+    return open_cassandra(config, timings)
+
+
+STORES: dict[str, _StoreOpener] = {"cassandra": _cassandra}
+"""By the scheme of the URL, stores that are no tables of a database."""
 OPENERS: dict[str, _Opener] = {
     "mariadb": _mariadb,
     "mysql": _mariadb,

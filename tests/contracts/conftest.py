@@ -9,19 +9,24 @@ import pytest
 from contracts.l1db_options import Options, combinations, empty_store
 
 from l1db_pipeline.store.backends.memory import MemoryL1Store
-from l1db_pipeline.store.open import open_sql_store
-from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.store.open import open_sql_store, open_store
 
 
 @pytest.fixture(scope="session")
 def open_stores(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Callable[[Options], SqlL1Store | MemoryL1Store]]:
+) -> Iterator[Callable[[Options], L1Store]]:
     """Open each combination once; making its tables is the costly part of a test."""
     with ExitStack() as stack:
 
         @cache
-        def opened(options: Options) -> SqlL1Store | MemoryL1Store:
+        def opened(options: Options) -> L1Store:
+            if options.backend == "cassandra":
+                url = request.getfixturevalue("cassandra_url")
+                store = stack.enter_context(open_store(options.config(url)))
+                store.create_schema()
+                return store
             if options.backend == "memory":
                 return MemoryL1Store(options.config("memory:"))
             if options.backend == "postgresql":
@@ -41,7 +46,11 @@ def open_stores(
         yield opened
 
 
-_MARKS = {"postgresql": pytest.mark.postgresql, "mariadb": pytest.mark.mariadb}
+_MARKS = {
+    "cassandra": pytest.mark.cassandra,
+    "mariadb": pytest.mark.mariadb,
+    "postgresql": pytest.mark.postgresql,
+}
 
 
 @pytest.fixture(
@@ -57,9 +66,7 @@ def options(request: pytest.FixtureRequest) -> Options:
 
 
 @pytest.fixture
-def store(
-    options: Options, open_stores: Callable[[Options], SqlL1Store | MemoryL1Store]
-) -> SqlL1Store | MemoryL1Store:
+def store(options: Options, open_stores: Callable[[Options], L1Store]) -> L1Store:
     """An empty store of the combination."""
     opened = open_stores(options)
     empty_store(opened)

@@ -5,12 +5,14 @@ from itertools import combinations as pairs
 from itertools import product
 from typing import Any
 
+from contracts.l1db_cassandra import empty_cassandra
 from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.memory import MemoryL1Store
+from l1db_pipeline.store.base import L1Store
 from l1db_pipeline.store.sql_store import SqlL1Store
 
 _VALUES: dict[str, tuple[Any, ...]] = {
@@ -49,6 +51,12 @@ class Options:
         )
 
 
+ON_CASSANDRA = Options(
+    "cassandra", ObjectIndex.LAST_OBJECT_TABLE, False, False, History.PACKED
+)
+"""The one combination that Cassandra has."""
+
+
 def combinations() -> list[Options]:
     """Return few combinations that hold every pair of values (greedy cover)."""
     names = list(_VALUES)
@@ -63,7 +71,7 @@ def combinations() -> list[Options]:
         best = max(every, key=lambda chosen: len(held(chosen) & open_pairs))
         found.append(best)
         open_pairs -= held(best)
-    return [Options(**chosen) for chosen in found]
+    return [*(Options(**chosen) for chosen in found), ON_CASSANDRA]
 
 
 Rows = list[tuple[Table, Catalog]]
@@ -88,8 +96,11 @@ def put_rows(store: SqlL1Store, rows: Rows) -> None:
     store.timings.steps.clear()
 
 
-def empty_store(store: SqlL1Store | MemoryL1Store) -> None:
+def empty_store(store: L1Store) -> None:
     """Delete all rows but those that say how the tables were made."""
+    if not isinstance(store, SqlL1Store | MemoryL1Store):
+        empty_cassandra(store)
+        return
     if isinstance(store, MemoryL1Store):
         store.create_schema(drop=True)
         return
