@@ -8,6 +8,7 @@ KEYS = {
     "journal": ("month", "time", "visit_id", "tile", "attempt"),
     "ids": ("kind", "prefix", "visit_id", "tile", "attempt"),
     "strays": ("pixel", "home"),
+    "cells": ("sector", "visit_id", "tile", "attempt"),
     **dict.fromkeys(
         ("current", "versions", "sources", "forced"),
         ("pixel", "month", "kind", "visit_id", "tile", "attempt"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contracts.l1db_sky import RA_DEG, by, empty, field, key, records
+from contracts.l1db_sky import RA_DEG, by, empty, field, key, positions, records
 from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
 
 from l1db_pipeline.schema.config import L1dbConfig
@@ -223,6 +223,31 @@ def test_a_later_visit_is_seen_by_a_unit_of_an_earlier_one(store: L1Store) -> No
         found = _ids(store)
 
     assert found == IDS[5:20].tolist()
+
+
+def test_a_unit_of_a_merged_visit_does_not_see_its_own(store: L1Store) -> None:
+    store.store_visit(key(1), records(1, IDS))
+    store.store_visit(key(2), records(2, IDS[:20] + 5, moved_deg=0.001))
+    names = ["diaObjectId", "decl"]
+
+    store.compact_history()
+    with store.reading_unit(2, field()):
+        found = by(store.read_objects(field(), columns=names), "diaObjectId")
+
+    assert found["diaObjectId"].tolist() == IDS.tolist()
+    _, decl = positions(IDS)
+    np.testing.assert_array_equal(found["decl"], decl)
+
+
+def test_a_merge_makes_no_read_stale(store: L1Store) -> None:
+    for visit_id in (1, 2):
+        store.store_visit(key(visit_id), records(visit_id, IDS))
+    token = _read(store, 3)
+
+    store.compact_history()
+
+    assert np.array_equal(_read(store, 3).versions, token.versions)
+    assert store.store_visit(key(3), records(3, IDS), token) is StoreOutcome.STORED
 
 
 @pytest.mark.parametrize("what", ["database", "visit"])

@@ -31,9 +31,14 @@ from l1db_pipeline.store.backends.cassandra.writing import (
 from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.tables.chunk_group import ChunkGroup
 from l1db_pipeline.store.tables.chunks import group_chunks
+from l1db_pipeline.store.tables.current import trim
 from l1db_pipeline.store.tables.history import TimeWindow, rows_of, rows_of_objects
-from l1db_pipeline.store.tables.layout import VISIT_TIME, Layout
-from l1db_pipeline.store.tables.objects import HomePixels, with_ends
+from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME, Layout
+from l1db_pipeline.store.tables.objects import (
+    HomePixels,
+    latest_versions,
+    with_ends,
+)
 from l1db_pipeline.store.tables.packed_objects import PackedObjects
 from l1db_pipeline.store.tables.rows import add_empty_columns
 
@@ -102,10 +107,27 @@ class Answers:
         self, reading: Reading, region: Region, columns: Sequence[str]
     ) -> Catalog:
         """Return current objects of a region, exactly trimmed."""
-        groups = self._groups(reading, CURRENT, self.pixels_of(region), [0])
+        pixels = self.pixels_of(region)
+        groups = self._groups(reading, CURRENT, pixels, [0])
+        if reading.is_hidden_merged:
+            return self._unhidden(reading, pixels, region, columns)
         found, homes = self._packed.in_region(groups, region, columns)
         self._homes.add(homes.ids, homes.pixels)
         return found
+
+    def _unhidden(
+        self,
+        reading: Reading,
+        pixels: Sequence[int],
+        region: Region,
+        columns: Sequence[str],
+    ) -> Catalog:
+        """Return current objects as they would be without the hidden visit's rows."""
+        needed = [*columns, "ra", "decl", "diaObjectId", "validityStart", VISIT_ID]
+        groups = self._groups(reading, VERSIONS, pixels, self._journal.months())
+        versions = self._all_rows(self._tables[VERSIONS], groups, needed)
+        others = versions.take(versions[VISIT_ID] != reading.hidden_visit)
+        return trim(latest_versions(others), region).select(columns)
 
     def at(
         self,

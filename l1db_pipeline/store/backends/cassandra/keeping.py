@@ -1,6 +1,7 @@
 """Settings, timings, and what a keyspace was made with."""
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from l1db_pipeline.store.timing import StepTiming
 __all__ = ["Keyspace", "Settings", "read_timings", "stored_settings", "write_timings"]
 
 _REVISION_NAME = "l1.cassandra_revision"
+_IDENTITY = "l1.database"
 REVISION = "1"
 """Of the tables in ``tables.py``."""
 _USUAL_RF = 3
@@ -94,6 +96,8 @@ class Keyspace:
         self._wanted = options_made_with(schema, config)
         self.is_checked = False
         """Whether the two were compared and agree."""
+        self.identity = ""
+        """What tells this database from every other, once it was compared."""
 
     def create(self, *, drop: bool) -> None:
         """Make what is not there; with ``drop`` drop all tables first."""
@@ -119,6 +123,7 @@ class Keyspace:
             if table not in present:
                 session.define(text)
         self._settings.put(_REVISION_NAME, REVISION)
+        self._settings.put(_IDENTITY, secrets.token_hex(16))
         for name, value in self._wanted.items():
             self._settings.put(name, value)
         self.check()
@@ -162,6 +167,9 @@ class Keyspace:
         if revision != REVISION:
             raise SchemaVersionError(place, revision, REVISION)
         check_options(place, self._wanted, stored, are_complete=are_complete)
+        self.identity = stored.get(_IDENTITY, "")
+        if are_complete and not self.identity:
+            raise SchemaMissingError(place)
 
 
 def stored_settings(session: CassandraSession) -> Mapping[str, str]:

@@ -305,6 +305,10 @@ class Ledger:
         """How many attempts are known to be stored."""
         return len(self._stored)
 
+    def newest(self, tags: Collection[Tag]) -> list[Tag]:
+        """Return the known attempt, of some, that was learnt of last."""
+        return sorted(tags, key=self._stored.__getitem__)[-1:]
+
     def was_known(self, tag: Tag, n_known: int) -> bool:
         """Tell whether an attempt was among the first so many that were known."""
         return self._stored.get(tag, n_known) < n_known

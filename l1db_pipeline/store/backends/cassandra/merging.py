@@ -90,7 +90,7 @@ class Merger:
         for part in read_partitions(self._session, table, [pixel], [month]):
             stored = self._ledger.stored_tags(part.originals)
             ripe = [tag for tag in part.originals if tag in stored]
-            ripe = [tag for tag in ripe if self._is_ripe(tag)][:_MOST_AT_ONCE]
+            ripe = [tag for tag in ripe if self.is_ripe(tag)][:_MOST_AT_ONCE]
             dead = [tag for tag in part.originals if self._ledger.is_dead(tag)]
             gone = [*part.stale, *((0, tag) for tag in dead)]
             if len(ripe) + len(part.merged) < 2:
@@ -104,7 +104,8 @@ class Merger:
                 return len(ripe) + len(part.merged) - 1
         return 0
 
-    def _is_ripe(self, tag: Tag) -> bool:
+    def is_ripe(self, tag: Tag) -> bool:
+        """Tell whether the visit of a stored attempt may be merged."""
         if tag.visit_id not in self._ripe:
             self._ripe[tag.visit_id] = self._is_old(tag.visit_id)
         return self._ripe[tag.visit_id]

@@ -112,14 +112,21 @@ class Reading:
     ) -> None:
         self._session = session
         self._ledger = ledger
-        self._hidden_visit = hidden_visit
+        self.hidden_visit = hidden_visit
+        self._hidden = (
+            set()
+            if hidden_visit is None
+            else {tag.attempt for tag in ledger.tiles(hidden_visit)}
+        )
+        self.is_hidden_merged = False
+        """Whether rows of the hidden visit are in merged chunks, and so not hidden."""
+        self._counted: dict[Tag, bool] = {}
         self._began = time.monotonic()
         self._n_known = ledger.n_known
-        self._counted: dict[Tag, bool] = {}
         self._covered: set[tuple[int, int]] = set()
         """Places and months that were read."""
         self._seen: set[tuple[int, UUID]] = set()
-        """Places with the attempts whose chunks were seen there."""
+        """Places with the attempts whose chunks were seen there at the first look."""
 
     def chunks(
         self, table: str, pixels: Collection[int], months: Sequence[int]
@@ -133,13 +140,11 @@ class Reading:
         """
         partitions = read_partitions(self._session, table, pixels, months)
         self._check_age()
+        for part in partitions:
+            self._look_at(part, place_number(table, part.pixel))
         self._covered.update(
             (place_number(table, pixel), month) for pixel in pixels for month in months
         )
-        for part in partitions:
-            number = place_number(table, part.pixel)
-            self._seen.update((number, tag.attempt) for tag in part.originals)
-            self._seen.update((number, a) for a in part.merged_attempts)
         self._decide({tag for part in partitions for tag in part.originals})
         return [
             (part.pixel, data)
@@ -149,6 +154,12 @@ class Reading:
                 *(d for tag, d in part.originals.items() if self._counted[tag]),
             ]
         ]
+
+    def _look_at(self, part: Partition, number: int) -> None:
+        self.is_hidden_merged |= not self._hidden.isdisjoint(part.merged_attempts)
+        if (number, part.month) not in self._covered:
+            self._seen.update((number, tag.attempt) for tag in part.originals)
+            self._seen.update((number, a) for a in part.merged_attempts)
 
     def _check_age(self) -> None:
         limit = self._session.place.merge_age_s
@@ -164,7 +175,7 @@ class Reading:
         new = [tag for tag in tags if tag not in self._counted]
         late = []
         for tag in new:
-            if tag.visit_id == self._hidden_visit:
+            if tag.visit_id == self.hidden_visit:
                 self._counted[tag] = False
             elif self._ledger.was_known(tag, self._n_known):
                 self._counted[tag] = True

@@ -1,6 +1,7 @@
 """The L1 store on Cassandra: the protocol's methods, told in terms of its parts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from l1db_pipeline.schema.model import Schema
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.backends.cassandra import merging, proving
 from l1db_pipeline.store.backends.cassandra.answers import Answers
+from l1db_pipeline.store.backends.cassandra.cells import Cells
 from l1db_pipeline.store.backends.cassandra.journal import Journal, counts_of
 from l1db_pipeline.store.backends.cassandra.keeping import (
     Keyspace,
@@ -59,6 +61,7 @@ from l1db_pipeline.store.tables.rows import (
     public_columns,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
+from l1db_pipeline.store.token import ReadToken
 from l1db_pipeline.store.validate import check_visit
 from visit_tables.time_scales import utc64
 
@@ -99,6 +102,8 @@ class CassandraL1Store(L1Store):
         self._settings = Settings(session)
         self._ledger = Ledger(session)
         self._journal = Journal(session, self._ledger)
+        self._cells = Cells(session, self._ledger, config.cell_level)
+        self._unit: Reading | None = None
         self._packed = PackedObjects(self.layout.current)
         self._answers = Answers(
             session, self._ledger, self._journal, self.layout, config
@@ -106,6 +111,7 @@ class CassandraL1Store(L1Store):
         self._storing = Storing(
             session,
             self._ledger,
+            self._cells,
             self._packed,
             self._answers.homes_of,
             config,
@@ -137,8 +143,22 @@ class CassandraL1Store(L1Store):
         self._answers.forget()
 
     def _reading(self) -> Reading:
+        if self._unit is not None:
+            return self._unit
         self._keyspace.check()
         return Reading(self._session, self._ledger)
+
+    @override
+    @contextmanager
+    def reading_unit(self, visit_id: int, region: Region) -> Iterator[ReadToken]:
+        self._keyspace.check()
+        unit = Reading(self._session, self._ledger, visit_id)
+        token = self._cells.token(self._keyspace.identity, visit_id, region)
+        self._unit = unit
+        try:
+            yield token
+        finally:
+            self._unit = None
 
     # --- reading --------------------------------------------------------------
 
@@ -172,7 +192,7 @@ class CassandraL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        window = _window(since, until)
+        window = TimeWindow.between(since, until)
         return self._read_history(SOURCES, region, object_ids, window, columns)
 
     @override
@@ -185,7 +205,7 @@ class CassandraL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        window = _window(since, until)
+        window = TimeWindow.between(since, until)
         return self._read_history(FORCED, region, object_ids, window, columns)
 
     def _read_history(
@@ -247,10 +267,14 @@ class CassandraL1Store(L1Store):
     # --- storing --------------------------------------------------------------
 
     @override
-    def store_visit(self, key: VisitKey, records: VisitRecords) -> StoreOutcome:
+    def store_visit(
+        self, key: VisitKey, records: VisitRecords, token: ReadToken | None = None
+    ) -> StoreOutcome:
         self._keyspace.check()
         visit = check_visit(self.layout, key, records)
-        return self._storing.store(visit)
+        if token is not None:
+            token.check(self._keyspace.identity, key.visit_id)
+        return self._storing.store(visit, token)
 
     @override
     def save_visit(self, visit_id: int, time: datetime) -> None:
@@ -275,7 +299,7 @@ class CassandraL1Store(L1Store):
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Catalog:
         self._keyspace.check()
-        window = _window(since, until)
+        window = TimeWindow.between(since, until)
         visits = list(self._journal.complete(self._journal.months_of(window)))
         times = np.array([time for time, _ in visits], dtype="datetime64[us]")
         ids = np.array([visit_id for _, visit_id in visits], dtype=np.int64)
@@ -327,6 +351,7 @@ class CassandraL1Store(L1Store):
         merger = merging.Merger(
             self._session, self._ledger, self.layout, self._packed, limit
         )
+        self._cells.fold(merger.is_ripe)
         return sum(merger.merge(table) for table in CHUNK_TABLES)
 
     @override
@@ -338,7 +363,7 @@ class CassandraL1Store(L1Store):
         self, *, repair: bool = False, scope: Verification | None = None
     ) -> list[Finding]:
         scope = Verification() if scope is None else scope
-        verifier = self._prover(_window(scope.since, scope.until), scope)
+        verifier = self._prover(TimeWindow.between(scope.since, scope.until), scope)
         return list(verifier.findings(repair=repair))
 
     def _prover(self, window: TimeWindow, scope: Verification) -> "proving.Prover":
@@ -377,13 +402,6 @@ class CassandraL1Store(L1Store):
     def read_timings(self) -> Catalog:
         self._keyspace.check()
         return read_timings(self._session)
-
-
-def _window(since: datetime | None, until: datetime | None) -> TimeWindow:
-    return TimeWindow(
-        None if since is None else utc64(since, "history since"),
-        None if until is None else utc64(until, "history until"),
-    )
 
 
 def _datetime(time_us: int) -> datetime:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.sky.htm import home_pixel
+from l1db_pipeline.store.backends.cassandra.cells import Cells
 from l1db_pipeline.store.backends.cassandra.ledger import GiveWayError, Ledger
 from l1db_pipeline.store.backends.cassandra.session import (
     CassandraSession,
@@ -25,6 +26,7 @@ from l1db_pipeline.store.errors import DatabaseUnavailableError
 from l1db_pipeline.store.tables.objects import HomePixels, pixels_of_sources
 from l1db_pipeline.store.tables.packed_objects import PackedObjects
 from l1db_pipeline.store.timing import Timings
+from l1db_pipeline.store.token import ReadToken, cells_written
 from l1db_pipeline.store.validate import CheckedVisit
 
 __all__ = ["Storing"]
@@ -41,6 +43,7 @@ class Storing:
         self,
         session: CassandraSession,
         ledger: Ledger,
+        cells: Cells,
         packed: PackedObjects,
         homes_of: _HomesOf,
         config: L1dbConfig,
@@ -48,13 +51,17 @@ class Storing:
     ) -> None:
         self._session = session
         self._ledger = ledger
+        self._cells = cells
+        self._cell_level = config.cell_level
         self._packed = packed
         self._homes_of = homes_of
         self._level = config.history_pixel_level
         self._timings = timings
 
-    def store(self, visit: CheckedVisit) -> StoreOutcome:
-        """Store a part of a visit, once.
+    def store(
+        self, visit: CheckedVisit, token: ReadToken | None = None
+    ) -> StoreOutcome:
+        """Store a part of a visit, once; if the reads of a token still hold.
 
         Raises
         ------
@@ -66,7 +73,7 @@ class Storing:
             if tag is None:
                 return StoreOutcome.ALREADY_STORED
             try:
-                if self._try(tag, visit):
+                if self._try(tag, visit, token):
                     return StoreOutcome.STORED
             except HomelessError:
                 self._ledger.give_up(tag)
@@ -83,7 +90,7 @@ class Storing:
             f"visit {visit.key.visit_id} met others {_MOST_ATTEMPTS} times",
         )
 
-    def _try(self, tag: Tag, visit: CheckedVisit) -> bool:
+    def _try(self, tag: Tag, visit: CheckedVisit, token: ReadToken | None) -> bool:
         """Write and store an attempt that holds the visit; false if it lost it."""
         self._at("claimed")
         self._ledger.check_others(tag, visit)
@@ -93,6 +100,10 @@ class Storing:
             places.append(number)
             work.append(statement)
         work += attempt.statements(self._level)
+        touched = cells_written(self._cell_level, visit.objects, visit.sources)
+        if token is not None:
+            touched = np.union1d(touched, token.cells)
+        work += self._cells.statements(tag, touched)
         n_rows = len(visit.objects) + len(visit.sources) + len(visit.forced)
         with self._timings.step("chunks insert") as step:
             step.n_rows = n_rows
@@ -100,6 +111,8 @@ class Storing:
             self._session.many(work)
         self._at("written")
         Rivals(self._session, self._ledger, attempt).check()
+        if token is not None:
+            self._cells.check(tag, token)
         self._at("checked")
         n_new = int(attempt.is_new.sum())
         if not self._ledger.store(tag, visit, places, n_new):

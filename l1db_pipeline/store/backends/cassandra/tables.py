@@ -8,6 +8,7 @@ table          partition                   what
 ``journal``    month of the visit's time   every attempt by time, with its counts
 ``ids``        kind, id / 2**20            ids that may come once only, and homes
 ``strays``     pixel                       homes of objects that were ever seen in it
+``cells``      64 cells of the sky         what each attempt has read or written there
 four tables    pixel, month                chunks of rows, in the usual format
 ``settings``   name                        settings
 ``timings``    visit                       what its steps cost
@@ -66,6 +67,9 @@ DEFINITIONS = {
         PRIMARY KEY ((kind, prefix), visit_id, tile, attempt))""",
     "strays": """CREATE TABLE IF NOT EXISTS {}strays (pixel int, home int,
         PRIMARY KEY (pixel, home))""",
+    "cells": """CREATE TABLE IF NOT EXISTS {}cells (sector bigint, visit_id bigint,
+        tile text, attempt uuid, cells bigint, folded blob static, epoch int static,
+        PRIMARY KEY (sector, visit_id, tile, attempt))""",
     **{name: _CHUNKS % name for name in CHUNK_TABLES},
     "settings": """CREATE TABLE IF NOT EXISTS {}settings (name text PRIMARY KEY,
         value text)""",
