@@ -61,9 +61,9 @@ live: $(READY) ## stories of running daemons, runs and dask, killed and cancelle
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
 	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
 
-contracts: $(READY) ## the store's contracts on Apache Cassandra, in one session
+contracts: $(READY) ## the store's contracts on Apache Cassandra (SMOKE=1 for a few)
 	@servers=$$($(BIN)/l1db-services cassandra start) && eval "$$servers" && \
-		$(BIN)/python -m pytest -m cassandra tests/contracts $(PYTEST_ARGS)
+		$(BIN)/python -m pytest -m "cassandra$(if $(SMOKE), and smoke)" tests/contracts $(PYTEST_ARGS)
 
 lint: $(READY) ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

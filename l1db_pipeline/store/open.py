@@ -151,8 +151,7 @@ def _cassandra(config: L1dbConfig | str, timings: Timings | None) -> L1Store:
     except ModuleNotFoundError as error:
         url = config if isinstance(config, str) else config.url
         raise ConfigError(
-            f"{safe_url(url)} needs {error.name}: "
-            "install the extra cassandra of l1db-pipeline"
+            f"{safe_url(url)} needs {error.name}: {how_to_install('cassandra')}"
         ) from None
     return open_cassandra(config, timings)
 

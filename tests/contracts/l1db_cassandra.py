@@ -2,6 +2,7 @@
 
 from typing import Any
 
+CHUNK_TABLES = ("current", "versions", "sources", "forced")
 KEYS = {
     "ledger": ("visit_id", "tile"),
     "parts": ("visit_id", "tile", "attempt"),
@@ -10,12 +11,16 @@ KEYS = {
     "strays": ("pixel", "home"),
     "cells": ("sector", "visit_id", "tile", "attempt"),
     **dict.fromkeys(
-        ("current", "versions", "sources", "forced"),
-        ("pixel", "month", "kind", "visit_id", "tile", "attempt"),
+        CHUNK_TABLES, ("pixel", "month", "kind", "visit_id", "tile", "attempt")
     ),
     "settings": ("name",),
     "timings": ("visit_id", "tile"),
 }
+STATICS = {
+    "cells": (("sector",), "folded"),
+    **dict.fromkeys(CHUNK_TABLES, (("pixel", "month"), "base")),
+}
+"""Keys of partitions, and what merges keep for a whole one, apart from its epoch."""
 DECIDED = {"ledger", "settings"}
 """Tables whose rows conditional statements write, and so delete."""
 
@@ -39,6 +44,12 @@ def empty_cassandra(store: Any) -> None:
             for row in rows_of(store, table)
             if not (table == "settings" and row[0].startswith("l1."))
         ]
+    for table, (place, value) in STATICS.items():
+        columns = ", ".join(place)
+        found = store._session.run(f"SELECT DISTINCT {columns}, epoch FROM {{}}{table}")
+        where = " AND ".join(f"{name} = ?" for name in place)
+        text = f"UPDATE {{}}{table} SET {value} = null, epoch = null WHERE {where}"
+        work += [(f"{text} IF epoch = ?", row) for row in found if row[-1] is not None]
     store._session.many(work)
     store.forget()
     store.timings.steps.clear()

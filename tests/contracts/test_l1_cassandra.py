@@ -19,11 +19,13 @@ from l1db_pipeline.store.errors import (
     DuplicateIdError,
     SchemaMismatchError,
     SchemaMissingError,
+    StaleReadError,
 )
 from l1db_pipeline.store.open import open_store
 from l1db_pipeline.store.tables.rows import with_constants
 
 pytestmark = pytest.mark.cassandra
+SMOKE = pytest.mark.smoke
 IDS = np.arange(1, 31)
 
 
@@ -71,7 +73,9 @@ def _expected(*visits: tuple[int, Any]) -> object:
     return reference.science_digest()
 
 
-@pytest.mark.parametrize("step", ["claimed", "written", "checked", "stored"])
+@pytest.mark.parametrize(
+    "step", ["claimed", "written", pytest.param("checked", marks=SMOKE), "stored"]
+)
 def test_a_writer_that_dies_at_a_step_leaves_a_visit_whole_or_none(
     pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -96,6 +100,7 @@ def test_a_writer_that_dies_at_a_step_leaves_a_visit_whole_or_none(
     assert other.verify() == []
 
 
+@SMOKE
 def test_a_paused_writer_that_wakes_after_a_takeover_stores_nothing(
     pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +119,7 @@ def test_a_paused_writer_that_wakes_after_a_takeover_stores_nothing(
     assert store.verify() == []
 
 
+@SMOKE
 def test_two_visits_that_create_an_object_at_once_give_it_one_home(
     pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +136,49 @@ def test_two_visits_that_create_an_object_at_once_give_it_one_home(
     other.forget()
     assert len(other.read_sources(object_ids=IDS)) == 2 * len(IDS)
     assert other.verify() == []
+
+
+def _token(store: L1Store, visit_id: int) -> Any:
+    with store.reading_unit(visit_id, field()) as token:
+        store.read_objects(field())
+    return token
+
+
+@pytest.mark.parametrize("step", [pytest.param("written", marks=SMOKE), "checked"])
+def test_of_two_visits_that_have_read_the_same_only_one_is_stored(
+    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    store, other = pair
+    tokens = [_token(opened, n) for n, opened in enumerate(pair, 1)]
+    _at(
+        store, monkeypatch, step,
+        lambda: other.store_visit(key(2), records(2, IDS + 100), tokens[1]),
+    )  # fmt: skip
+
+    with pytest.raises(StaleReadError, match="visit 1: visit 2"):
+        store.store_visit(key(1), records(1, IDS), tokens[0])
+
+    assert store.science_digest() == _expected((2, IDS + 100))
+    assert store.verify() == []
+
+
+@SMOKE
+def test_a_unit_reads_one_state_while_another_visit_is_stored(
+    pair: tuple[Any, Any],
+) -> None:
+    store, writer = pair
+    writer.store_visit(key(1), records(1, IDS[:10]))
+
+    with store.reading_unit(2, field()) as token:
+        first = store.read_objects(field())
+        writer.store_visit(key(3), records(3, IDS))
+        second = store.read_objects(field())
+        history = store.read_sources(object_ids=IDS, columns=["ccdVisitId"])
+
+    assert len(first) == len(second) == 10
+    assert set(history["ccdVisitId"].tolist()) == {1}
+    with pytest.raises(StaleReadError):
+        store.store_visit(key(2), records(2, IDS[:10]), token)
 
 
 def test_a_reading_sees_nothing_of_a_visit_that_is_stored_within_it(
@@ -198,6 +247,7 @@ def test_an_incomplete_visit_is_not_merged(store: Any) -> None:
     assert store.compact_history() == 0
 
 
+@SMOKE
 def test_an_original_chunk_that_comes_back_after_a_merge_counts_for_nothing(
     pair: tuple[Any, Any],
 ) -> None:
@@ -238,6 +288,7 @@ def test_the_keys_of_visits_are_compared_across_visits(store: Any) -> None:
     assert store.store_visit(key(2), records(2, IDS)) is StoreOutcome.STORED
 
 
+@SMOKE
 def test_each_damage_is_found(store: Any) -> None:
     for visit_id in (1, 2):
         store.store_visit(key(visit_id), records(visit_id, IDS))
