@@ -92,7 +92,7 @@ def prepare(
         (archive, "nominal_night", simulation, form),
         (l1db, "night_visits", "l1db__variable_sources", sources),
     ):
-        definitions.defs.resolve_job_def(job).execute_in_process(
+        definitions.defs().resolve_job_def(job).execute_in_process(
             partition_key=NIGHT,
             instance=instance,
             run_config={"ops": {op: {"config": config}}},
@@ -111,7 +111,7 @@ def measure(instance: dg.DagsterInstance, sizes: argparse.Namespace) -> bool:
         NightRun, "run", lambda *args, **names: watch.timed(run(*args, **names))
     ):
         cpu, wall = time.process_time(), time.perf_counter()
-        l1db.defs.resolve_job_def("ap_prototype").execute_in_process(
+        l1db.defs().resolve_job_def("ap_prototype").execute_in_process(
             instance=instance,
             run_config={"ops": {"l1db_write_batches": {"config": form}}},
             tags={

@@ -92,7 +92,7 @@ def project() -> Iterator[dg.DagsterInstance]:
 def load_cpu_s(module: str) -> float:
     """Return the CPU seconds in which a code location loads."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    code = f"import {module} as m; m.defs.get_repository_def()"
+    code = f"import {module} as m; m.defs().get_repository_def()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -155,7 +155,7 @@ def _repeat_events(night: str, others: Sequence[str], last: str = "") -> None:
 
 
 def tick_s(instance: dg.DagsterInstance, n_sequences: int) -> tuple[float, float]:
-    """Return the wall time of a sensor's tick with a good and with a lost cursor."""
+    """Return the wall time of a tick over many nights, and of the first one of all."""
     from archive_assets import definitions  # noqa: PLC0415 - after the environment is set
     from archive_assets.defs.names import archived_key, plans  # noqa: PLC0415 - as above
     from archive_assets.defs.partitions import nights  # noqa: PLC0415 - as above
@@ -169,22 +169,16 @@ def tick_s(instance: dg.DagsterInstance, n_sequences: int) -> tuple[float, float
             dg.AssetMaterialization(key, partition=first)
         )
     _repeat_events(first, others[: n_sequences // len(plans()) - 1], "prenight_index")
-    sensor = definitions.defs.resolve_sensor_def("sequence_archived")
-    cursor: str | None = None
-    lost = 0.0
-    while True:
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            definitions=definitions.defs,
-            sensor_name="sequence_archived",
-        )
+    location = definitions.defs()
+    cursor = None
+    spent = []
+    for _ in range(3):
         start = time.perf_counter()
-        tick = sensor.evaluate_tick(context)
-        spent = time.perf_counter() - start
-        if tick.cursor == cursor:
-            return spent, lost
-        lost, cursor = max(lost, spent), tick.cursor
+        cursor = dg.evaluate_automation_conditions(
+            location, instance, cursor=cursor
+        ).cursor
+        spent.append(time.perf_counter() - start)
+    return min(spent[1:]), spent[0]
 
 
 @contextmanager
@@ -274,7 +268,7 @@ def main() -> int:
         within.extend(page_figures(instance, sizes.keys, sizes.visits))
         good, lost = tick_s(instance, sizes.sequences)
         within.append(figure("sensor_tick", "s", good, 1.0))
-        within.append(figure("sensor_tick_lost_cursor", "s", lost, 1.0))
+        within.append(figure("sensor_tick_first", "s", lost, 1.0))
     return int(not all(within))
 
 

@@ -1,41 +1,29 @@
 """What runs by itself: the nightly schedule, and the sensors that follow it."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from archive_assets.defs.index import INDEX_KEY
-from archive_assets.defs.jobs import (
-    archive_job,
-    jobs,
-    night_due_job,
-    prenight_index_job,
-    simulate_job,
-)
+from archive_assets.defs.jobs import archive_job, jobs, night_due_job, simulate_job
 from archive_assets.defs.morning_after import completed_comparison_is_due
-from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
-from archive_assets.defs.night_report import night_report_is_due
+from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
+from archive_assets.defs.night_report import night_report_job
 from archive_assets.defs.partitions import night_at
 from archive_assets.nights.places import page_url
 from pipeline_runtime.dagster.alarms import alarm_sensor
 from pipeline_runtime.dagster.materializations import materialized_since
 from pipeline_runtime.dagster.resubmit import resubmit_sensor
-from pipeline_runtime.dagster.sensors import follow, sensor
+from pipeline_runtime.dagster.run_tags import SOON, deadline, work_name
+from pipeline_runtime.dagster.sensors import automation, sensor
 from pipeline_runtime.environment import text_of
 
 __all__ = ["schedules", "sensors"]
 
+_MADE = {simulation_key(NOMINAL), archived_key(NOMINAL)}
 _IN_VAIN = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-@dg.schedule(
-    job=simulate_job,
-    # the original's hour at the site's batch machine
-    cron_schedule=text_of("NIGHTLY_CRON"),
-    execution_timezone=text_of("NIGHTLY_TIMEZONE"),
-    description="Simulate every variant of tonight; its toggle is the gate.",
-)
 def nightly(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
@@ -55,26 +43,6 @@ def nightly(
     return dg.RunRequest(run_key=f"simulate:{night}", partition_key=night)
 
 
-@sensor(job=archive_job, description="A simulation is finished: archive it.")
-def simulation_finished(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Ask for the archiving of each finished simulation."""
-    archived = {simulation_key(plan): archived_key(plan) for plan in plans()}
-    return follow(context, archived, archive_job.name, only_followers=True)
-
-
-@sensor(
-    job=prenight_index_job,
-    description="A sequence is archived: refresh the index of the nights it covers.",
-)
-def sequence_archived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Ask for the index of the nights that new sequences cover."""
-    indexed = {archived_key(plan): INDEX_KEY for plan in plans()}
-    return follow(context, indexed, prenight_index_job.name)
-
-
-@sensor(
-    description="Report each night's nominal sequence to the log and an end point.",
-)
 def heartbeat(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Publish the status of nights whose nominal sequence was archived."""
     from archive_assets.nights.status import NightStatus, publish_status
@@ -99,7 +67,8 @@ def _publish_failure(run: dg.DagsterRun) -> None:
     """Publish that a night's simulation or archiving failed for good."""
     from archive_assets.nights.status import NightStatus, publish_status
 
-    if run.job_name not in {simulate_job.name, archive_job.name}:
+    is_asked = run.job_name in {simulate_job.name, archive_job.name}
+    if not is_asked and not _MADE.intersection(run.asset_selection or ()):
         return
     for night in _nights_of(run):
         status = NightStatus(
@@ -109,7 +78,7 @@ def _publish_failure(run: dg.DagsterRun) -> None:
             n_visits=0,
             visitseq_uuid="",
             visitseq_url="",
-            detail=f"run {run.run_id} of {run.job_name}",
+            detail=f"run {run.run_id} of {work_name(run)}",
         )
         publish_status(status, datetime.now(UTC), text_of("STATUS_URL"))
 
@@ -119,18 +88,58 @@ def _nights_of(run: dg.DagsterRun) -> Iterator[date]:
         yield date.fromisoformat(key)
 
 
-night_is_due = dg.ScheduleDefinition(
-    name="night_is_due",
-    job=night_due_job,
-    cron_schedule=text_of("NIGHT_DUE_CRON"),
-    execution_timezone=text_of("NIGHTLY_TIMEZONE"),
-    description="Check that tonight's index is published; switch it on with `nightly`.",
-)
-schedules = [nightly, night_is_due, night_report_is_due, completed_comparison_is_due]
-sensors = [
-    simulation_finished,
-    sequence_archived,
-    heartbeat,
-    alarm_sensor(page_url, _publish_failure),
-    resubmit_sensor("resubmit_archive_runs", jobs),
-]
+def night_report_is_due(
+    context: dg.ScheduleEvaluationContext,
+) -> list[dg.RunRequest]:
+    """Ask for the pages: of a night that failed, nothing else writes one."""
+    due = context.scheduled_execution_time
+    return [
+        dg.RunRequest(run_key=f"{due.isoformat()}:{night}", partition_key=night)
+        for night in (night_at(due - timedelta(days=1)), night_at(due))
+    ]
+
+
+def schedules() -> list[dg.ScheduleDefinition]:
+    """Return the schedules, at the hours and in the time zone of the environment."""
+    zone = text_of("NIGHTLY_TIMEZONE")
+    return [
+        dg.ScheduleDefinition(
+            name="nightly",
+            job=simulate_job,
+            cron_schedule=text_of("NIGHTLY_CRON"),
+            execution_timezone=zone,
+            execution_fn=nightly,
+            description="Simulate every variant of tonight; its toggle is the gate.",
+        ),
+        dg.ScheduleDefinition(
+            name="night_is_due",
+            job=night_due_job,
+            cron_schedule=text_of("NIGHT_DUE_CRON"),
+            execution_timezone=zone,
+            description=(
+                "Check that tonight's index is published; switch it on with `nightly`."
+            ),
+        ),
+        dg.ScheduleDefinition(
+            name="night_report_is_due",
+            job=night_report_job,
+            cron_schedule=text_of("NIGHT_REPORT_CRON"),
+            execution_timezone=zone,
+            execution_fn=night_report_is_due,
+            description=(
+                "Write the pages of tonight and last night; goes with `nightly`."
+            ),
+        ),
+        completed_comparison_is_due,
+    ]
+
+
+def sensors() -> list[dg.SensorDefinition]:
+    """Return the sensors, which tick as often as the environment says."""
+    report = "Report each night's nominal sequence to the log and an end point."
+    return [
+        automation("archive_follows", deadline(hours=1) | SOON),
+        sensor(description=report)(heartbeat),
+        alarm_sensor(page_url, _publish_failure),
+        resubmit_sensor("resubmit_archive_runs", jobs),
+    ]

@@ -8,6 +8,7 @@ from archive_assets.defs.names import NOMINAL, archived_variants
 from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.resources import ArchiveMetadataResource, SimulationsResource
 from archive_assets.defs.tables import frame_schema, frame_table
+from pipeline_runtime.dagster.following import follows
 from pipeline_runtime.dagster.pictures import picture
 from pipeline_runtime.dagster.retries import patiently
 
@@ -28,6 +29,7 @@ __all__ = ["night_comparison"]
     code_version="1",
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    automation_condition=follows(*_VARIANTS),
     description=(
         "Altitude and airmass of every archived variant of the night side by side, "
         "and their differences to the nominal one."

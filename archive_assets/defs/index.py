@@ -13,6 +13,7 @@ from archive_assets.defs.resources import (
 )
 from archive_assets.defs.tables import columns_schema, frame_schema, frame_table
 from pipeline_runtime.dagster.checks import check_result
+from pipeline_runtime.dagster.following import follows, never
 from pipeline_runtime.dagster.retries import patiently
 from pipeline_runtime.dagster.tables import link
 
@@ -38,6 +39,7 @@ _SEQUENCES = [archived_key(plan) for plan in plans()]
     code_version="1",
     retry_policy=_RETRIES,
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    automation_condition=follows(*_SEQUENCES),
     description=(
         "JSON list of all simulations of a night, one a telescope; also for the later "
         "nights that the night's simulations cover."
@@ -92,6 +94,7 @@ def prenight_index(
     code_version="1",
     retry_policy=_RETRIES,
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    automation_condition=follows(*_SEQUENCES),
     description="Statistics of each simulation's visits of the night, side by side.",
 )
 def nightly_statistics(
@@ -114,6 +117,8 @@ def nightly_statistics(
 @dg.asset_check(
     asset=INDEX_KEY,
     name=TONIGHT_CHECK.name,
+    # else it would run with each index that follows, whose night is another one
+    automation_condition=never(),
     description="Tonight's own partition was published; other nights do not count.",
 )
 def tonight_is_published(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

@@ -33,6 +33,7 @@ _INDEX = (
         ["archive", "prenight_index"],
         ["archive", "nightly_statistics"],
         ["archive", "night_comparison"],
+        ["archive", "night_report"],
     )
     - _TONIGHT  # a run for another night says nothing of tonight
 )

@@ -1,7 +1,7 @@
 """The page of a night, written whatever failed: as an asset, and by a deadline."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,39 +9,43 @@ import dagster as dg
 from archive_assets.defs.index import INDEX_KEY
 from archive_assets.defs.morning_after import completed_part
 from archive_assets.defs.names import NOMINAL, Plan, archived_key, plans
-from archive_assets.defs.partitions import night_at, night_of, nights
+from archive_assets.defs.partitions import night_of, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     PrenightIndexResource,
     SimulationsResource,
 )
 from pipeline_runtime.dagster.executors import ONE_PROCESS
+from pipeline_runtime.dagster.following import follows
 from pipeline_runtime.dagster.materializations import latest_number
 from pipeline_runtime.dagster.night_runs import night_runs, slowest
 from pipeline_runtime.dagster.run_tags import SOON, deadline
 from pipeline_runtime.dagster.tables import link
-from pipeline_runtime.environment import text_of
+from pipeline_runtime.dagster.visit_names import MERGED_KEY, STORED_KEY, VISITS_NAME
 
 if TYPE_CHECKING:
     from archive_assets.nights.page import Section
 
-__all__ = ["night_report", "night_report_is_due", "night_report_job"]
+__all__ = ["merged_nights", "night_report", "night_report_job"]
 
-# of the other code location, by name: the page is of the whole night
-_STORED = dg.AssetKey(["l1db", "write_batches"])
-_VISITS = "visits"
 _SHOWN = 10
+
+
+merged_nights = dg.AssetSpec(MERGED_KEY, partitions_def=nights)
+"""Of the other location: its partitions must be known while that one is away, else its
+news would count for every night."""
 
 
 @dg.asset(
     key_prefix="archive",
-    deps=[INDEX_KEY],
+    deps=[INDEX_KEY, MERGED_KEY],
     partitions_def=nights,
     group_name="archive",
     kinds={"html", "s3"},
     owners=["team:survey-scheduling"],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    automation_condition=follows(INDEX_KEY, MERGED_KEY),
     description=(
         "Page of the night for the person on duty, beside the indexes: what is "
         "simulated, archived, published and stored, what failed, what to do."
@@ -113,10 +117,12 @@ def _stored(instance: dg.DagsterInstance, night: date) -> "Section":
 
     registered = [
         key
-        for key in instance.get_dynamic_partitions(_VISITS)
+        for key in instance.get_dynamic_partitions(VISITS_NAME)
         if key.startswith(f"{night:%Y%m%d}-")
     ]
-    n_stored, slow = slowest(instance, _STORED, registered, whole="Visit", most=_SHOWN)
+    n_stored, slow = slowest(
+        instance, STORED_KEY, registered, whole="Visit", most=_SHOWN
+    )
     steps = sorted({step for one in slow for step in one.seconds} - {"Visit"})
     missing = len(registered) - n_stored
     said = f"{n_stored} of {len(registered)} visits; the slowest:"
@@ -177,20 +183,3 @@ night_report_job = dg.define_asset_job(
     executor_def=ONE_PROCESS,
     description="Write the page of a night, whatever failed.",
 )
-
-
-@dg.schedule(
-    job=night_report_job,
-    cron_schedule=text_of("NIGHT_REPORT_CRON"),
-    execution_timezone=text_of("NIGHTLY_TIMEZONE"),
-    description="Write the pages of tonight and last night; goes with `nightly`.",
-)
-def night_report_is_due(
-    context: dg.ScheduleEvaluationContext,
-) -> list[dg.RunRequest]:
-    """Ask for the pages: last night's visits were stored since its page was written."""
-    due = context.scheduled_execution_time
-    return [
-        dg.RunRequest(run_key=f"{due.isoformat()}:{night}", partition_key=night)
-        for night in (night_at(due - timedelta(days=1)), night_at(due))
-    ]

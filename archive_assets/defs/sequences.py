@@ -13,6 +13,7 @@ from archive_assets.defs.resources import (
 )
 from archive_assets.defs.tables import visits_schema
 from pipeline_runtime.dagster.checks import check_result, refuse
+from pipeline_runtime.dagster.following import follows
 from pipeline_runtime.dagster.pools import ARCHIVE
 from pipeline_runtime.dagster.retries import patiently
 from pipeline_runtime.dagster.tables import link
@@ -41,6 +42,7 @@ def _sequence_asset(plan: Plan) -> dg.AssetsDefinition:
         pool=ARCHIVE,
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
+        automation_condition=follows(simulation_key(plan)),
         op_tags={"dagster/priority": str(-plan.order)},
         metadata={"dagster/column_schema": visits_schema()},
         check_specs=[

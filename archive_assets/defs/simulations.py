@@ -14,12 +14,12 @@ from archive_assets.defs.tables import visits_schema
 from pipeline_runtime.dagster.checks import check_result, refuse
 from pipeline_runtime.dagster.pools import scheduler_pool, scheduler_slots
 from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.run_tags import OWN_PROCESS
 
 __all__ = ["SimulationConfig", "simulation_assets"]
 
 _SANE = "visits_are_sane"
 _OWNERS = ["team:survey-scheduling"]
-_SLOTS = scheduler_slots()
 _RETRIES = patiently(1, delay_s=30)
 
 
@@ -43,7 +43,7 @@ class SimulationConfig(dg.Config):
     )
 
 
-def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
+def _simulation_asset(plan: Plan, n_slots: int) -> dg.AssetsDefinition:
     @dg.asset(
         key=simulation_key(plan),
         partitions_def=nights,
@@ -53,11 +53,11 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
         tags={"telescope": plan.telescope.value, "variant": plan.variant.name},
         description=f"{plan.variant.label} ({plan.telescope.value}).",
         code_version="1",
-        pool=scheduler_pool(plan.order, _SLOTS),
+        pool=scheduler_pool(plan.order, n_slots),
         retry_policy=_RETRIES,
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=["scheduler_environment", completed_key(plan.telescope)],
-        op_tags={"dagster/priority": str(-plan.order)},
+        op_tags={"dagster/priority": str(-plan.order)} | OWN_PROCESS,
         check_specs=[
             dg.AssetCheckSpec(
                 _SANE,
@@ -137,4 +137,7 @@ def _simulation_asset(plan: Plan) -> dg.AssetsDefinition:
     return simulation
 
 
-simulation_assets = [_simulation_asset(plan) for plan in plans()]
+def simulation_assets() -> list[dg.AssetsDefinition]:
+    """Return the simulation of every variant, in as many pools as may run at once."""
+    n_slots = scheduler_slots()
+    return [_simulation_asset(plan, n_slots) for plan in plans()]

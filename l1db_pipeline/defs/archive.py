@@ -30,11 +30,16 @@ __all__ = [
     "ArchivedVisitsResource",
     "DataStoreResource",
     "archive_resources",
+    "archived_nights",
     "nights",
 ]
 
 ARCHIVED_KEY = archived_key(NOMINAL)
 """The archived sequence whose visits drive the AP prototype."""
+
+archived_nights = dg.AssetSpec(ARCHIVED_KEY, partitions_def=nights)
+"""Its partitions, which must be known while the other location is away: else its news
+would count for every night."""
 
 NIGHT_VISITS_KEY = dg.AssetKey(["l1db", "night_visits"])
 SEQUENCE = "visitseq_uuid"

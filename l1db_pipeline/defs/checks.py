@@ -3,10 +3,10 @@
 import dagster as dg
 
 from l1db_pipeline.defs.resources import L1dbResource
-from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from l1db_pipeline.errors import EXPECTED_ERRORS
 from pipeline_runtime.dagster.checks import check_result
 from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.visit_names import STORED_KEY
 
 __all__ = ["checks"]
 
@@ -14,7 +14,7 @@ _SHOWN = 100
 
 
 @dg.asset_check(
-    asset=BATCHES_KEY,
+    asset=STORED_KEY,
     name="store_is_consistent",
     pool=L1DB,
     description=(

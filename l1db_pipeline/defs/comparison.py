@@ -9,6 +9,7 @@ from pydantic import Field
 from l1db_pipeline.defs.resources import ReportsResource
 from l1db_pipeline.report.meaning import COMPARISON_COLUMNS
 from pipeline_runtime.dagster.pools import L1DB
+from pipeline_runtime.dagster.run_tags import OWN_PROCESS
 from pipeline_runtime.dagster.tables import columns_schema, table
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ComparisonConfig(dg.Config):
     code_version="1",
     metadata={"dagster/column_schema": columns_schema(_COLUMNS, COMPARISON_COLUMNS)},
     pool=L1DB,
+    op_tags=OWN_PROCESS,
     description=(
         "The same seeded visits through index modes, history layouts and backends, "
         "with proof that all hold the same content."

@@ -16,15 +16,15 @@ from l1db_pipeline.defs.archive import (
     nights,
 )
 from l1db_pipeline.defs.partitions import (
-    VISITS_NAME,
     key_night,
     keys_before,
     register,
     visit_key,
 )
-from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from pipeline_runtime.dagster.following import follows
 from pipeline_runtime.dagster.pools import VISITS
 from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.visit_names import STORED_KEY, VISITS_NAME
 
 __all__ = ["NIGHT_VISITS_KEY", "NightVisitsConfig", "night_visits"]
 
@@ -54,6 +54,7 @@ class NightVisitsConfig(dg.Config):
     pool=VISITS,
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
+    automation_condition=follows(ARCHIVED_KEY),
     description=(
         "The visits of the sequence that the night's own partition archived (else of "
         "the newest nominal one), as partitions of l1db_write_batches."
@@ -102,7 +103,7 @@ def _stored(instance: dg.DagsterInstance, keys: Sequence[str]) -> list[str]:
         NIGHT_VISITS_KEY, materialized, set(nights_of.values())
     )
     stored = instance.get_latest_storage_id_by_partition(
-        BATCHES_KEY, materialized, set(keys)
+        STORED_KEY, materialized, set(keys)
     )
     return [
         key for key in keys if stored.get(key, -1) > registered.get(nights_of[key], -1)

@@ -6,9 +6,9 @@ from itertools import groupby
 
 import dagster as dg
 
+from pipeline_runtime.dagster.visit_names import NIGHT_TAG, VISITS_NAME
+
 __all__ = [
-    "NIGHT_TAG",
-    "VISITS_NAME",
     "arrange",
     "by_night",
     "key_night",
@@ -20,10 +20,6 @@ __all__ = [
     "visits",
 ]
 
-NIGHT_TAG = "l1db/night"
-"""Tag of the run that a night asked for: all its visits, and no others."""
-
-VISITS_NAME = "visits"
 visits = dg.DynamicPartitionsDefinition(name=VISITS_NAME)
 """Visits of recent nights; the ledger of the L1 database keeps them for ever."""
 

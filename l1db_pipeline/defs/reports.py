@@ -5,10 +5,10 @@ from pydantic import Field
 
 from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, ReportsResource, SourcesResource
-from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from pipeline_runtime.dagster.checks import check_result
 from pipeline_runtime.dagster.retries import patiently
 from pipeline_runtime.dagster.tables import frame_schema, frame_table, table
+from pipeline_runtime.dagster.visit_names import STORED_KEY
 from pipeline_runtime.urls import safe_url
 
 __all__ = ["ReportConfig", "timing_report"]
@@ -28,7 +28,7 @@ class ReportConfig(dg.Config):
 
 @dg.asset(
     key_prefix="l1db",
-    deps=[BATCHES_KEY],
+    deps=[STORED_KEY],
     group_name="l1db",
     kinds={"html", "matplotlib"},
     owners=["team:data-management"],

@@ -18,17 +18,17 @@ from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
 from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.visit_names import STORED_KEY
 
 if TYPE_CHECKING:
     from l1db_pipeline.schema.config import L1dbConfig
     from l1db_pipeline.store.base import L1Store
     from l1db_pipeline.visit.process import VisitSummary
 
-__all__ = ["BATCHES_KEY", "WriteBatchesConfig", "l1db_write_batches"]
+__all__ = ["WriteBatchesConfig", "l1db_write_batches"]
 
 _PROGRESS_EVERY = 10
 _WRITTEN = ("DiaObject", "DiaSource", "DiaForcedSource")
-BATCHES_KEY = dg.AssetKey(["l1db", "write_batches"])
 
 
 class WriteBatchesConfig(dg.Config):
@@ -50,7 +50,7 @@ class WriteBatchesConfig(dg.Config):
     name="l1db_write_batches",
     specs=[
         dg.AssetSpec(
-            BATCHES_KEY,
+            STORED_KEY,
             deps=[
                 ["l1db", "variable_sources"],
                 ["l1db", "schema"],
@@ -130,7 +130,7 @@ def _event(
 ) -> dg.AssetMaterialization:
     outcome = summary.outcome.value if summary.outcome else "not stored"
     return dg.AssetMaterialization(
-        asset_key=BATCHES_KEY,
+        asset_key=STORED_KEY,
         partition=visit_key(summary.visit_id),
         metadata={
             "outcome": outcome,

@@ -16,6 +16,7 @@ import dagster as dg
 
 from pipeline_runtime.alarms import Alarm, Channel, alarm_channels, one_line
 from pipeline_runtime.dagster.resubmit import is_resubmitted, resubmission_key
+from pipeline_runtime.dagster.run_tags import work_name
 from pipeline_runtime.dagster.sensors import sensor
 from pipeline_runtime.environment import text_of
 
@@ -199,7 +200,7 @@ def alarms_of(
         if not _is_followed(instance, run):
             yield Alarm(
                 cause=f"run:{run.run_id}",
-                title=f"{run.job_name}{_of_night(run)} failed",
+                title=f"{work_name(run)}{_of_night(run)} failed",
                 lines=(error_line(instance, run.run_id), *links),
             )
         return

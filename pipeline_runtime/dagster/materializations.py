@@ -1,13 +1,12 @@
 """What a sensor follows: partitions of assets that were materialized since.
 
 The cursor holds the last storage id of each asset. A lost cursor starts from the
-beginning, and a tick may repeat: an event that was followed already is passed over,
-run keys hold the storage id, so Dagster starts no run twice, and what the runs do is
-idempotent anyway.
+beginning, and a tick may repeat: run keys hold the storage id, so Dagster starts no run
+twice, and what the runs do is idempotent anyway.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,12 +14,10 @@ import dagster as dg
 
 __all__ = [
     "Materialized",
-    "by_partition",
     "latest_number",
     "latest_text",
     "materialized_since",
     "run_key",
-    "unfollowed",
 ]
 
 _EVENTS_PER_TICK = 25  # an asset: a lost cursor catches up in several short ticks
@@ -90,14 +87,6 @@ def run_key(job: str, events: Sequence[Materialized]) -> str:
     return f"{job}:{latest.asset_key.to_user_string()}:{latest.storage_id}"
 
 
-def by_partition(events: Iterable[Materialized]) -> dict[str, list[Materialized]]:
-    """Return the events of each partition: one run follows them together."""
-    found: dict[str, list[Materialized]] = {}
-    for event in events:
-        found.setdefault(event.partition, []).append(event)
-    return found
-
-
 def _positions(cursor: str | None) -> dict[str, int]:
     """Return the storage ids of a cursor; none for one that is lost or spoilt."""
     try:
@@ -141,34 +130,3 @@ def materialized_since(
                 )
     events = sorted(found.values(), key=lambda event: event.storage_id)
     return events, json.dumps(positions, sort_keys=True)
-
-
-def unfollowed(
-    instance: dg.DagsterInstance,
-    events: Sequence[Materialized],
-    followers: Mapping[dg.AssetKey, dg.AssetKey],
-) -> list[Materialized]:
-    """Return the events whose partition no follower materialized after them.
-
-    Parameters
-    ----------
-    events
-        What was materialized.
-    followers
-        For each asset of the events the one that follows it; each is asked once.
-    """
-    partitions: dict[dg.AssetKey, set[str]] = {}
-    for event in events:
-        partitions.setdefault(followers[event.asset_key], set()).add(event.partition)
-    latest = {
-        follower: instance.get_latest_storage_id_by_partition(
-            follower, dg.DagsterEventType.ASSET_MATERIALIZATION, of_follower
-        )
-        for follower, of_follower in partitions.items()
-    }
-    return [
-        event
-        for event in events
-        if latest[followers[event.asset_key]].get(event.partition, -1)
-        < event.storage_id
-    ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from pipeline_runtime.dagster.alarms import alarms_of, run_link
+from pipeline_runtime.dagster.run_tags import work_name
 
 __all__ = ["NightRuns", "SlowPartition", "night_runs", "slowest"]
 
@@ -72,7 +73,7 @@ def night_runs(instance: dg.DagsterInstance, night: str) -> NightRuns:
             ]
     return NightRuns(
         runs=[
-            (run.job_name, run.status.value.lower(), run_link(run.run_id))
+            (work_name(run), run.status.value.lower(), run_link(run.run_id))
             for run in of_night.values()
         ],
         failed=failed,

@@ -5,15 +5,20 @@ just then, the retry is dropped. A sensor ticks when the code server is back, an
 for such runs again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from pipeline_runtime.dagster.run_tags import ASSET_JOB
 from pipeline_runtime.dagster.sensors import sensor
 
-__all__ = ["is_resubmitted", "resubmission_key", "resubmit_sensor"]
+__all__ = [
+    "is_resubmitted",
+    "resubmission_key",
+    "resubmit_sensor",
+]
 
 _LOOK_BACK = timedelta(days=2)
 _MOST_TIMES = 3  # each with retries of its own
@@ -33,17 +38,36 @@ def resubmit_sensor(
         description="Ask again for lost runs whose retry was dropped.",
     )
     def asks_to_resubmit(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        names = {job.name for job in jobs}
+        made = {job.name: _assets_of(context.repository_def, job.name) for job in jobs}
         since = datetime.now(UTC) - _LOOK_BACK
         return dg.SensorResult(
             run_requests=[
-                _request(run)
+                _request(run, job)
                 for run in _given_up(context.instance, since)
-                if run.job_name in names
+                if (job := _job_of(run, made))
             ]
         )
 
     return asks_to_resubmit
+
+
+def _assets_of(
+    repository: dg.RepositoryDefinition | None, job: str
+) -> frozenset[dg.AssetKey]:
+    if repository is None:
+        return frozenset()
+    return frozenset(repository.get_job(job).asset_layer.selected_asset_keys)
+
+
+def _job_of(
+    run: dg.DagsterRun, jobs: Mapping[str, frozenset[dg.AssetKey]]
+) -> str | None:
+    """Return the first job that can do a run's work again: its own, if it has one."""
+    if run.job_name != ASSET_JOB:
+        return run.job_name if run.job_name in jobs else None
+    wanted = run.asset_selection or frozenset()
+    able = (name for name, keys in jobs.items() if wanted and wanted <= keys)
+    return next(able, None)
 
 
 def _given_up(instance: dg.DagsterInstance, since: datetime) -> Iterator[dg.DagsterRun]:
@@ -81,7 +105,7 @@ def _has_retries_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return is_last and len(of_group) <= allowed
 
 
-def _request(run: dg.DagsterRun) -> dg.RunRequest:
+def _request(run: dg.DagsterRun, job: str) -> dg.RunRequest:
     """Return the request for the same work, once."""
     kept: dict[str, Any] = {
         name: value
@@ -91,9 +115,14 @@ def _request(run: dg.DagsterRun) -> dg.RunRequest:
     }
     return dg.RunRequest(
         run_key=resubmission_key(run),
-        job_name=run.job_name,
+        job_name=job,
         partition_key=run.tags.get("dagster/partition"),
         run_config=run.run_config,
         tags=kept | {_TIMES_TAG: str(int(run.tags.get(_TIMES_TAG, "0")) + 1)},
         asset_selection=sorted(run.asset_selection) if run.asset_selection else None,
+        asset_check_keys=(
+            sorted(run.asset_check_selection, key=str)
+            if run.asset_check_selection is not None
+            else None
+        ),
     )

@@ -5,15 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline_runtime.dagster.materializations import (
-    by_partition,
-    materialized_since,
-    run_key,
-    unfollowed,
-)
 from pipeline_runtime.environment import count_of
 
-__all__ = ["follow", "sensor"]
+__all__ = ["automation", "sensor"]
 
 
 def sensor(
@@ -21,7 +15,8 @@ def sensor(
 ) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
     """Return a decorator for a sensor that is on from the start.
 
-    The gate of a night is its schedule.
+    The gate of a night is its schedule. Its interval is the environment's: call it
+    where definitions are built, not at import.
     """
     return dg.sensor(
         minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
@@ -30,36 +25,17 @@ def sensor(
     )
 
 
-def follow(
-    context: dg.SensorEvaluationContext,
-    followers: Mapping[dg.AssetKey, dg.AssetKey],
-    job: str,
-    *,
-    only_followers: bool = False,
-) -> dg.SensorResult:
-    """Ask for a run for each partition that was materialized and not followed yet.
-
-    Parameters
-    ----------
-    followers
-        The assets to look at, and for each the asset that the job makes of it.
-    job
-        Begins the run keys.
-    only_followers
-        Ask for the followers of what is new, instead of all that the job makes.
-    """
-    events, cursor = materialized_since(context.instance, followers, context.cursor)
-    new = unfollowed(context.instance, events, followers)
-    requests = [
-        dg.RunRequest(
-            run_key=run_key(job, of_partition),
-            partition_key=partition,
-            asset_selection=(
-                [followers[event.asset_key] for event in of_partition]
-                if only_followers
-                else None
-            ),
-        )
-        for partition, of_partition in by_partition(new).items()
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+def automation(name: str, run_tags: Mapping[str, str]) -> dg.SensorDefinition:
+    """Return the sensor that evaluates the automation conditions of a location."""
+    return dg.AutomationConditionSensorDefinition(
+        name,
+        target=dg.AssetSelection.all(),
+        run_tags=run_tags,
+        minimum_interval_seconds=count_of("SENSOR_INTERVAL_S"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        emit_backfills=False,  # a night that fails stops no other
+        description=(
+            "Ask for the assets that follow others by themselves; the page of an asset "
+            "shows each decision under Automation."
+        ),
+    )

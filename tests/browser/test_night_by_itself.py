@@ -29,7 +29,7 @@ from archive_assets.prenightindex import get_prenight_index_from_bucket
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 N_AT_KILL = 3
-LAST_JOBS = ("ap_prototype", "nightly", "timing_report", "prenight_index")
+LAST_JOBS = ("ap_prototype", "nightly", "timing_report")
 LINEAGE = (
     "simonyi_delay240",
     "prenight_index",
@@ -71,6 +71,7 @@ def night(
     killed = {"simulate": simulate, "ap_prototype": ap}
     for job in LAST_JOBS:
         wait_for(f"success of {job}", partial(graph.has_succeeded, job))
+    wait_for("index", lambda: graph.has_made("archive", "prenight_index"))
     assert daemon.poll() is None, instance.log("daemon")[-3000:]
     with psycopg.connect(instance.server.dsn("archive")) as connection:
         row = connection.execute("SELECT min(first_day_obs) FROM vsmd.simulations")

@@ -10,25 +10,24 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from archive_assets import definitions as archive
-from archive_assets.defs.names import NOMINAL, archived_key, plans, simulation_key
+from archive_assets.defs.names import NOMINAL, archived_key
 from l1db_pipeline import definitions as l1db
-from l1db_pipeline.defs.partitions import VISITS_NAME, register, visits
+from l1db_pipeline.defs.partitions import register, visits
+from pipeline_runtime.dagster.visit_names import VISITS_NAME
 
 NIGHT = "2026-10-10"
-INDEX = dg.AssetKey(["archive", "prenight_index"])
 NIGHT_VISITS = dg.AssetKey(["l1db", "night_visits"])
+ARCHIVE, L1DB = archive.defs(), l1db.defs()
 DEFINITIONS = {
     sensor.name: definitions
-    for definitions in (archive.defs, l1db.defs)
+    for definitions in (ARCHIVE, L1DB)
     for sensor in definitions.sensors or ()
 }
 FOLLOWED = {
-    "simulation_finished": simulation_key(NOMINAL),
-    "sequence_archived": archived_key(NOMINAL),
-    "night_archived": archived_key(NOMINAL),
     "visits_registered": NIGHT_VISITS,
     "heartbeat": archived_key(NOMINAL),
 }
+CONDITIONS = {"archive_follows", "l1db_follows"}  # in test_following.py
 STATUS_SENSORS = {"night_processed"}
 ALARM = {"alarm"}  # in pipeline_runtime/dagster/test_alarms.py
 RESUBMIT_SENSORS = {
@@ -36,6 +35,13 @@ RESUBMIT_SENSORS = {
     "resubmit_l1db_runs",
 }  # in test_resubmit.py
 SPOILT_CURSORS = ["", "{", "[1, 2]", '{"a": "b"}', "null", '"\u2603"']
+
+
+def _set_up(instance: dg.DagsterInstance) -> None:
+    for name in ("variable_sources", "schema"):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(dg.AssetKey(["l1db", name]))
+        )
 
 
 def _report(instance: dg.DagsterInstance, key: dg.AssetKey, **metadata: Any) -> None:
@@ -67,13 +73,13 @@ def _tick(
 
 def test_every_sensor_is_tried_here() -> None:
     assert set(DEFINITIONS) == (
-        set(FOLLOWED) | STATUS_SENSORS | RESUBMIT_SENSORS | ALARM
+        set(FOLLOWED) | CONDITIONS | STATUS_SENSORS | RESUBMIT_SENSORS | ALARM
     )
 
 
-@pytest.mark.parametrize("location", [archive, l1db], ids=lambda m: m.__name__)
-def test_every_job_has_a_deadline(location: Any) -> None:
-    for job in location.defs.resolve_all_job_defs():
+@pytest.mark.parametrize("location", [ARCHIVE, L1DB], ids=["archive", "l1db"])
+def test_every_job_has_a_deadline(location: dg.Definitions) -> None:
+    for job in location.resolve_all_job_defs():
         if job.name != "__ASSET_JOB":
             assert float(job.tags["dagster/max_runtime"]) > 0, job.name
 
@@ -89,6 +95,7 @@ def test_a_sensor_of_an_empty_instance_asks_for_nothing(
 def test_a_repeated_tick_asks_for_the_same_run(
     name: str, instance: dg.DagsterInstance
 ) -> None:
+    _set_up(instance)
     _report(instance, FOLLOWED[name], **_metadata(name))
 
     first, cursor = _tick(name, instance, None)
@@ -106,6 +113,7 @@ def test_a_repeated_tick_asks_for_the_same_run(
 def test_a_spoilt_cursor_starts_from_the_beginning(
     name: str, cursor: str, instance: dg.DagsterInstance
 ) -> None:
+    _set_up(instance)
     _report(instance, FOLLOWED[name], **_metadata(name))
 
     requests, healed = _tick(name, instance, cursor)
@@ -114,34 +122,23 @@ def test_a_spoilt_cursor_starts_from_the_beginning(
     assert json.loads(healed or "")[FOLLOWED[name].to_user_string()] > 0
 
 
-@pytest.mark.parametrize(
-    ("name", "follower"),
-    [
-        ("simulation_finished", archived_key(NOMINAL)),
-        ("sequence_archived", INDEX),
-        ("night_archived", NIGHT_VISITS),
-    ],
-)
-def test_what_was_followed_by_hand_is_passed_over(
-    name: str, follower: dg.AssetKey, instance: dg.DagsterInstance
+def test_the_first_night_waits_until_sources_and_tables_are_made(
+    instance: dg.DagsterInstance,
 ) -> None:
-    _report(instance, FOLLOWED[name])
-    _report(instance, follower)
+    _report(instance, NIGHT_VISITS, **_metadata("visits_registered"))
 
-    assert not _tick(name, instance, None)[0]
+    (first,), cursor = _tick("visits_registered", instance, None)
+    (repeated,), cursor = _tick("visits_registered", instance, cursor)
+    _set_up(instance)
+    (of_visits,), cursor = _tick("visits_registered", instance, cursor)
 
-
-def test_a_variant_made_again_is_archived_again(instance: dg.DagsterInstance) -> None:
-    _report(instance, simulation_key(NOMINAL))
-    first, cursor = _tick("simulation_finished", instance, None)
-    _report(instance, simulation_key(NOMINAL))
-
-    again, _ = _tick("simulation_finished", instance, cursor)
-
-    assert [request.run_key for request in again] != [r.run_key for r in first]
+    assert (first.job_name, repeated.run_key) == ("set_up", first.run_key)
+    assert of_visits.job_name == "ap_prototype"
+    assert not _tick("visits_registered", instance, cursor)[0]
 
 
 def test_of_nights_that_wait_the_oldest_is_first(instance: dg.DagsterInstance) -> None:
+    _set_up(instance)
     for night in ("2026-10-11", NIGHT):
         metadata: Any = _metadata("visits_registered")
         instance.report_runless_asset_event(
@@ -160,6 +157,7 @@ def _keys(night: str, *numbers: int) -> list[str]:
 
 def _asked(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
     """Report a night with these visits; return what the run it asks for holds."""
+    _set_up(instance)
     metadata = {"visits": len(keys), "first_visit": keys[0], "last_visit": keys[-1]}
     _report(instance, NIGHT_VISITS, **metadata)
     requests, _ = _tick("visits_registered", instance, None)
@@ -216,9 +214,9 @@ def _schedule_tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     context = dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=datetime(2026, 10, 11, 11, 59, tzinfo=UTC),
-        repository_def=archive.defs.get_repository_def(),
+        repository_def=ARCHIVE.get_repository_def(),
     )
-    tick = archive.defs.resolve_schedule_def("nightly").evaluate_tick(context)
+    tick = ARCHIVE.resolve_schedule_def("nightly").evaluate_tick(context)
     return list(tick.run_requests or ())
 
 
@@ -269,15 +267,3 @@ def test_the_schedule_counts_what_succeeded_or_is_under_way(
 
     in_vain = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     assert is_asked_for == (status in in_vain)
-
-
-def test_variants_that_end_together_are_archived_by_one_run(
-    instance: dg.DagsterInstance,
-) -> None:
-    for plan in plans():
-        _report(instance, simulation_key(plan))
-
-    requests, _ = _tick("simulation_finished", instance, None)
-
-    assert len(requests) == 1
-    assert set(requests[0].asset_selection or ()) == {archived_key(p) for p in plans()}

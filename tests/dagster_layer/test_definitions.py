@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
 from l1db_pipeline import definitions as l1db
+from pipeline_runtime.environment import VARIABLES
+from pipeline_runtime.errors import EnvironmentValueError
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCATIONS = {"archive_assets": archive.defs, "l1db_pipeline": l1db.defs}
+LOCATIONS = {"archive_assets": archive.defs(), "l1db_pipeline": l1db.defs()}
 JOBS = {
     "archive_assets": {
         "archive",
@@ -61,6 +64,7 @@ def test_every_job_resolves(location: str) -> None:
 def test_definitions_load_without_what_only_runs_need() -> None:
     heavy = ("numpy", "pandas", "sqlalchemy", "h5py", "rubin_scheduler", "matplotlib")
     code = f"import sys, {', '.join(f'{name}.definitions' for name in LOCATIONS)};"
+    code += "".join(f"{name}.definitions.defs();" for name in LOCATIONS)
     code += f"print(sorted(sys.modules.keys() & {heavy}))"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -111,3 +115,34 @@ def test_lineage_runs_from_simulation_to_write_batches() -> None:
         dg.AssetKey(["l1db", "variable_sources"]),
         dg.AssetKey(["l1db", "schema"]),
     } <= upstream
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SENSOR_INTERVAL_S", "abc"),
+        ("SCHEDULER_SLOTS", "many"),
+        ("NIGHTLY_CRON", "6:55"),
+        ("NIGHTS_START", "yesterday"),
+    ],
+)
+@pytest.mark.parametrize("module", [archive, l1db], ids=LOCATIONS)
+def test_a_wrong_value_is_an_error_of_the_load_that_says_what_to_do(
+    module: Any, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(EnvironmentValueError) as refused:
+        module.defs()
+
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{name} must be ")
+    assert f"{text!r}: correct it, or unset it" in line
+
+
+def test_importing_the_locations_parses_nothing_of_the_environment() -> None:
+    wrong = {known.name: "?" for known in VARIABLES}
+    code = "import archive_assets.definitions, l1db_pipeline.definitions"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | wrong, check=True
+    )

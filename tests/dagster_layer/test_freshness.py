@@ -18,7 +18,7 @@ def _publish(instance: dg.DagsterInstance, night: str) -> None:
 
 
 def _judge(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
-    job = archive.defs.resolve_job_def("night_due")
+    job = archive.defs().resolve_job_def("night_due")
     (found,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
     return found
 
@@ -48,5 +48,5 @@ def test_a_night_ends_at_noon_of_the_next_day() -> None:
 
 def test_a_run_for_another_night_does_not_judge_tonight() -> None:
     for name in ("prenight_index", "prenight", "nominal_night"):
-        checks = archive.defs.resolve_job_def(name).asset_layer.asset_graph
+        checks = archive.defs().resolve_job_def(name).asset_layer.asset_graph
         assert TONIGHT_CHECK not in checks.asset_check_keys

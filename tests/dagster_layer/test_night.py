@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from archive_assets.archiving.sequence import archive_visit_sequence
 from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
 from l1db_pipeline.defs.archive import NIGHT_VISITS_KEY
-from l1db_pipeline.defs.write_batches import BATCHES_KEY
+from pipeline_runtime.dagster.visit_names import STORED_KEY
 
 
 def _archived(site: Site) -> list[tuple[object, ...]]:
@@ -129,7 +129,7 @@ def test_write_batches_keep_to_the_sequence_that_the_night_was_registered_with(
     site.ap()  # already stored
 
     visit = f"{NIGHT.replace('-', '')}-00001"
-    event = _event(site, BATCHES_KEY, visit)
+    event = _event(site, STORED_KEY, visit)
     assert event["outcome"] == "already stored"
     assert event["visitseq_uuid"] == registered
     assert _event(site, archived_key(NOMINAL), NIGHT)["visitseq_uuid"] != registered

@@ -140,11 +140,13 @@ def test_a_night_without_a_page_is_an_error_that_says_what_to_do(site: Site) -> 
 def test_the_schedule_asks_for_tonight_and_last_night() -> None:
     context = dg.build_schedule_context(
         scheduled_execution_time=datetime(2026, 10, 10, 15, 30, tzinfo=UTC),
-        repository_def=archive.defs.get_repository_def(),
+        repository_def=archive.defs().get_repository_def(),
     )
 
-    asked = archive.defs.resolve_schedule_def("night_report_is_due").evaluate_tick(
-        context
+    asked = (
+        archive.defs()
+        .resolve_schedule_def("night_report_is_due")
+        .evaluate_tick(context)
     )
 
     nights = [request.partition_key for request in asked.run_requests or ()]

@@ -50,7 +50,7 @@ def fail(retrying: dg.DagsterInstance) -> Fail:
 def _asked(
     instance: dg.DagsterInstance, sensor: str = "resubmit_l1db_runs"
 ) -> list[dg.RunRequest]:
-    definitions = l1db.defs if sensor == "resubmit_l1db_runs" else archive.defs
+    definitions = l1db.defs() if sensor == "resubmit_l1db_runs" else archive.defs()
     context = dg.build_sensor_context(
         instance=instance, definitions=definitions, sensor_name=sensor
     )

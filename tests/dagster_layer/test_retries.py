@@ -71,7 +71,9 @@ def test_a_cancelled_step_is_not_tried_again(
     assert (run.status, len(tries)) == (dg.DagsterRunStatus.CANCELED, 1)
 
 
-@pytest.mark.parametrize("location", [archive.defs, l1db.defs], ids=["archive", "l1db"])
+@pytest.mark.parametrize(
+    "location", [archive.defs(), l1db.defs()], ids=["archive", "l1db"]
+)
 def test_no_step_has_another_policy(location: dg.Definitions) -> None:
     nodes = location.get_repository_def().get_implicit_global_asset_job_def()
     # a node's definition is of a base class that has no policy

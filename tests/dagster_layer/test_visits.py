@@ -11,9 +11,8 @@ from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, N_VISITS, NIGHT
 
 from l1db_pipeline import definitions as l1db
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
-from l1db_pipeline.defs.partitions import VISITS_NAME
-from l1db_pipeline.defs.write_batches import BATCHES_KEY
 from pipeline_runtime.dagster.pools import L1DB, scheduler_pool, scheduler_slots
+from pipeline_runtime.dagster.visit_names import STORED_KEY, VISITS_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 # an error of the database while the third visit is stored
@@ -78,11 +77,11 @@ def test_stored_visits_of_old_nights_leave_the_partitions(site: Site) -> None:
     site.instance.add_dynamic_partitions(VISITS_NAME, [old, waiting, anew, recent])
     for key, partition in (
         (NIGHT_VISITS_KEY, "2026-10-05"),
-        (BATCHES_KEY, old),
+        (STORED_KEY, old),
         (NIGHT_VISITS_KEY, "2026-10-06"),
-        (BATCHES_KEY, anew),
+        (STORED_KEY, anew),
         (NIGHT_VISITS_KEY, "2026-10-07"),
-        (BATCHES_KEY, recent),
+        (STORED_KEY, recent),
     ):
         event = dg.AssetMaterialization(key, partition=partition)
         site.instance.report_runless_asset_event(event)
@@ -124,7 +123,7 @@ def test_one_step_at_a_time_writes_whoever_launched_it(
     "op", ["l1db__schema", "l1db_write_batches", "l1db__nightly_merge"]
 )
 def test_whatever_writes_to_the_l1_database_is_in_its_pool(op: str) -> None:
-    found = l1db.defs.resolve_implicit_global_asset_job_def().graph.node_named(op)
+    found = l1db.defs().resolve_implicit_global_asset_job_def().graph.node_named(op)
 
     assert found.definition.pools == {L1DB}
 

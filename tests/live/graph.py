@@ -12,6 +12,7 @@ _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename } } } } }"""
 _RUNS = """query($filter: RunsFilter!) { runsOrError(filter: $filter) {
   ... on Runs { results { runId jobName status tags { key value }
+    assetSelection { path }
     stats { ... on RunStatsSnapshot { materializations } } } } } }"""
 _EVENTS = """query($run: ID!) { logsForRun(runId: $run) {
   ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
@@ -83,6 +84,14 @@ class Graph:
     def has_succeeded(self, job: str) -> bool:
         """Tell whether a run of a job succeeded."""
         return any(run["status"] == "SUCCESS" for run in self.runs(job))
+
+    def has_made(self, *path: str) -> bool:
+        """Tell whether a run that was to make an asset succeeded."""
+        return any(
+            run["status"] == "SUCCESS"
+            and list(path) in [key["path"] for key in run["assetSelection"] or ()]
+            for run in self.all_runs()
+        )
 
     def n_materialized(self, job: str) -> int:
         """Return how many assets the newest run of a job has materialized."""

@@ -33,11 +33,9 @@ NIGHT = _TODAY - timedelta(days=3)
 HANGING_NIGHT = _TODAY - timedelta(days=2)
 DEADLINE_S = 4
 N_AT_CANCEL = 4
-LAST_JOBS = ("ap_prototype", "nightly", "timing_report", "prenight_index")
+LAST_JOBS = ("ap_prototype", "nightly", "timing_report")
 FOLLOWING = {
-    "archive",
-    "prenight_index",
-    "night_visits",
+    "set_up",
     "ap_prototype",
     "nightly",
     "report",
@@ -167,6 +165,7 @@ def story(
         hung = _hang(graph)
         for job in LAST_JOBS:
             wait_for(f"success of {job}", partial(graph.has_succeeded, job))
+        wait_for("index", lambda: graph.has_made("archive", "prenight_index"))
         wait_for("both reports", lambda: len(status_end_point.received) > 1)
         yield Story(n_stored, at_cancel, cancelled, lost, hung)
 

@@ -42,6 +42,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._utils.interrupts import pop_captured_interrupt
 from typing_extensions import override
 
+from pipeline_runtime.dagster.run_tags import OWN_PROCESS
 from pipeline_runtime.dagster.workarounds.run_process import EXECUTES, place_metadata
 
 __all__ = ["in_process", "multiprocess"]
@@ -118,7 +119,10 @@ class _InProcess(InProcessExecutor):
 
 
 class _Multiprocess(Executor):
-    """Dagster's own, which says where it executes."""
+    """Dagster's own for runs with long steps; others need no further process.
+
+    A process of its own loads the definitions: it costs seconds of a step of a moment.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -137,6 +141,11 @@ class _Multiprocess(Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
+        steps = map(execution_plan.get_step_by_key, execution_plan.step_keys_to_execute)
+        if not any((step.tags or {}).items() >= OWN_PROCESS.items() for step in steps):
+            here = _InProcess(self.retries, self.step_dependency_config)
+            yield from here.execute(plan_context, execution_plan)
+            return
         yield _says_where(plan_context)
         yield from self._executor.execute(plan_context, execution_plan)
 
@@ -154,5 +163,5 @@ def in_process(context: dg.InitExecutorContext) -> Executor:
     requirements=needs_processes(),
 )
 def multiprocess(context: dg.InitExecutorContext) -> Executor:
-    """Run each step in a process of its own."""
+    """Run each step in a process of its own, if any of them is long."""
     return _Multiprocess(_core_multiprocess_executor_creation(context.executor_config))
