@@ -30,6 +30,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     from archive_assets.defs.night_report import merged_nights, night_report
     from archive_assets.defs.sequences import sequence_assets
     from archive_assets.defs.simulations import simulation_assets
+    from archive_assets.defs.upkeep import garbage_is_collected, night_verification
 
     return dg.Definitions(
         assets=[
@@ -43,9 +44,10 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             night_report,
             merged_nights,
             archive_verification,
+            night_verification,
             existing_sequences,
         ],
-        asset_checks=[tonight_is_published],
+        asset_checks=[tonight_is_published, garbage_is_collected],
         jobs=[*jobs, gc_job, observe_job],
         schedules=schedules(),
         sensors=sensors(),

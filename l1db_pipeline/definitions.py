@@ -36,7 +36,7 @@ def environment_resources() -> dict[str, object]:
 def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     """Return the code location with the given resources."""
     from l1db_pipeline.defs.archive import archived_nights
-    from l1db_pipeline.defs.automation import sensors
+    from l1db_pipeline.defs.automation import schedules, sensors
     from l1db_pipeline.defs.checks import checks
     from l1db_pipeline.defs.comparison import schema_comparison
     from l1db_pipeline.defs.jobs import jobs
@@ -45,6 +45,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     from l1db_pipeline.defs.reports import timing_report
     from l1db_pipeline.defs.schema import l1db_schema
     from l1db_pipeline.defs.sources import variable_sources
+    from l1db_pipeline.defs.upkeep import history_compaction, night_verification
     from l1db_pipeline.defs.write_batches import l1db_write_batches
 
     return dg.Definitions(
@@ -57,9 +58,12 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
             nightly_merge,
             timing_report,
             schema_comparison,
+            night_verification,
+            history_compaction,
         ],
         asset_checks=checks,
         jobs=jobs,
+        schedules=schedules(),
         sensors=sensors(),
         resources=resources,
         executor=executor(),

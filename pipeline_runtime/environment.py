@@ -300,6 +300,18 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         parse=_cron,
     ),
     Variable(
+        name="UPKEEP_DAILY_CRON",
+        meaning="When the schedules verify last night and observe the archive",
+        default="0 13 * * *",
+        parse=_cron,
+    ),
+    Variable(
+        name="UPKEEP_WEEKLY_CRON",
+        meaning="When the schedules verify everything, list garbage and compact",
+        default="0 14 * * 6",
+        parse=_cron,
+    ),
+    Variable(
         name="NIGHTLY_TIMEZONE",
         meaning="Time zone of the schedules",
         default="America/Los_Angeles",

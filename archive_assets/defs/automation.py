@@ -5,17 +5,26 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from archive_assets.defs.jobs import archive_job, jobs, night_due_job, simulate_job
+from archive_assets.defs.integrity import observe_job
+from archive_assets.defs.jobs import (
+    archive_job,
+    jobs,
+    night_due_job,
+    simulate_job,
+    verify_job,
+)
 from archive_assets.defs.morning_after import completed_comparison_is_due
 from archive_assets.defs.names import NOMINAL, archived_key, simulation_key
 from archive_assets.defs.night_report import night_report_job
 from archive_assets.defs.partitions import night_at
+from archive_assets.defs.upkeep import verify_night_job
 from archive_assets.nights.places import page_url
 from pipeline_runtime.dagster.alarms import alarm_sensor
 from pipeline_runtime.dagster.materializations import materialized_since
 from pipeline_runtime.dagster.resubmit import resubmit_sensor
 from pipeline_runtime.dagster.run_tags import SOON, deadline, work_name
 from pipeline_runtime.dagster.sensors import automation, sensor
+from pipeline_runtime.dagster.upkeep import daily_of_last_night, regular
 from pipeline_runtime.environment import text_of
 
 __all__ = ["schedules", "sensors"]
@@ -90,13 +99,11 @@ def _nights_of(run: dg.DagsterRun) -> Iterator[date]:
 
 def night_report_is_due(
     context: dg.ScheduleEvaluationContext,
-) -> list[dg.RunRequest]:
+) -> Iterator[dg.RunRequest]:
     """Ask for the pages: of a night that failed, nothing else writes one."""
     due = context.scheduled_execution_time
-    return [
-        dg.RunRequest(run_key=f"{due.isoformat()}:{night}", partition_key=night)
-        for night in (night_at(due - timedelta(days=1)), night_at(due))
-    ]
+    for night in (night_at(due - timedelta(days=1)), night_at(due)):
+        yield dg.RunRequest(run_key=f"{due.isoformat()}:{night}", partition_key=night)
 
 
 def schedules() -> list[dg.ScheduleDefinition]:
@@ -131,6 +138,9 @@ def schedules() -> list[dg.ScheduleDefinition]:
             ),
         ),
         completed_comparison_is_due,
+        daily_of_last_night("verify_night_is_due", verify_night_job, night_at),
+        regular("observe_is_due", observe_job, "UPKEEP_DAILY_CRON"),
+        regular("verify_is_due", verify_job, "UPKEEP_WEEKLY_CRON"),
     ]
 
 

@@ -19,7 +19,7 @@ from archive_assets.defs.tables import columns_schema, table
 from archive_assets.errors import EXPECTED_ERRORS
 from pipeline_runtime.dagster.checks import check_result, refuse
 from pipeline_runtime.dagster.pools import ARCHIVE
-from pipeline_runtime.dagster.run_tags import deadline
+from pipeline_runtime.dagster.run_tags import UPKEEP, deadline
 
 __all__ = [
     "GarbageConfig",
@@ -223,7 +223,7 @@ def collect(
 
 @dg.job(
     name="gc",
-    tags=deadline(hours=1),
+    tags=deadline(hours=1) | UPKEEP,
     description="Remove what nobody can reach any more; a dry run unless `apply`.",
 )
 def gc_job() -> None:
@@ -264,7 +264,7 @@ def observe_newest(
 
 @dg.job(
     name="observe",
-    tags=deadline(hours=1),
+    tags=deadline(hours=1) | UPKEEP,
     description="Observe the sequences that others archived.",
 )
 def observe_job() -> None:

@@ -11,8 +11,9 @@ from archive_assets.defs.names import (
     simulation_key,
 )
 from archive_assets.defs.night_report import night_report_job
+from archive_assets.defs.upkeep import verify_night_job
 from pipeline_runtime.dagster.executors import ONE_PROCESS
-from pipeline_runtime.dagster.run_tags import SOON, deadline
+from pipeline_runtime.dagster.run_tags import SOON, UPKEEP, deadline
 
 __all__ = [
     "archive_job",
@@ -87,7 +88,7 @@ night_due_job = dg.define_asset_job(
 verify_job = dg.define_asset_job(
     "verify",
     dg.AssetSelection.assets(["archive", "archive_verification"]),
-    tags=deadline(hours=20),  # reads every object
+    tags=deadline(hours=20) | UPKEEP,  # reads every object
     executor_def=ONE_PROCESS,
     description="Try the services of the archive, then verify all that it holds.",
 )
@@ -100,5 +101,6 @@ jobs = [
     night_due_job,
     verify_job,
     night_report_job,
+    verify_night_job,
     completed_comparison_job,
 ]

@@ -18,7 +18,7 @@ from archive_assets.defs.resources import (
 from pipeline_runtime.dagster.executors import ONE_PROCESS
 from pipeline_runtime.dagster.following import follows
 from pipeline_runtime.dagster.materializations import latest_number
-from pipeline_runtime.dagster.night_runs import night_runs, slowest
+from pipeline_runtime.dagster.night_runs import night_runs, slowest, upkeep_runs
 from pipeline_runtime.dagster.run_tags import SOON, deadline
 from pipeline_runtime.dagster.tables import link
 from pipeline_runtime.dagster.visit_names import MERGED_KEY, STORED_KEY, VISITS_NAME
@@ -173,6 +173,21 @@ def _runs(instance: dg.DagsterInstance, night: date) -> "Iterator[Section]":
         summary=f"{len(found.runs)}, the newest first",
         columns=("job", "status", "run"),
         rows=found.runs,
+    )
+    upkeep = upkeep_runs(instance)
+    failed = [job for job, status, *_ in upkeep if status == "failure"]
+    yield Section(
+        title="Upkeep",
+        summary=(
+            f"launch again: {', '.join(failed)}"
+            if failed
+            else "the latest of each job"
+            if upkeep
+            else "none yet: switch its schedules on"
+        ),
+        is_well=not failed,
+        columns=("job", "status", "started", "run"),
+        rows=upkeep,
     )
 
 

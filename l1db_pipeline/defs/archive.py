@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from archive_assets.defs.names import NOMINAL, archived_key
-from archive_assets.defs.partitions import nights
+from archive_assets.defs.partitions import night_at, nights
 from archive_assets.defs.resources import (
     ArchiveMetadataResource,
     DataStoreResource,
@@ -31,6 +31,7 @@ __all__ = [
     "DataStoreResource",
     "archive_resources",
     "archived_nights",
+    "night_at",
     "nights",
 ]
 

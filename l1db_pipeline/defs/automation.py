@@ -4,15 +4,18 @@ from datetime import date
 
 import dagster as dg
 
+from l1db_pipeline.defs.archive import night_at
 from l1db_pipeline.defs.jobs import (
     ap_prototype_job,
     jobs,
     nightly_job,
     set_up_job,
     timing_report_job,
+    verify_l1db_job,
 )
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
 from l1db_pipeline.defs.partitions import arrange
+from l1db_pipeline.defs.upkeep import compact_job, verify_night_job
 from pipeline_runtime.dagster.materializations import (
     Materialized,
     materialized_since,
@@ -21,10 +24,11 @@ from pipeline_runtime.dagster.materializations import (
 from pipeline_runtime.dagster.resubmit import resubmit_sensor
 from pipeline_runtime.dagster.run_tags import SOON, deadline
 from pipeline_runtime.dagster.sensors import automation, sensor
+from pipeline_runtime.dagster.upkeep import daily_of_last_night, regular
 from pipeline_runtime.dagster.visit_names import NIGHT_TAG, VISITS_NAME
 from pipeline_runtime.environment import count_of
 
-__all__ = ["sensors"]
+__all__ = ["schedules", "sensors"]
 
 _SET_UP = (dg.AssetKey(["l1db", "variable_sources"]), dg.AssetKey(["l1db", "schema"]))
 
@@ -83,6 +87,15 @@ def night_processed(context: dg.RunStatusSensorContext) -> dg.SensorResult:
             dg.RunRequest(run_key=f"report:{run.run_id}", job_name="timing_report"),
         ]
     )
+
+
+def schedules() -> list[dg.ScheduleDefinition]:
+    """Return the schedules of upkeep."""
+    return [
+        daily_of_last_night("verify_l1db_night_is_due", verify_night_job, night_at),
+        regular("verify_l1db_is_due", verify_l1db_job, "UPKEEP_WEEKLY_CRON"),
+        regular("compact_l1db_is_due", compact_job, "UPKEEP_WEEKLY_CRON"),
+    ]
 
 
 def sensors() -> list[dg.SensorDefinition]:

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
+from l1db_pipeline.defs.upkeep import compact_job, verify_night_job
 from pipeline_runtime.dagster.executors import ONE_PROCESS
-from pipeline_runtime.dagster.run_tags import SOON, deadline
+from pipeline_runtime.dagster.run_tags import SOON, UPKEEP, WRITER, deadline
 
 __all__ = [
     "ap_prototype_job",
@@ -16,8 +17,6 @@ __all__ = [
     "verify_l1db_job",
 ]
 
-# one writer at a time: the run queue holds further runs back
-_WRITER = {"l1db/writer": "true"}
 # run monitoring ends a run that hangs: all visits of a night fit between two nights
 _DAY = deadline(hours=20)
 _HOUR = deadline(hours=1)
@@ -48,14 +47,14 @@ night_visits_job = dg.define_asset_job(
 ap_prototype_job = dg.define_asset_job(
     "ap_prototype",
     dg.AssetSelection.assets(["l1db", "write_batches"]) - _WHOLE_CHECKS,
-    tags=_WRITER | _DAY,
+    tags=WRITER | _DAY,
     executor_def=ONE_PROCESS,
     description="The AP prototype over one visit, or a range of visits in one run.",
 )
 nightly_job = dg.define_asset_job(
     "nightly",
     dg.AssetSelection.assets(["l1db", "nightly_merge"]),
-    tags=_WRITER | _HOUR,
+    tags=WRITER | _HOUR,
     executor_def=ONE_PROCESS,
     description="Merge the nightly table of the L1 database.",
 )
@@ -75,7 +74,7 @@ schema_comparison_job = dg.define_asset_job(
 verify_l1db_job = dg.define_asset_job(
     "verify_l1db",
     _WHOLE_CHECKS,
-    tags=_WRITER | _DAY,  # no visit is stored meanwhile
+    tags=WRITER | _DAY | UPKEEP,  # no visit is stored meanwhile
     executor_def=ONE_PROCESS,
     description="Check every invariant of the L1 database; reads all of it.",
 )
@@ -87,4 +86,6 @@ jobs = [
     timing_report_job,
     schema_comparison_job,
     verify_l1db_job,
+    verify_night_job,
+    compact_job,
 ]

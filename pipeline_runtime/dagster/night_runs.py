@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import dagster as dg
 
 from pipeline_runtime.dagster.alarms import alarms_of, run_link
-from pipeline_runtime.dagster.run_tags import work_name
+from pipeline_runtime.dagster.run_tags import UPKEEP, work_name
 
-__all__ = ["NightRuns", "SlowPartition", "night_runs", "slowest"]
+__all__ = ["NightRuns", "SlowPartition", "night_runs", "slowest", "upkeep_runs"]
 
 _NIGHT_TAGS = ("dagster/partition", "l1db/night")
 _READ_AT_ONCE = 500
+_UPKEEP_RUNS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +86,23 @@ def night_runs(instance: dg.DagsterInstance, night: str) -> NightRuns:
         n_checks=len(checks),
         n_step_retries=n_retries,
     )
+
+
+def upkeep_runs(instance: dg.DagsterInstance) -> list[tuple[str, str, str, str]]:
+    """Return the latest run of each job of upkeep: job, status, start, link."""
+    records = instance.get_run_records(
+        filters=dg.RunsFilter(tags=UPKEEP), limit=_UPKEEP_RUNS
+    )
+    latest = {record.dagster_run.job_name: record for record in reversed(records)}
+    return [
+        (
+            name,
+            record.dagster_run.status.value.lower(),
+            f"{record.create_timestamp:%Y-%m-%d %H:%M}",
+            run_link(record.dagster_run.run_id),
+        )
+        for name, record in sorted(latest.items())
+    ]
 
 
 def slowest(

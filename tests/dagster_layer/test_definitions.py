@@ -30,15 +30,18 @@ JOBS = {
         "night_due",
         "night_report",
         "verify",
+        "verify_night",
     },
     "l1db_pipeline": {
         "ap_prototype",
+        "compact_l1db",
         "night_visits",
         "nightly",
         "schema_comparison",
         "set_up",
         "timing_report",
         "verify_l1db",
+        "verify_l1db_night",
     },
 }
 

@@ -174,6 +174,7 @@ for name, text in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
     if not (child := os.fork()):
         os.environ[name] = text
         import archive_assets.definitions
+        archive_assets.definitions.defs()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     print("exit code", os.waitstatus_to_exitcode(status), file=sys.stderr, flush=True)
