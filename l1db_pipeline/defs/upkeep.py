@@ -52,12 +52,13 @@ def night_verification(
     context: dg.AssetExecutionContext, l1db: L1dbResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster 1.13 wants it bare
     """Verify the visits of a night."""
+    from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
     begin = datetime.combine(date.fromisoformat(context.partition_key), _NOON)
     scope = Verification(since=begin, until=begin + timedelta(days=1))
     with l1db.open() as store:
-        findings = store.verify(scope=scope)
+        findings = [*store.verify(scope=scope), *verify_settings(store, scope)]
     return dg.MaterializeResult(
         metadata={f"checked/{name}": n for name, n in scope.proved.items()},
         check_results=[
