@@ -22,7 +22,7 @@ def assets() -> dict[str, tuple[str, frozenset[str]]]:
     """Return each asset's group and the assets that feed it, by its key."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for definitions in (archive_definitions, l1db_definitions):
-        graph = definitions.resolve_asset_graph()
+        graph = definitions().resolve_asset_graph()
         for key in graph.get_all_asset_keys():
             node = graph.get(key)
             name = key.to_user_string()

@@ -29,7 +29,7 @@ __all__ = ["night_comparison"]
     code_version="1",
     retry_policy=patiently(2),
     backfill_policy=dg.BackfillPolicy.multi_run(),
-    automation_condition=follows(*_VARIANTS),
+    automation_condition=follows(*archived_variants()),
     description=(
         "Altitude and airmass of every archived variant of the night side by side, "
         "and their differences to the nominal one."

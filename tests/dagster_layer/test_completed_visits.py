@@ -104,11 +104,12 @@ def test_a_night_that_is_not_observed_yet_is_no_failure(observing_site: Site) ->
 
 
 def test_the_comparison_is_asked_for_last_night() -> None:
+    location = archive.defs()
     context = dg.build_schedule_context(
         scheduled_execution_time=datetime(2026, 10, 10, 15, 30, tzinfo=UTC),
-        repository_def=archive.defs.get_repository_def(),
+        repository_def=location.get_repository_def(),
     )
-    schedule = archive.defs.resolve_schedule_def("completed_comparison_is_due")
+    schedule = location.resolve_schedule_def("completed_comparison_is_due")
 
     (request,) = schedule.evaluate_tick(context).run_requests or ()
 
