@@ -10,6 +10,7 @@ after ``dagster job execute``, for ever. Who waits for a pool looks who holds it
 """
 
 import logging
+import sys
 from typing import Any
 
 import sqlalchemy
@@ -21,6 +22,10 @@ from dagster_postgres.utils import (
 )
 from typing_extensions import override
 
+from pipeline_runtime.dagster.workarounds.one_daemon import (
+    DaemonPlace,
+    let_one_daemon_work,
+)
 from pipeline_runtime.dagster.workarounds.run_process import process_of
 
 __all__ = ["HeldEventLogStorage", "HeldPostgresStorage"]
@@ -44,6 +49,13 @@ class HeldEventLogStorage(PostgresEventLogStorage):
             max_overflow=_MOST_AT_ONCE - 1,
             pool_pre_ping=True,  # the database may have been restarted
         )
+        place = create_pg_engine(
+            self.postgres_url,
+            self._token_provider,
+            isolation_level="AUTOCOMMIT",
+            poolclass=sqlalchemy.NullPool,
+        )
+        self.daemon_place = DaemonPlace(place)  # connects once a daemon asks
 
     @override
     def claim_concurrency_slot(
@@ -98,6 +110,7 @@ class HeldEventLogStorage(PostgresEventLogStorage):
     @override
     def dispose(self) -> None:
         super().dispose()
+        self.daemon_place.leave()
         self._engine.dispose()
 
 
@@ -107,6 +120,8 @@ class HeldPostgresStorage(DagsterPostgresStorage):
     @override
     def __init__(self, *args: Any, **options: Any) -> None:  # as Dagster's has them
         super().__init__(*args, **options)
+        if "dagster._daemon.daemon" in sys.modules:  # which a daemon alone imports
+            let_one_daemon_work()
         self._event_log_storage = HeldEventLogStorage(
             self.postgres_url,
             self.should_autocreate_tables,
