@@ -40,6 +40,7 @@ _SEQUENCES = [archived_key(plan) for plan in plans()]
     retry_policy=_RETRIES,
     backfill_policy=dg.BackfillPolicy.multi_run(),
     automation_condition=follows(*_SEQUENCES),
+    op_tags={"dagster/priority": "1"},  # people wait for it, for no comparison
     description=(
         "JSON list of all simulations of a night, one a telescope; also for the later "
         "nights that the night's simulations cover."
