@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster._daemon.daemon import DagsterDaemon
+from dagster._daemon.daemon import DaemonIterator, DagsterDaemon
 from typing_extensions import override
 
 from pipeline_runtime.dagster.workarounds.event_log import HeldPostgresStorage
@@ -28,7 +28,7 @@ class Worker(DagsterDaemon[Any]):
     """A daemon of which only its loop matters; it counts its turns."""
 
     def __init__(self, storage: HeldPostgresStorage) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Dagster's has no annotations
         self.has_worked = threading.Event()
         self.is_to_end = threading.Event()
         instance = SimpleNamespace(
@@ -51,7 +51,7 @@ class Worker(DagsterDaemon[Any]):
     @override
     def core_loop(
         self, workspace_process_context: Any, shutdown_event: threading.Event
-    ) -> Iterator[None]:
+    ) -> DaemonIterator:
         while True:
             self.has_worked.set()
             shutdown_event.wait(0.01)
