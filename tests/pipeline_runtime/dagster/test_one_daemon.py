@@ -55,7 +55,7 @@ class Worker(DagsterDaemon[Any]):
         while True:
             self.has_worked.set()
             shutdown_event.wait(0.01)
-            yield
+            yield None
 
     def has_stopped_working(self) -> bool:
         """Tell whether no turn comes once one that goes on has ended."""
