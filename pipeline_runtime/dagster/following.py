@@ -30,7 +30,11 @@ def follows(*upstream: dg.AssetKey) -> dg.AutomationCondition[dg.AssetKey]:
         | with_it.with_label("upstream is asked for now")
         | never_followed.since(handled).with_label("never followed")
     )
-    return wanted & ~condition.in_progress()
+    # a tick sees the events up to its start, but what goes on at its end: what was made
+    # in between is neither, and seen as made by the next tick
+    idle = ~condition.in_progress()
+    just_ended = idle.newly_true() & ~condition.initial_evaluation()
+    return ~just_ended & idle & wanted
 
 
 def never() -> dg.AutomationCondition[Any]:  # Any: of assets and of checks
