@@ -10,12 +10,12 @@ READY := .venv/.ready
 ENV = eval "$$($(BIN)/l1db-services env)"
 
 # every extra but docs, which has a lock of its own
-EXTRAS = all mariadb dask consdb cassandra
+EXTRAS = all mariadb dask consdb cassandra apdb
 
 # without byte code a process that loads the scheduler costs twice its time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help browser contracts demo docs live test ui check lint types defs mutants prove bench peers bare changelog clean distclean services cassandra stop lock
+.PHONY: help browser contracts demo docs live weekly test ui check lint types defs mutants prove bench peers bare changelog clean distclean services cassandra stop lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -52,11 +52,14 @@ ui: services ## the Dagster web server and daemon on this instance (PORT=3000)
 	@$(ENV) && $(BIN)/dagster dev -w workspace.yaml -p $(or $(PORT),3000)
 
 test: $(READY) ## all tests but the two below, against a real embedded PostgreSQL
-	@$(BIN)/python -m pytest -m "not live and not browser" -n auto --maxprocesses 4 \
+	@$(BIN)/python -m pytest -m "not live and not browser and not weekly" -n auto --maxprocesses 4 \
 		--dist loadscope --no-loadscope-reorder --ignore tests/browser $(PYTEST_ARGS)
 
 live: $(READY) ## stories of running daemons, runs and dask, killed and cancelled
 	@$(BIN)/python -m pytest -m live tests $(PYTEST_ARGS)
+
+weekly: $(READY) ## upstream's APDB suite in the configurations that CI leaves out
+	@$(BIN)/python -m pytest -m weekly tests/apdb $(PYTEST_ARGS)
 
 browser: $(READY) ## a night by itself in a daemon, web server and Chromium; build/screenshots
 	@$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)

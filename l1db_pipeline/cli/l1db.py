@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from l1db_pipeline.cli.apdb import apdb
 from l1db_pipeline.cli.edge import (
     config_option,
     make_tables,
@@ -32,6 +33,9 @@ def main() -> None:
     Every command reads the configuration of -c, an INI file as in cfg/. Data go to
     stdout as CSV (--format has others), messages to stderr.
     """
+
+
+main.add_command(apdb)
 
 
 def _command(name: str) -> Callable[[F], click.Command]:

@@ -22,16 +22,20 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
         "diaObjectId",
         "validityStart",
         "validityEnd",
-        "lastNonForcedSource",
         "ra",
         "decl",
         "htmId20",
     ),
-    "DiaObjectLast": ("diaObjectId", "lastNonForcedSource", "ra", "decl", "htmId20"),
+    "DiaObjectLast": ("diaObjectId", "ra", "decl", "htmId20"),
     "DiaSource": ("diaSourceId", "ccdVisitId", "diaObjectId", "ra", "decl", "htmId20"),
     "DiaForcedSource": ("diaObjectId", "ccdVisitId"),
     "L1DbProtoVisits": ("visitId", "visitTime"),
 }
+_OF_PROTOTYPE: Mapping[str, tuple[str, ...]] = {
+    "DiaObject": ("lastNonForcedSource",),
+    "DiaObjectLast": ("lastNonForcedSource",),
+}
+"""What the prototype's visits need, too."""
 
 
 def load_schema(
@@ -99,6 +103,7 @@ def _complete(source: str, schema: Schema, own: Schema) -> Schema:
         raise SchemaError(f"{source} has no table DiaObject")
     for table in schema.tables:
         needed = _NEEDED.get(table.name, ())
+        needed += () if schema.has_images else _OF_PROTOTYPE.get(table.name, ())
         if missing := [name for name in needed if name not in table]:
             raise SchemaError(
                 f"{source}: table {table.name} lacks {', '.join(missing)}; "

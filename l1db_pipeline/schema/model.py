@@ -221,6 +221,17 @@ class Schema:
     def __contains__(self, name: object) -> bool:
         return any(table.name == name for table in self.tables)
 
+    @property
+    def has_images(self) -> bool:
+        """Whether sources name visit and detector in columns of their own.
+
+        So they do where clients of ``lsst.dax.apdb`` write, who give all values
+        themselves; then the tables for updates by day are made, too.
+        """
+        return "DiaSource" in self and all(
+            name in self.table("DiaSource") for name in ("visit", "detector")
+        )
+
     def tables_for(
         self, mode: ObjectIndex, *, nightly: bool = False
     ) -> tuple[Table, ...]:

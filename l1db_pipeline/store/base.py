@@ -54,6 +54,11 @@ class VisitKey:
     n_tiles: int = 1
     """How many tiles make the visit; the visits table gets its row with the last.
     With 0 that is not known, and only `L1Store.save_visit` completes the visit."""
+    is_only: bool = False
+    """Whether to refuse the unit if another one has stored one of its images; for
+    databases whose schema has images."""
+    replica_chunk: int | None = None
+    """Number of the replica chunk that is to have the unit, if any."""
 
     @property
     def words(self) -> str:

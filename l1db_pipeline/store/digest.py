@@ -40,6 +40,11 @@ class TableDigest:
             self.n_rows + other.n_rows, (self.value + other.value) & _MASK
         )
 
+    def __sub__(self, other: "TableDigest") -> "TableDigest":
+        return TableDigest(
+            self.n_rows - other.n_rows, (self.value - other.value) & _MASK
+        )
+
     @override
     def __str__(self) -> str:
         return f"{self.n_rows}:{self.value:032x}"

@@ -1,6 +1,7 @@
 """Errors of the L1 store: what value, in which place, and what to do about it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from typing_extensions import override
 
@@ -27,6 +28,8 @@ __all__ = [
     "TokenError",
     "TooManyTilesError",
     "UnknownObjectError",
+    "UnknownRecordError",
+    "UpdateConflictError",
     "VersionExistsError",
 ]
 
@@ -55,6 +58,40 @@ class UnknownObjectError(InvalidCatalogError):
 
 class TooManyTilesError(InvalidCatalogError):
     """A visit has all the tiles already that were announced."""
+
+
+class UnknownRecordError(L1dbError, LookupError):
+    """An update names records that are not stored."""
+
+    def __init__(self, table: str, ids: Sequence[Any]) -> None:
+        super().__init__(table, ids)
+        self.table = table
+        self.ids = ids
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.table}: {some(self.ids)} are not stored; nothing was changed: "
+            "leave them out, or store them first"
+        )
+
+
+class UpdateConflictError(L1dbError, ValueError):
+    """Another update was made under the same id."""
+
+    def __init__(self, update_id: str, stored: str, offered: str) -> None:
+        super().__init__(update_id, stored, offered)
+        self.update_id = update_id
+        self.stored = stored
+        self.offered = offered
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"update {self.update_id} was made with other content (stored "
+            f"{self.stored}; offered {self.offered}); nothing was changed: give the "
+            "update an id of its own"
+        )
 
 
 class VersionExistsError(InvalidCatalogError):

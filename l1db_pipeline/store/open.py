@@ -22,7 +22,7 @@ from l1db_pipeline.store.timing import Timings
 from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.urls import safe_url
 
-__all__ = ["OPENERS", "STORES", "open_sql_store", "open_store"]
+__all__ = ["OPENERS", "STORES", "as_made", "open_sql_store", "open_store"]
 
 _StoreOpener = Callable[[L1dbConfig | str, Timings | None], L1Store]
 _Opener = Callable[[L1dbConfig, Sequence[Table]], Database]
@@ -66,7 +66,7 @@ def open_store(
         opener = STORES.get(_backend(config))
         if opener is not None:
             return opener(config, timings)
-        config = _stored_config(config)
+        config = as_made(L1dbConfig(url=config))
     elif not isinstance(config, L1dbConfig):
         config = L1dbConfig.from_ini(config)
     opener = STORES.get(_backend(config.url))
@@ -95,9 +95,14 @@ def open_sql_store(
     return SqlL1Store(database, schema, config, timings)
 
 
-def _stored_config(url: str) -> L1dbConfig:
-    """Return the options with which the tables of a database were made."""
-    config = L1dbConfig(url=url)
+def as_made(config: L1dbConfig) -> L1dbConfig:
+    """Return a configuration with the options that its tables were made with.
+
+    Raises
+    ------
+    DatabaseMissingError, DatabaseUnavailableError, SchemaMissingError
+        As `open_store`.
+    """
     with closing(_connect(config, (SETTINGS,))) as database:
         return replace(config, **stored_options(database))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from l1db_pipeline.store.base import (
     VisitRecords,
 )
 from l1db_pipeline.store.cells import Cells
+from l1db_pipeline.store.daytime import Daytime
 from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.made_with import MadeWith
@@ -105,13 +107,13 @@ class SqlL1Store(L1Store):
         self._cells = Cells(database, self.layout.cells, config.cell_level)
         self._unit: int | None = None  # its visit, -1 if none of that is stored
         self._objects = ObjectTables(database, self.layout, config, self._filled)
-        self._sources = HistoryTable(
-            database, self._filled, self.layout.sources, self.layout.packed_sources
-        )
-        self._forced = HistoryTable(
-            database, self._filled, self.layout.forced, self.layout.packed_forced
-        )
+        history = partial(HistoryTable, database, self._filled)
+        self._sources = history(layout.sources, layout.packed_sources)
+        self._forced = history(layout.forced, layout.packed_forced)
         self._histories = (self._sources, self._forced)
+        self.daytime = Daytime.of(
+            database, self.layout, config, filled=self._filled, objects=self._objects,
+            histories=self._histories, reading=self._reading)  # fmt: skip
 
     @override
     def close(self) -> None:
@@ -294,11 +296,12 @@ class SqlL1Store(L1Store):
                 homes, sources, forced = self._objects.resolve(
                     visit, trust_cache=trust_cache
                 )
+                if self.daytime is not None:
+                    self.daytime.note(visit, sources)
                 new = None
                 if len(visit.objects):
-                    new = self._objects.store(
-                        visit, homes, self.timings, is_late=is_late
-                    )
+                    steps = self.timings
+                    new = self._objects.store(visit, homes, steps, is_late=is_late)
                 self._sources.store(visit, visit.sources, sources, self.timings)
                 self._forced.store(visit, visit.forced, forced, self.timings)
                 # last, for tiles that share a pixel wait here for each other

@@ -196,6 +196,20 @@ class Database(Protocol):
     ) -> int:
         """Set one column of rows to one value (`None` for NULL); return how many."""
 
+    def set_rows(
+        self,
+        table: Table,
+        rows: Catalog,
+        *,
+        keys: Sequence[str],
+        where: Sequence[Condition] = (),
+    ) -> int:
+        """Set all other columns of the rows that have these keys; return how many.
+
+        ``rows`` has keys, each once, and the columns to set; all rows fulfil the
+        conditions, which may help to find them.
+        """
+
     def move(self, source: Table, target: Table) -> int:
         """Move all rows into a table of the same columns; return how many."""
 

@@ -6,7 +6,7 @@ differs between databases is in their classes, in `postgres`, `sqlite`, `mariadb
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -21,13 +21,14 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Column, Table
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.backends.ddl import Tables
+from l1db_pipeline.store.backends.row_updates import RowUpdates
 from l1db_pipeline.store.backends.tabular import from_tuples
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_TIME
 
 __all__ = ["DbapiDatabase"]
 
 
-class DbapiDatabase(Database, ABC):
+class DbapiDatabase(RowUpdates, Database, ABC):
     """A database through a DB-API driver with positional parameters."""
 
     _explain = "EXPLAIN"
@@ -45,12 +46,6 @@ class DbapiDatabase(Database, ABC):
         """Run a statement and return its cursor; errors name the table."""
 
     @abstractmethod
-    def _execute_many(
-        self, text: str, rows: Iterable[Sequence[Any]], table: str
-    ) -> int:
-        """Run a statement for each row and return how many rows it changed."""
-
-    @abstractmethod
     def _translated(self, table: str = "") -> AbstractContextManager[None]:
         """Return a block in which the driver's errors become ours."""
 
@@ -61,12 +56,6 @@ class DbapiDatabase(Database, ABC):
     def _id_list(self, ids: NDArray[np.int64]) -> Any:
         """Return ids as `_is_one_of` takes them: a JSON array."""
         return json.dumps(ids.tolist())
-
-    @abstractmethod
-    def _to_rows(
-        self, columns: Sequence[Column], rows: Catalog
-    ) -> Iterable[tuple[Any, ...]]:
-        """Return rows as the driver takes them, each in the order of the columns."""
 
     @abstractmethod
     def _begin(self, *, write: bool) -> str:
@@ -105,6 +94,7 @@ class DbapiDatabase(Database, ABC):
     def _roll_back(self) -> None:
         """Roll back, if the connection still can."""
 
+    @override
     def _compiled(
         self, key: tuple[Any, ...], statement: sa.ClauseElement
     ) -> tuple[str, list[str]]:
@@ -350,6 +340,7 @@ class DbapiDatabase(Database, ABC):
         cursor = self._execute(text, [values[name] for name in bound], table.name)
         return int(cursor.rowcount)
 
+    @override
     def _cell(self, table: Table, name: str) -> ColumnElement[Any]:
         return self._tables[table].c[table.column(name).sql_name]
 

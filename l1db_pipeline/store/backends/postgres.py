@@ -36,6 +36,7 @@ from l1db_pipeline.store.backends.pg_session import (
     session_settings,
     unit_name,
 )
+from l1db_pipeline.store.backends.pg_updates import StagedUpdates
 from l1db_pipeline.store.backends.pgbinary import (
     Int8Array,
     Int8ArrayDumper,
@@ -75,7 +76,7 @@ class _Arrays:
     """Columns whose NULLs are asked for, each as one array more."""
 
 
-class PostgresDatabase(ClaimingDatabase):
+class PostgresDatabase(StagedUpdates, ClaimingDatabase):
     """A PostgreSQL database through psycopg 3.
 
     Parameters
@@ -398,6 +399,7 @@ class PostgresDatabase(ClaimingDatabase):
             for block in copy_payload(columns, rows):
                 copy.write(block)
 
+    @override
     def _stage(self, table: Table, rows: Catalog) -> sa.Table:
         """Copy rows to a temporary table that ends with the transaction."""
         made = self._tables[table]

@@ -11,12 +11,13 @@ from l1db_pipeline.catalog.id_set import sorted_unique
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Database, Op
 from l1db_pipeline.store.base import VisitKey
+from l1db_pipeline.store.errors import DatabaseError
 from l1db_pipeline.store.tables.chunk_group import ChunkGroup
 from l1db_pipeline.store.tables.chunks import encode_chunks, group_chunks
 from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME
-from l1db_pipeline.store.tables.tiers import TIER_MARK, Tiers
+from l1db_pipeline.store.tables.tiers import TIER_MARK, TOP_TIER, Tiers
 
-__all__ = ["ChunkTable"]
+__all__ = ["ChunkTable", "Edit"]
 
 _KEY = ("pixel", "visitId", "tile")
 _HELD = ("pixel", "tier", "nRows", "firstTime", "lastTime")
@@ -26,6 +27,8 @@ Join = Callable[
     tuple[Catalog, NDArray[np.int32]],
 ]
 """From chunks, new rows and the pixels of these to all rows and their pixels."""
+Edit = Callable[[ChunkGroup], Catalog | None]
+"""From a chunk to all of its rows as they are to be, `None` to leave it."""
 
 
 class ChunkTable:
@@ -118,6 +121,100 @@ class ChunkTable:
         self._database.delete_keys(self.table, found.select(_KEY))
         return self._grouped(found)
 
+    def change(self, where: Sequence[Condition], edit: Edit) -> int:
+        """Give every chunk that conditions choose, and replace those that change.
+
+        Chunks keep their keys and tiers; one that loses all rows is deleted.
+
+        Parameters
+        ----------
+        where
+            Which chunks.
+        edit
+            Returns all of a chunk's rows as they are to be, or `None` to leave it.
+
+        Returns
+        -------
+        n_chunks
+            How many were chosen.
+        """
+        found = self._hold(where)
+        empty, replaced = [], []
+        for place in range(len(found)):
+            one = found.take(np.array([place]))
+            (group,) = self._grouped(one)
+            rows = edit(group)
+            if rows is None:
+                continue
+            if not len(rows):
+                empty.append(one.select(_KEY))
+                continue
+            pixels = np.full(len(rows), one["pixel"][0], dtype=np.int32)
+            tier = int(one["tier"][0])
+            packed = self._packed(rows, pixels, tier)
+            names = ("firstTime", "lastTime", "nRows", "data")
+            new = packed.select(names).columns
+            replaced.append(Catalog({**one.select(_KEY).columns, **new}))
+        if empty:
+            self._database.delete_keys(self.table, Catalog.concat(empty))
+        if replaced:
+            every = Catalog.concat(replaced)
+            n_set = self._database.set_rows(self.table, every, keys=_KEY)
+            if n_set != len(every):
+                raise DatabaseError(
+                    f"{self._database.place} {self.table.name}",
+                    f"{len(every) - n_set} chunks went away while they were changed",
+                )
+        return len(found)
+
+    def _hold(self, where: Sequence[Condition]) -> Catalog:
+        """Lock chunks and return them, when no merge has them in hand any more.
+
+        What is locked is what was there when the statement began: a chunk that a
+        merge has made meanwhile is found, and locked, by the next turn.
+        """
+        names = (*_KEY, "tier", "data")
+        held = None
+        while True:
+            self._database.lock_rows(self.table, where)
+            found = self._database.select(self.table, _KEY, where)
+            keys = set(zip(*(found[n].tolist() for n in _KEY), strict=True))
+            if keys == held:
+                return self._database.select(self.table, names, where)
+            held = keys
+
+    def put(
+        self, rows: Catalog, pixels: NDArray[np.int32], join: Join, tile: str
+    ) -> None:
+        """Add rows of any visits to a merged chunk of their pixel.
+
+        Parameters
+        ----------
+        rows, pixels
+            Ordered by pixel, and the pixel of each.
+        join
+            Makes one of a chunk and of rows.
+        tile
+            The name of the chunk.
+        """
+        for pixel in np.unique(pixels).tolist():
+            part, here = rows.take(pixels == pixel), pixels[pixels == pixel]
+            chunk_id = int(part[VISIT_ID].max())
+            where = [
+                Condition("pixel", Op.EQUAL, pixel),
+                Condition("visitId", Op.EQUAL, chunk_id),
+                Condition("tile", Op.EQUAL, tile),
+            ]
+
+            def joined(
+                group: ChunkGroup, part: Catalog = part, here: Any = here
+            ) -> Catalog:
+                return join([group], part, here)[0]
+
+            if not self.change(where, joined):
+                whole, all_pixels = join([], part, here)
+                self.write(whole, all_pixels, chunk_id, tile, tier=TOP_TIER)
+
     def _grouped(self, found: Catalog) -> list[ChunkGroup]:
         chunks = zip(found["pixel"].tolist(), found["data"].tolist(), strict=True)
         return group_chunks(self._of_table, list(chunks))
@@ -138,6 +235,21 @@ class ChunkTable:
         """
         if not len(rows):
             return 0
+        if tier and not tile.startswith(TIER_MARK):
+            tile = f"{TIER_MARK}{tier}{tile}"
+        packed = self._packed(rows, pixels, tier)
+        n_chunks = len(packed)
+        columns: dict[str, NDArray[Any]] = {
+            "visitId": np.full(n_chunks, chunk_id, dtype=np.int64),
+            "tile": _objects([tile] * n_chunks),
+            "tier": np.full(n_chunks, tier, dtype=np.int32),
+            **packed.columns,
+        }
+        self._database.append(self.table, Catalog(columns))
+        return sum(map(len, packed["data"].tolist()))
+
+    def _packed(self, rows: Catalog, pixels: NDArray[np.int32], tier: int) -> Catalog:
+        """Return a chunk a pixel: its pixel, times, number of rows and bytes."""
         chunks = encode_chunks(
             self._of_table,
             rows,
@@ -145,23 +257,18 @@ class ChunkTable:
             segments=rows[VISIT_ID] if tier else None,
             dictionary=self._dictionary if tier else "",
         )
-        if tier and not tile.startswith(TIER_MARK):
-            tile = f"{TIER_MARK}{tier}{tile}"
-        n_chunks, times = len(chunks), rows[VISIT_TIME]
+        times = rows[VISIT_TIME]
         stops = np.cumsum([n_rows for _, n_rows, _ in chunks])
         starts = stops - [n_rows for _, n_rows, _ in chunks]
-        columns: dict[str, NDArray[Any]] = {
-            "pixel": np.array([pixel for pixel, _, _ in chunks], dtype=np.int32),
-            "visitId": np.full(n_chunks, chunk_id, dtype=np.int64),
-            "tile": _objects([tile] * n_chunks),
-            "firstTime": np.minimum.reduceat(times, starts),
-            "lastTime": np.maximum.reduceat(times, starts),
-            "tier": np.full(n_chunks, tier, dtype=np.int32),
-            "nRows": (stops - starts).astype(np.int32),
-            "data": _objects([raw for _, _, raw in chunks]),
-        }
-        self._database.append(self.table, Catalog(columns))
-        return sum(len(raw) for _, _, raw in chunks)
+        return Catalog(
+            {
+                "pixel": np.array([pixel for pixel, _, _ in chunks], dtype=np.int32),
+                "firstTime": np.minimum.reduceat(times, starts),
+                "lastTime": np.maximum.reduceat(times, starts),
+                "nRows": (stops - starts).astype(np.int32),
+                "data": _objects([raw for _, _, raw in chunks]),
+            }
+        )
 
 
 def _objects(items: Sequence[Any]) -> NDArray[np.object_]:

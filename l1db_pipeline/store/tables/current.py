@@ -82,6 +82,9 @@ class CurrentObjects(Protocol):
     def in_pixels(self, pixels: _Ids, columns: Sequence[str]) -> Catalog:
         """Return the current objects of pixels of history."""
 
+    def since(self, time: np.datetime64 | None, columns: Sequence[str]) -> Catalog:
+        """Return the current objects that were stored at or after a time."""
+
     def lock(self, homes: NDArray[np.int32]) -> None:
         """Wait for, and keep off, others who add versions to pixels."""
 
@@ -94,6 +97,15 @@ class CurrentObjects(Protocol):
             If an object that was taken for new exists.
         """
 
+    def hold(self, ids: _Ids) -> None:
+        """Keep others from changing objects, or adding versions to them."""
+
+    def change(self, versions: Catalog, names: Sequence[str]) -> None:
+        """Set columns of current objects as their latest versions have them now.
+
+        ``versions`` has all columns; objects whose end is set are closed.
+        """
+
 
 def trim(rows: Catalog, region: Region) -> Catalog:
     """Return the rows whose position is inside a region."""
@@ -102,7 +114,12 @@ def trim(rows: Catalog, region: Region) -> Catalog:
 
 
 class OpenVersions(CurrentObjects):
-    """The versions without end, in the tables of versions."""
+    """The versions without end, in the tables of versions.
+
+    With ``can_close`` an object may have none: its home is then that of the others.
+    """
+
+    _time = "validityStart"
 
     def __init__(
         self,
@@ -110,23 +127,25 @@ class OpenVersions(CurrentObjects):
         config: L1dbConfig,
         filled: FilledColumns,
         tables: Sequence[Table],
+        *,
+        can_close: bool = False,
     ) -> None:
         self.level = config.history_pixel_level
         self._database = database
         self._config = config
         self._filled = filled
         self._tables = tables
+        self._can_close = can_close
         self._conditions = [Condition("validityEnd", Op.IS_NULL)]
 
     @override
     def forget(self) -> None:
         """Do nothing: nothing is kept."""
 
-    def _read(self, where: Condition, columns: Sequence[str]) -> Catalog:
-        conditions = [where, *self._conditions]
+    def _read(self, where: Sequence[Condition], columns: Sequence[str]) -> Catalog:
         return Catalog.concat(
             [
-                read_rows(self._database, self._filled, table, columns, conditions)
+                read_rows(self._database, self._filled, table, columns, where)
                 for table in self._tables
             ]
         )
@@ -137,19 +156,33 @@ class OpenVersions(CurrentObjects):
     ) -> tuple[Catalog, Homes]:
         ranges = htm_ranges(region, max_ranges=self._config.htm_max_ranges)
         needed = [*columns, "ra", "decl", "diaObjectId", HOME_PIXEL]
-        found = self._read(Condition("htmId20", Op.IN_RANGES, ranges), needed)
+        within = Condition("htmId20", Op.IN_RANGES, ranges)
+        found = self._read([within, *self._conditions], needed)
         homes = Homes(found["diaObjectId"], found[HOME_PIXEL])
         return trim(found, region).select(columns), homes
 
     @override
     def homes_of(self, ids: _Ids) -> Homes:
+        names = ["diaObjectId", HOME_PIXEL]
         where = Condition("diaObjectId", Op.ONE_OF, ids)
-        found = self._read(where, ["diaObjectId", HOME_PIXEL])
+        found = self._read([where, *self._conditions], names)
+        if self._can_close:
+            others = np.setdiff1d(ids, found["diaObjectId"])
+            where = Condition("diaObjectId", Op.ONE_OF, others)
+            closed = self._read([where], names)
+            first = np.unique(closed["diaObjectId"], return_index=True)[1]
+            found = Catalog.concat([found, closed.take(first)])
         return Homes(found["diaObjectId"], found[HOME_PIXEL])
 
     @override
     def in_pixels(self, pixels: _Ids, columns: Sequence[str]) -> Catalog:
-        return self._read(Condition(HOME_PIXEL, Op.ONE_OF, pixels), columns)
+        within = Condition(HOME_PIXEL, Op.ONE_OF, pixels)
+        return self._read([within, *self._conditions], columns)
+
+    @override
+    def since(self, time: np.datetime64 | None, columns: Sequence[str]) -> Catalog:
+        later = [] if time is None else [Condition(self._time, Op.AT_LEAST, time)]
+        return self._read([*later, *self._conditions], columns)
 
     @override
     def lock(self, homes: NDArray[np.int32]) -> None:
@@ -159,9 +192,21 @@ class OpenVersions(CurrentObjects):
     def store(self, new: NewVersions, timings: Timings) -> None:
         """Do nothing: a version without end is the current one."""
 
+    @override
+    def hold(self, ids: _Ids) -> None:
+        for table in self._tables:
+            where = [Condition("diaObjectId", Op.ONE_OF, ids)]
+            self._database.lock_rows(table, where)
+
+    @override
+    def change(self, versions: Catalog, names: Sequence[str]) -> None:
+        """Do nothing: the versions are what is read."""
+
 
 class LastRows(OpenVersions):
-    """The rows of DiaObjectLast, one an object."""
+    """The rows of DiaObjectLast, one an object; one that was closed has an end."""
+
+    _time = VISIT_TIME
 
     def __init__(
         self,
@@ -171,8 +216,9 @@ class LastRows(OpenVersions):
         layout: Layout,
         last: Table,
     ) -> None:
-        super().__init__(database, config, filled, (last,))
-        self._conditions = []
+        can_close = layout.daytime is not None
+        super().__init__(database, config, filled, (last,), can_close=can_close)
+        self._conditions = self._conditions if can_close else []
         self._layout = layout
         self._last = last
 
@@ -226,3 +272,13 @@ class LastRows(OpenVersions):
             self._database.append(self._last, rows)
         except KeyExistsError as error:
             raise StaleHomesError(error.place, error.problem) from error
+
+    @override
+    def change(self, versions: Catalog, names: Sequence[str]) -> None:
+        last = self._last
+        wanted = [name for name in names if name in last]
+        for name in wanted:
+            self._filled.note_value(last, name)
+        if wanted:
+            rows = versions.select(["diaObjectId", *wanted])
+            self._database.set_rows(last, rows, keys=["diaObjectId"])

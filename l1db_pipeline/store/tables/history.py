@@ -27,13 +27,14 @@ from l1db_pipeline.store.tables.chunk_group import ChunkGroup, join_groups
 from l1db_pipeline.store.tables.chunk_table import ChunkTable
 from l1db_pipeline.store.tables.current import trim
 from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME
+from l1db_pipeline.store.tables.row_places import RowChanges
 from l1db_pipeline.store.tables.rows import (
     add_empty_columns,
     by_pixel_and_object,
     read_rows,
     with_constants,
 )
-from l1db_pipeline.store.tables.tiers import HISTORY_TIERS
+from l1db_pipeline.store.tables.tiers import ALL_TILE, HISTORY_TIERS
 from l1db_pipeline.store.timing import Timings
 from l1db_pipeline.store.validate import CheckedVisit
 from visit_tables.time_scales import utc64
@@ -129,6 +130,49 @@ class HistoryTable:
         if self._chunks is not None:
             with timings.step(f"{self._chunks.table.name} insert") as step:
                 step.n_bytes = self._chunks.add(rows, homes, visit.key, self._joined)
+
+    def change(
+        self, old: Catalog, new: Catalog, *, keys: Sequence[str], names: Sequence[str]
+    ) -> None:
+        """Change rows, in the table and in the chunks that hold them.
+
+        Parameters
+        ----------
+        old, new
+            The rows with all columns, as they are and as they are to be; a row whose
+            home pixel changes moves to a chunk there.
+        keys
+            Columns that together name a row.
+        names
+            Columns that change.
+        """
+        for name in names:
+            self._filled.note_value(self.table, name)
+        rows = new.select(list(dict.fromkeys([*keys, *names])))
+        pixels = np.unique(old[HOME_PIXEL]).astype(np.int64)
+        within = (
+            [] if HOME_PIXEL in keys else [Condition(HOME_PIXEL, Op.ONE_OF, pixels)]
+        )
+        self._database.set_rows(self.table, rows, keys=keys, where=within)
+        if self._chunks is None:
+            return
+        inner = [name for name in names if name != HOME_PIXEL]
+        chunk_keys = [key for key in keys if key != HOME_PIXEL]
+        stays = old[HOME_PIXEL] == new[HOME_PIXEL]
+        kept, gone = new.take(stays), old.take(~stays)
+        if len(kept):
+            changes = RowChanges(self.table, kept, chunk_keys, inner)
+            self._chunks.change(_held_by(kept), changes.changed)
+        if len(gone):
+            changes = RowChanges(self.table, gone, chunk_keys, inner)
+            self._chunks.change(_held_by(gone), changes.without)
+        moved = new.take(~stays)
+        if len(moved):
+            moved = moved.take(np.argsort(moved[HOME_PIXEL], kind="stable"))
+            present = [n for n in moved.names if n != HOME_PIXEL]
+            self._chunks.put(
+                moved.select(present), moved[HOME_PIXEL], self._joined, ALL_TILE
+            )
 
     def _joined(
         self, groups: Sequence[ChunkGroup], new: Catalog, homes: NDArray[np.int32]
@@ -287,6 +331,16 @@ def rows_of_objects(
 
 def _dtype_in(table: Table) -> Callable[[str], np.dtype[Any]]:
     return lambda name: table.column(name).numpy_dtype
+
+
+def _held_by(rows: Catalog) -> list[Condition]:
+    """Return conditions on the chunks that hold rows."""
+    times = rows[VISIT_TIME]
+    return [
+        Condition("pixel", Op.ONE_OF, np.unique(rows[HOME_PIXEL]).astype(np.int64)),
+        Condition("lastTime", Op.AT_LEAST, times.min()),
+        Condition("firstTime", Op.LESS, times.max() + np.timedelta64(1, "us")),
+    ]
 
 
 def _rows_wanted(

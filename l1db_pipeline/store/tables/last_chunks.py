@@ -46,6 +46,7 @@ from l1db_pipeline.store.tables.layout import (
     PackedLast,
 )
 from l1db_pipeline.store.tables.packed_objects import IS_KNOWN, PackedObjects
+from l1db_pipeline.store.tables.row_places import RowChanges
 from l1db_pipeline.store.tables.rows import with_constants
 from l1db_pipeline.store.tables.tiers import ALL_TILE, CURRENT_TIERS, TOP_TIER
 from l1db_pipeline.store.timing import Timings
@@ -70,7 +71,7 @@ class LastChunks(CurrentObjects):
         self.level = tables.level
         self._shift = tables.shift
         self._database = database
-        self._packed = PackedObjects(current)
+        self._packed = PackedObjects(current, has_ends=tables.has_ends)
         self._tables = tables
         self._chunks = ChunkTable(database, tables.chunks, LAST_NAME, CURRENT_TIERS)
         self._strays: set[int] = set()
@@ -128,6 +129,12 @@ class LastChunks(CurrentObjects):
     def in_pixels(self, pixels: _Ids, columns: Sequence[str]) -> Catalog:
         groups = self._chunks.read([self.of_history(pixels)])
         return self._packed.current(groups, columns)[0]
+
+    @override
+    def since(self, time: np.datetime64 | None, columns: Sequence[str]) -> Catalog:
+        # an object whose latest version is of the time is in a chunk of that time
+        where = [] if time is None else [Condition("lastTime", Op.AT_LEAST, time)]
+        return self._packed.current(self._chunks.read(where), columns, since=time)[0]
 
     def of_history(self, pixels: _Ids) -> Condition:
         """Return the condition that a pixel of ours is within some of history."""
@@ -220,6 +227,28 @@ class LastChunks(CurrentObjects):
             same = ids.holds(theirs) & (group.column(VISIT_TIME)[0] == time)
             if same.any():
                 _refuse(new, theirs[same])
+
+    @override
+    def hold(self, ids: _Ids) -> None:
+        self.lock(self.homes_of(ids).pixels)
+
+    @override
+    def change(self, versions: Catalog, names: Sequence[str]) -> None:
+        kept = self._packed.kept
+        wanted = [name for name in names if name in kept]
+        if not wanted or not len(versions):
+            return
+        starts = versions["validityStart"]
+        rows = with_constants(versions, {VISIT_TIME: starts})
+        changes = RowChanges(kept, rows, ("diaObjectId", VISIT_TIME), wanted)
+        pixels = sorted_unique(
+            self.homes_of(versions["diaObjectId"]).pixels.astype(np.int64)
+        )
+        where = [
+            Condition("pixel", Op.ONE_OF, pixels),
+            Condition("lastTime", Op.AT_LEAST, starts.min()),
+        ]
+        self._chunks.change(where, changes.changed)
 
     def merge(self, pixels: _Ids) -> None:
         """Leave one chunk in each pixel, with the latest row of each object."""

@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.schema.model import Column, Datatype, Index, Schema, Table
 from l1db_pipeline.schema.version import VERSION_TABLE
+from l1db_pipeline.store.tables.daytime_tables import DaytimeTables
 
 __all__ = [
     "BLOCK_RANGE",
     "CURRENT_LEVEL",
     "HOME_PIXEL",
+    "NOT_DIGESTED",
     "OWN_COLUMNS",
     "SETTINGS",
     "VISIT_ID",
@@ -43,6 +45,8 @@ CURRENT_LEVEL = 6
 enough for few chunks, small enough that a visit merges a part of its pixels only."""
 _MERGED_TILE_LENGTH = 40  # that of a tile, with the mark and the tier before it
 OWN_COLUMNS = (HOME_PIXEL, VISIT_ID, VISIT_TIME)
+NOT_DIGESTED = frozenset({"validityStart", "validityEnd", *OWN_COLUMNS})
+"""What the ledger's digests leave out: the store's, not the visit's."""
 
 _OWN = {
     HOME_PIXEL: Column(HOME_PIXEL, Datatype.INT, nullable=False),
@@ -171,6 +175,8 @@ class PackedLast:
     """HTM level."""
     shift: int
     """Bits by which their numbers are longer than those of history."""
+    has_ends: bool = False
+    """Whether objects can be closed: they stay in the chunks, with an end."""
     chunks: Table = PACKED_LAST
     homes: Table = OBJECT_HOMES
     strays: Table = STRAYS
@@ -210,6 +216,8 @@ class Layout:
     version: Table = VERSION_TABLE
     packed_sources: Table | None = None
     packed_forced: Table | None = None
+    daytime: DaytimeTables | None = None
+    """Of databases whose schema has images."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -219,6 +227,7 @@ class Layout:
             self.objects, self.sources, self.forced, self.visits, *self.others,
             *(table for table in optional if table is not None),
             *(() if self.packed_last is None else self.packed_last.tables),
+            *(() if self.daytime is None else self.daytime.tables),
             self.ledger, self.tile_counts, self.cells, self.settings, self.filled,
             self.timings, self.version,
         )  # fmt: skip
@@ -245,7 +254,7 @@ class Layout:
             objects=made["DiaObject"],
             nightly=made.get("DiaObjectNightly"),
             last=None if packed else last,
-            packed_last=PackedLast(level=level, shift=shift)
+            packed_last=PackedLast(level=level, shift=shift, has_ends=schema.has_images)
             if is_packed_last
             else None,
             current=last or made["DiaObject"],
@@ -256,6 +265,7 @@ class Layout:
             others=tuple(given.values()),
             packed_sources=_packed("L1PackedDiaSource") if packed else None,
             packed_forced=_packed("L1PackedDiaForcedSource") if packed else None,
+            daytime=DaytimeTables() if schema.has_images else None,
         )
 
 

@@ -166,7 +166,13 @@ class ObjectTables:
             return LastChunks(self._database, layout.current, layout.packed_last)
         if layout.last is not None:
             return LastRows(*common, layout, layout.last)
-        return OpenVersions(*common, self.version_tables)
+        can_close = layout.daytime is not None
+        return OpenVersions(*common, self.version_tables, can_close=can_close)
+
+    @property
+    def history_level(self) -> int:
+        """HTM level of the pixels of history."""
+        return self._config.history_pixel_level
 
     @property
     def _is_last_mode(self) -> bool:
@@ -444,19 +450,21 @@ class ObjectTables:
 
 
 def with_ends(versions: Catalog) -> Catalog:
-    """Order versions by object and time, and end each where the next one starts."""
+    """Order versions by object and time, and end each where the next one starts.
+
+    An end that was set before that is kept: the object was closed then.
+    """
     ids, starts = versions["diaObjectId"], versions["validityStart"]
     ordered = versions.take(np.lexsort((starts, ids)))
     ids, starts = ordered["diaObjectId"], ordered["validityStart"]
-    ends = np.roll(starts, -1)
+    ends, own = np.roll(starts, -1), ordered["validityEnd"]
     is_last = np.ones(len(ids), dtype=np.bool_)
     is_last[:-1] = ids[1:] != ids[:-1]
-    nulls = {
-        name: mask for name, mask in ordered.nulls.items() if name != "validityEnd"
-    }
-    return Catalog(
-        {**ordered.columns, "validityEnd": ends}, {**nulls, "validityEnd": is_last}
-    )
+    is_set = ~ordered.null_mask("validityEnd")
+    is_own = is_set & (is_last | (own < ends))
+    nulls = {**ordered.nulls, "validityEnd": is_last & ~is_set}
+    ends = np.where(is_own, own, ends)
+    return Catalog({**ordered.columns, "validityEnd": ends}, nulls)
 
 
 def _same_time_error(visit: CheckedVisit, problem: str) -> VersionExistsError:

@@ -33,11 +33,19 @@ _Keep = NDArray[np.intp] | None
 
 
 class PackedObjects:
-    """Reads and merges chunks of current objects; ``current`` has their columns."""
+    """Reads and merges chunks of current objects.
 
-    def __init__(self, current: Table) -> None:
-        columns = [column for column in current.columns
-                   if column.name not in {"validityEnd", HOME_PIXEL}]  # fmt: skip
+    Parameters
+    ----------
+    current
+        Has their columns.
+    has_ends
+        Whether objects can be closed: they stay in the chunks, with an end.
+    """
+
+    def __init__(self, current: Table, *, has_ends: bool = False) -> None:
+        own = {HOME_PIXEL} if has_ends else {HOME_PIXEL, "validityEnd"}
+        columns = [column for column in current.columns if column.name not in own]
         self.kept = replace(
             current, columns=(*columns, _KNOWN_COLUMN), primary_key=(), indexes=(),
             keys_by_mode={},
@@ -62,10 +70,21 @@ class PackedObjects:
         return self._join(groups, keeps, columns)
 
     def current(
-        self, groups: Sequence[ChunkGroup], columns: Sequence[str]
+        self,
+        groups: Sequence[ChunkGroup],
+        columns: Sequence[str],
+        *,
+        since: np.datetime64 | None = None,
     ) -> tuple[Catalog, Homes]:
-        """Return the latest version of every object, and the objects' homes."""
-        keeps = [np.flatnonzero(is_latest) for is_latest in _latest(groups)]
+        """Return the latest version of every object, and the objects' homes.
+
+        With ``since`` those alone that are of that time or later.
+        """
+        keeps = []
+        for group, is_latest in zip(groups, _latest(groups), strict=True):
+            times = None if since is None else group.column(VISIT_TIME)[0]
+            is_wanted = is_latest if times is None else is_latest & (times >= since)
+            keeps.append(np.flatnonzero(is_wanted))
         return self._join(groups, keeps, columns)
 
     def _join(
@@ -137,6 +156,16 @@ def _inside(
 
 
 def _latest(groups: Sequence[ChunkGroup]) -> list[NDArray[np.bool_]]:
+    """Tell which rows are current: the latest of their object, and not closed."""
+    latest = _last_versions(groups)
+    for number, group in enumerate(groups):
+        if "validityEnd" in group.names:
+            is_open = group.column("validityEnd")[1]
+            latest[number] &= np.False_ if is_open is None else is_open
+    return latest
+
+
+def _last_versions(groups: Sequence[ChunkGroup]) -> list[NDArray[np.bool_]]:
     """Tell which rows are the latest of their object among all groups."""
     latest = [np.ones(len(group), dtype=np.bool_) for group in groups]
     marked = []

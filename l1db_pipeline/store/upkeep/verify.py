@@ -4,7 +4,8 @@
 Invariant          What must hold
 =================  ==========================================================
 ``ledger counts``  a visit has as many rows in each table as its ledger says
-``ledger digest``  and they have the content whose digest the ledger keeps
+``ledger digest``  and they have the content whose digest the ledger keeps, with
+                   what the journal says that updates have changed
 ``visits table``   it has exactly the visits whose last tile is stored
 ``current``        each object has one current version, its latest one
 ``validity``       versions of an object follow each other without gap or overlap
@@ -21,13 +22,14 @@ Invariant          What must hold
 ``settings``       the options are those with which the tables were made
 ``timings``        they are of visits in the ledger, without a step missing
 ``duplicate``      no two visits have made objects of one place, see `duplicates`
+``images``         the register has the images of all sources, and no others
+``strays``         a source out of its home pixel is registered
 =================  ==========================================================
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
@@ -42,7 +44,7 @@ from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import LAST_NAME, LastChunks
 from l1db_pipeline.store.tables.layout import (
     HOME_PIXEL,
-    OWN_COLUMNS,
+    NOT_DIGESTED,
     VISIT_ID,
     VISIT_TIME,
     Layout,
@@ -52,6 +54,7 @@ from l1db_pipeline.store.tables.packed_objects import IS_KNOWN
 from l1db_pipeline.store.tables.rows import add_empty_columns, public_columns
 from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
+from l1db_pipeline.store.upkeep.daytime_checks import DaytimeChecks
 from l1db_pipeline.store.upkeep.duplicates import find_duplicates
 from l1db_pipeline.store.upkeep.ledger_checks import check_digests, check_visits
 from l1db_pipeline.store.upkeep.registers import (
@@ -66,12 +69,12 @@ from l1db_pipeline.store.upkeep.steering import (
     check_times,
     read_chunks,
 )
+from l1db_pipeline.store.upkeep.validity import check_validity, report
 
 __all__ = ["Verifier"]
 
 _Digests = dict[int, TableDigest]
 _TABLES = ("objects", "sources", "forcedSources")
-_WITHOUT = frozenset({"validityStart", "validityEnd", *OWN_COLUMNS})
 
 
 class Verifier:
@@ -93,6 +96,8 @@ class Verifier:
         scope: Verification,
     ) -> None:
         self._made_with = made_with
+        self._daytime = DaytimeChecks.of(database, layout, objects.history_level)
+        self._science_tables = [layout.objects, *(h.table for h in histories)]
         self._window = window
         self._is_whole = window == TimeWindow()
         self._scope = scope
@@ -132,6 +137,13 @@ class Verifier:
             yield from self._check_tiers()
             yield from find_duplicates(self._database, self.layout, self.objects)
         known = {visit for visit, _ in self._tiles}
+        if self._daytime is not None:
+            if self._is_whole:
+                yield from self._daytime.check_images()
+            for name, table in zip(_TABLES, self._science_tables, strict=True):
+                for unit, change in self._daytime.changes(table).items():
+                    found = self._digests[name]
+                    found[unit] = found.get(unit, TableDigest()) - change
         for name, found in self._digests.items():
             wrong = check_digests(name, entries, found, known)
             yield from self._prove(f"ledger of {name}", len(entries), wrong)
@@ -155,7 +167,7 @@ class Verifier:
         )
         if self._is_whole:
             n_versions = len(versions)
-            validity = self._check_validity(versions)
+            validity = check_validity(versions, derives_ends=self._is_last_mode)
             yield from self._prove("validity", n_versions, validity)
             current = self._check_current(part, versions)
             yield from self._prove("current", n_versions, current)
@@ -170,6 +182,8 @@ class Verifier:
             )
             yield from self._prove("object", len(rows), owners)
             yield from self._check_packed(history, part, rows)
+            if self._daytime is not None:
+                yield from self._daytime.check(table, rows)
 
     def _check_rows(
         self, name: str, table: Table, time: str, rows: Catalog, entries: Catalog
@@ -219,7 +233,7 @@ class Verifier:
         )
 
     def _add_digests(self, name: str, rows: Catalog) -> None:
-        hashes = row_hashes(rows, without=_WITHOUT)
+        hashes = row_hashes(rows, without=NOT_DIGESTED)
         total = self._digests[name]
         for visit_id, digest in digest_by_group(hashes, rows[VISIT_ID]).items():
             total[visit_id] = total.get(visit_id, TableDigest()) + digest
@@ -245,44 +259,23 @@ class Verifier:
                 detail=f"htmId20 is not that of ra and decl in {len(bad)} rows",
             )
 
-    def _check_validity(self, versions: Catalog) -> Iterator[Finding]:
-        if not len(versions):
-            return
-        ids, starts = versions["diaObjectId"], versions["validityStart"]
-        order = np.lexsort((starts, ids))
-        ids, starts = ids[order], starts[order]
-        ends = versions["validityEnd"][order]
-        is_open = versions.null_mask("validityEnd")[order]
-        has_next = np.append(ids[1:] == ids[:-1], np.False_)
-        following = np.append(starts[1:], starts[-1:])
-        twice = has_next & (following == starts)
-        yield from _report("validity", "two versions start at one time", ids, twice)
-        if self._is_last_mode:
-            yield from _report(
-                "validity", "has an end, which this index mode derives", ids, ~is_open
-            )
-            return
-        gap = has_next & ~is_open & (ends < following)
-        overlap = has_next & ~twice & (is_open | (ends > following))
-        yield from _report("validity", "a gap follows a version", ids, gap)
-        yield from _report("validity", "a version overlaps the next", ids, overlap)
-        yield from _report("current", "no version is open", ids, ~has_next & ~is_open)
-
     def _check_current(self, part: SkyPart, versions: Catalog) -> Iterator[Finding]:
         pixels, ids = versions[HOME_PIXEL], versions["diaObjectId"]
         order = np.lexsort((pixels, ids))
         split = (ids[order][1:] == ids[order][:-1]) & (
             pixels[order][1:] != pixels[order][:-1]
         )
-        yield from _report(
+        yield from report(
             "home pixel", "versions under several pixels", ids[order][1:], split
         )
         if not self._is_last_mode:
             return
-        latest = latest_versions(versions)
+        every = latest_versions(versions)
+        latest = every.take(every.null_mask("validityEnd"))  # the others are closed
         try:
             found = list(self._check_latest(part, latest))
             found += self._check_current_chunks(part, versions)
+            found += self._check_homes(part, every)
         except CorruptChunkError as error:
             found = [Finding(
                 invariant="chunk", where=error.where, detail=error.problem
@@ -300,9 +293,9 @@ class Verifier:
         last = self.objects.current.in_pixels(part.pixels, wanted)
         ids, last_ids = latest["diaObjectId"], last["diaObjectId"]
         missing = ~np.isin(ids, last_ids)
-        yield from _report("current", "not in DiaObjectLast", ids, missing)
+        yield from report("current", "not in DiaObjectLast", ids, missing)
         lone = ~np.isin(last_ids, ids)
-        yield from _report(
+        yield from report(
             "current", "in DiaObjectLast without any version", last_ids, lone
         )
         known = _sorted_by_id(last.take(~lone))
@@ -312,20 +305,17 @@ class Verifier:
             _, counts = np.unique(last_ids, return_counts=True)
             twice = np.unique(last_ids)[counts > 1]
             every = np.ones(len(twice), dtype=np.bool_)
-            yield from _report("current", "twice in DiaObjectLast", twice, every)
+            yield from report("current", "twice in DiaObjectLast", twice, every)
             return
         stale = row_hashes(ours) != row_hashes(theirs)
         if not is_packed:
-            stale |= known[VISIT_TIME] != ours["validityStart"]
-        yield from _report(
+            stale |= known[VISIT_TIME] != latest["validityStart"][~missing]
+        yield from report(
             "current",
             "DiaObjectLast differs from the latest version",
             ours["diaObjectId"],
             stale,
         )
-        chunks = self.objects.current
-        if isinstance(chunks, LastChunks):
-            yield from self._check_homes(chunks, part, latest)
 
     def _check_current_chunks(
         self, part: SkyPart, versions: Catalog
@@ -348,29 +338,30 @@ class Verifier:
             first.append(ids[rows[IS_KNOWN] == 0])
             # one without a home was told of
             elsewhere = [pixel_of.get(i, pixel) != pixel for i in ids.tolist()]
-            yield from _report(
+            yield from report(
                 "current", "is not in the chunk of its home", ids, np.array(elsewhere)
             )
             said = row_hashes(rows.select([name for name in names if name in rows]))
-            yield from _report(
+            yield from report(
                 "current", "a row is not one of its versions", ids,
                 ~np.isin(said, known),
             )  # fmt: skip
         ids, counts = np.unique(np.concatenate(first), return_counts=True)
-        yield from _report(
+        yield from report(
             "current", "several rows are marked as its first", ids, counts > 1
         )
 
-    def _check_homes(
-        self, chunks: LastChunks, part: SkyPart, latest: Catalog
-    ) -> Iterator[Finding]:
+    def _check_homes(self, part: SkyPart, latest: Catalog) -> Iterator[Finding]:
+        chunks = self.objects.current
+        if not isinstance(chunks, LastChunks):
+            return
         ids, homes = latest["diaObjectId"], chunks.homes_in(part.pixels)
         wrong = ~np.isin(ids, homes.ids)
-        yield from _report("current", "its home is not registered", ids, wrong)
+        yield from report("current", "its home is not registered", ids, wrong)
         lone = ~np.isin(homes.ids, ids)
-        yield from _report("current", "has a home but no version", homes.ids, lone)
+        yield from report("current", "has a home but no version", homes.ids, lone)
         lost = chunks.unregistered_strays(latest, homes)
-        yield from _report(
+        yield from report(
             "current", "is out of its home, unregistered", ids, np.isin(ids, lost)
         )
 
@@ -381,7 +372,7 @@ class Verifier:
         has_object = ~rows.null_mask("diaObjectId")
         ids = rows["diaObjectId"]
         orphan = has_object & ~np.isin(ids, versions["diaObjectId"])
-        yield from _report(
+        yield from report(
             "object",
             f"{table.name} refers to an object that is not in its home pixel",
             ids,
@@ -393,7 +384,7 @@ class Verifier:
         places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
         homes = versions[HOME_PIXEL][first][places]
         moved = has_object & ~orphan & (rows[HOME_PIXEL] != homes)
-        yield from _report(
+        yield from report(
             "home pixel", f"{table.name} is not under its object's pixel", ids, moved
         )
 
@@ -403,9 +394,9 @@ class Verifier:
         own, pixels = rows["diaObjectId"][has_object], rows[HOME_PIXEL][has_object]
         ids, places = np.unique(own, return_inverse=True)
         homes, exists = self.objects.home_pixels_of(ids)
-        yield from _report("object", f"{table.name} refers to none", ids, ~exists)
+        yield from report("object", f"{table.name} refers to none", ids, ~exists)
         moved = exists[places] & (pixels != homes[places])
-        yield from _report(
+        yield from report(
             "home pixel", f"{table.name} is not under its object's pixel", own, moved
         )
 
@@ -478,15 +469,3 @@ def _sorted_by_id(rows: Catalog) -> Catalog:
 
 def _id_of(table: Table) -> str:
     return "diaSourceId" if "diaSourceId" in table else "diaObjectId"
-
-
-def _report(
-    invariant: str, detail: str, ids: NDArray[np.int64], bad: NDArray[np.bool_]
-) -> Iterator[Finding]:
-    if bad.any():
-        found = np.unique(ids[bad]).tolist()
-        yield Finding(
-            invariant=invariant,
-            where=f"diaObjectId {some(found)}",
-            detail=f"{detail} ({len(found)} objects)",
-        )
