@@ -1,8 +1,10 @@
 """`L1Apdb`: the class that a client's ``Apdb.from_uri`` gives it."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -21,6 +23,7 @@ from lsst.dax.apdb.apdbAdmin import ApdbAdmin
 from lsst.dax.apdb.apdbConfigFreezer import ApdbConfigFreezer
 from lsst.dax.apdb.apdbSchema import ApdbSchema, ApdbTables
 from lsst.dax.apdb.schema_model import Table as ApdbTable
+from lsst.resources import ResourcePath
 from lsst.sphgeom import Region
 from typing_extensions import override
 
@@ -32,6 +35,7 @@ from l1db_pipeline.apdb.replica import L1ApdbReplica
 from l1db_pipeline.apdb.storing import prepare_unit
 from l1db_pipeline.apdb.times import mjd_tai
 from l1db_pipeline.apdb.updates import ApdbUpdates
+from l1db_pipeline.apdb.visit_reads import VisitReads
 from l1db_pipeline.schema.model import SchemaError
 from l1db_pipeline.store.base import StoreOutcome
 
@@ -75,6 +79,7 @@ class L1Apdb(Apdb):
         freezer = ApdbConfigFreezer[L1ApdbConfig](_FROZEN)
         self.config = freezer.update(config, held[_FROZEN_CONFIG])
         self._reader = ApdbReader(self._opened, self._schema)
+        self._reads = VisitReads(self._store)
 
     @classmethod
     def init_database(
@@ -135,7 +140,8 @@ class L1Apdb(Apdb):
 
     @override
     def getDiaObjects(self, region: Region) -> pd.DataFrame:
-        return self._reader.objects(region)
+        with self._reads.of(region, is_first=True):
+            return self._reader.objects(region)
 
     @override
     def getDiaSources(
@@ -149,9 +155,10 @@ class L1Apdb(Apdb):
         if start_time is None and not months:
             return None
         start = _start(visit_time, start_time, months)
-        if object_ids is None:
-            return self._reader.sources_inside(region, start)
-        return self._reader.history(ApdbTables.DiaSource, start, ids=object_ids)
+        with self._reads.of(region):
+            if object_ids is None:
+                return self._reader.sources_inside(region, start)
+            return self._reader.history(ApdbTables.DiaSource, start, ids=object_ids)
 
     @override
     def getDiaForcedSources(
@@ -165,9 +172,10 @@ class L1Apdb(Apdb):
         if start_time is None and not months:
             return None
         start = _start(visit_time, start_time, months)
-        return self._reader.history(
-            ApdbTables.DiaForcedSource, start, ids=object_ids, region=region
-        )
+        with self._reads.of(region):
+            return self._reader.history(
+                ApdbTables.DiaForcedSource, start, ids=object_ids, region=region
+            )
 
     @override
     def getDiaObjectsForDedup(self, since: Time | None = None) -> pd.DataFrame:
@@ -221,8 +229,10 @@ class L1Apdb(Apdb):
             is_only=config.one_store_per_image,
             chunk_s=config.replica_chunk_seconds if config.enable_replica else None,
         )
-        if self._store.store_visit(key, records) is StoreOutcome.ALREADY_STORED:
+        token = self._reads.token_for(key, records)
+        if self._store.store_visit(key, records, token) is StoreOutcome.ALREADY_STORED:
             _LOG.info("Unit %d %s is stored already.", key.visit_id, key.tile)
+        self._reads.forget()
 
     @override
     def resetDedup(self, dedup_time: Time | None = None) -> None:
@@ -286,13 +296,27 @@ class L1Apdb(Apdb):
 
 
 def _schema_of(config: L1ApdbConfig) -> ApdbSchema:
-    schema = ApdbSchema(config.schema_file, config.ss_schema_file)
+    files = (config.schema_file, config.ss_schema_file)
+    schema = _read_schema(*files, *map(_digest, files))
     if not schema.has_mjd_timestamps:
         raise SchemaError(
             f"{config.schema_file} keeps times as timestamps: use a schema with "
             "MJD TAI columns (validityStartMjdTai, ...)"
         )
     return schema
+
+
+def _digest(file: str) -> str:
+    try:
+        return hashlib.sha256(ResourcePath(file).read()).hexdigest() if file else ""
+    except FileNotFoundError:  # felis says so if the file is needed
+        return ""
+
+
+@lru_cache(maxsize=4)
+def _read_schema(schema_file: str, ss_schema_file: str, *_digests: str) -> ApdbSchema:
+    """Read a schema once for each content: felis takes seconds for today's."""
+    return ApdbSchema(schema_file, ss_schema_file)
 
 
 def _check_version(place: str, key: str, mine: VersionTuple, held: str | None) -> None:

@@ -16,6 +16,8 @@ from l1db_pipeline.store.sql_store import SqlL1Store
 
 __all__ = ["L1ApdbConfig", "OpenStore", "open_apdb_store"]
 
+_CELL_LEVEL = 10
+"""Some 20 cells a detector, which is what a client reads and stores."""
 _COLUMN_MAP = Path(__file__).with_name("column_map.yaml")
 
 
@@ -48,6 +50,7 @@ class L1ApdbConfig(ApdbConfig):
             namespace=self.namespace,
             dia_object_index=ObjectIndex(self.dia_object_index),
             history=History(self.history),
+            cell_level=_CELL_LEVEL,
             schema_file=schema_file,
             column_map=str(_COLUMN_MAP) if schema_file else "",
         )

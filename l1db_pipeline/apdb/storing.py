@@ -6,7 +6,7 @@ from astropy.time import Time
 
 from l1db_pipeline.apdb.frames import catalog_of
 from l1db_pipeline.apdb.reading import MOST_MINUTES_FROM_VISIT
-from l1db_pipeline.apdb.times import mjd_tai, unit_id, utc_of_mjd_tai
+from l1db_pipeline.apdb.times import exposure_of_unit, mjd_tai, unit_id, utc_of_mjd_tai
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.store.base import VisitKey, VisitRecords
 from l1db_pipeline.store.digest import TableDigest
@@ -71,6 +71,7 @@ def prepare_unit(
         n_tiles=0,
         is_only=is_only,
         replica_chunk=None if chunk_s is None else _chunk(time, chunk_s),
+        part_of=exposure_of_unit(number),
     )
     return key, records
 

@@ -7,7 +7,13 @@ from astropy.time import Time
 
 from visit_tables.time_scales import utc_from_mjd_tai
 
-__all__ = ["mjd_tai", "unit_id", "unix_tai_of_unit", "utc_of_mjd_tai"]
+__all__ = [
+    "exposure_of_unit",
+    "mjd_tai",
+    "unit_id",
+    "unix_tai_of_unit",
+    "utc_of_mjd_tai",
+]
 
 _JD_1970 = 2_440_587.5
 _US_PER_DAY = 86_400_000_000
@@ -42,6 +48,11 @@ def unit_id(time: Time, place: int) -> int:
     day = round(first - _JD_1970)
     rest = (first - _JD_1970 - day) + second
     return (day * _US_PER_DAY + round(rest * _US_PER_DAY)) * _PLACES + place
+
+
+def exposure_of_unit(number: int) -> int:
+    """Return the number that all units of one time have in common."""
+    return number // _PLACES * _PLACES
 
 
 def unix_tai_of_unit(number: int) -> float:

@@ -4,7 +4,8 @@ import click
 
 from l1db_pipeline.cli.edge import plain_errors
 from l1db_pipeline.errors import ConfigError
-from pipeline_runtime.edge import EdgeGroup
+from pipeline_runtime.edge import EdgeGroup, finish
+from pipeline_runtime.extras import how_to_install
 
 __all__ = ["apdb"]
 
@@ -22,7 +23,7 @@ def apdb() -> None:
     """Make an APDB for clients of lsst.dax.apdb, and look after it.
 
     Needs the extra apdb. All but init are commands of apdb-cli, which knows nothing of
-    this package by itself.
+    this package by itself; their options and their output are its own.
     """
 
 
@@ -31,7 +32,7 @@ def _registered() -> None:
         from l1db_pipeline.apdb.registration import register
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{error.name} is not installed: install the extra apdb of l1db-pipeline"
+            f"{error.name} is not installed: {how_to_install('apdb')}"
         ) from None
     register()
 
@@ -71,6 +72,7 @@ def init(db_url: str, output_config: str, drop: bool, **options: object) -> None
 
     given = {name: value for name, value in options.items() if value is not None}
     L1Apdb.init_database(db_url, drop=drop, **given).save(output_config)
+    finish("tables created", f"l1db apdb metadata show {output_config}")
 
 
 def _add(name: str, help_text: str) -> None:
@@ -86,7 +88,7 @@ def _add(name: str, help_text: str) -> None:
         _registered()
         from lsst.dax.apdb.cli.apdb_cli import main
 
-        main([name, *arguments])
+        click.get_current_context().exit(main([name, *arguments]) or 0)
 
 
 for _name, _help in _THEIRS.items():

@@ -59,6 +59,14 @@ class VisitKey:
     databases whose schema has images."""
     replica_chunk: int | None = None
     """Number of the replica chunk that is to have the unit, if any."""
+    part_of: int | None = None
+    """Number of the visit whose parts do not make each other stale, if it is not
+    ``visit_id``; Cassandra has no such visits."""
+
+    @property
+    def read_as(self) -> int:
+        """The number that a token of the unit's reads has."""
+        return self.visit_id if self.part_of is None else self.part_of
 
     @property
     def words(self) -> str:

@@ -1,5 +1,7 @@
 """The cells of a database: versions for a read's token, and the claim of a store."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from lsst.sphgeom import Region
 from numpy.typing import NDArray
@@ -7,12 +9,17 @@ from numpy.typing import NDArray
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Database, Op
-from l1db_pipeline.store.token import CellClaim, ReadToken, cells_of
+from l1db_pipeline.store.token import (
+    NOBODY,
+    CellClaim,
+    ReadToken,
+    cells_of,
+    cells_written,
+)
 
 __all__ = ["Cells"]
 
 _Ids = NDArray[np.int64]
-_NOBODY = -1
 
 
 class Cells:
@@ -31,12 +38,15 @@ class Cells:
         versions[np.searchsorted(cells, found["cell"])] = found["version"]
         return ReadToken(database_id, visit_id, cells, versions)
 
-    def claim(self, visit_id: int, token: ReadToken | None, written: _Ids) -> CellClaim:
-        """Return a claim, all of whose cells have a row.
+    def claim(
+        self, visit_id: int, token: ReadToken | None, written: Sequence[Catalog]
+    ) -> CellClaim:
+        """Return a claim of what was read and written, all of whose cells have a row.
 
         Before the transaction that stores: a row made in it would be waited for.
         """
-        claim = CellClaim.of(visit_id, token, written)
+        cells = cells_written(self._level, *written)
+        claim = CellClaim.of(visit_id, token, cells)
         unsure = claim.cells[claim.seen <= 0]
         if len(unsure):
             present = self._select(unsure, ["cell"])["cell"]
@@ -52,7 +62,7 @@ class Cells:
         if not len(cells):
             return
         zeros = np.zeros_like(cells)
-        nobody = np.full_like(cells, _NOBODY)
+        nobody = np.full_like(cells, NOBODY)
         rows = {"cell": cells, "version": zeros, "visitId": nobody, "since": zeros}
         with self._database.transaction(write=True):
             self._database.add_if_absent(self._table, Catalog(rows))
@@ -60,3 +70,12 @@ class Cells:
     def note(self, claim: CellClaim) -> None:
         """Compare the versions and raise them; the last call of a transaction."""
         self._database.claim_cells(self._table, claim)
+
+    def touch(self, places: Sequence[Catalog]) -> None:
+        """Raise the versions where rows are that an update changes, as `note` does.
+
+        They have rows: what is stored there has made them.
+        """
+        written = cells_written(self._level, *places)
+        if len(written):
+            self.note(CellClaim.of(NOBODY, None, written))

@@ -12,6 +12,7 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.cells import Cells
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.daytime_tables import DaytimeTables
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
@@ -74,6 +75,7 @@ class Daytime:
         filled: FilledColumns,
         objects: ObjectTables,
         histories: Sequence[HistoryTable],
+        cells: Cells,
         reading: _Reading,
     ) -> "Daytime | None":
         """Return the part of a store that has these; `None` without its tables."""
@@ -85,7 +87,7 @@ class Daytime:
         positions = SourcePositions(database, filled, histories[0], strays, level)
         updates = Updates(
             database, tables, config, filled=filled, objects=objects,
-            histories=histories, strays=strays,
+            histories=histories, strays=strays, cells=cells,
         )  # fmt: skip
         return cls(
             database, tables, layout, objects=objects, positions=positions,

@@ -113,10 +113,12 @@ class StaleReadError(L1dbError):
 
     @override
     def __str__(self) -> str:
+        visits = [number for number in self.others if number >= 0]
+        who = f"visit {some(visits)}" if visits else "an update by day"
         return (
-            f"visit {self.visit_id}: visit {some(self.others)} has stored into cell "
-            f"{some(self.cells)} since it was read; nothing was stored: read again, "
-            "match again and store that"
+            f"visit {self.visit_id}: {who} has stored into cell {some(self.cells)} "
+            "since it was read; nothing was stored: read again, match again and store "
+            "that"
         )
 
 

@@ -52,7 +52,7 @@ from l1db_pipeline.store.tables.rows import (
     public_columns,
 )
 from l1db_pipeline.store.timing import StepTiming, Timings
-from l1db_pipeline.store.token import CellClaim, ReadToken, cells_written
+from l1db_pipeline.store.token import CellClaim, ReadToken
 from l1db_pipeline.store.upkeep.audit import science_digest
 from l1db_pipeline.store.upkeep.compact import (
     compact,
@@ -113,7 +113,8 @@ class SqlL1Store(L1Store):
         self._histories = (self._sources, self._forced)
         self.daytime = Daytime.of(
             database, self.layout, config, filled=self._filled, objects=self._objects,
-            histories=self._histories, reading=self._reading)  # fmt: skip
+            histories=self._histories, cells=self._cells,
+            reading=self._reading)  # fmt: skip
 
     @override
     def close(self) -> None:
@@ -276,9 +277,8 @@ class SqlL1Store(L1Store):
         self._check()
         visit = check_visit(self.layout, key, records)
         if token is not None:
-            token.check(self._made_with.identity, key.visit_id)
-        written = cells_written(self.config.cell_level, visit.objects, visit.sources)
-        claim = self._cells.claim(key.visit_id, token, written)
+            token.check(self._made_with.identity, key.read_as)
+        claim = self._cells.claim(key.read_as, token, [visit.objects, visit.sources])
         return attempted(
             lambda trust_cache: self._store_once(visit, claim, trust_cache=trust_cache),
             self._objects.homes.clear,

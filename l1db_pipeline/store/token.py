@@ -16,10 +16,12 @@ from l1db_pipeline.sky.htm import home_pixel
 from l1db_pipeline.sky.pixelization import htm_ranges
 from l1db_pipeline.store.errors import TokenError
 
-__all__ = ["CellClaim", "ReadToken", "cells_of", "cells_written"]
+__all__ = ["NOBODY", "CellClaim", "ReadToken", "cells_of", "cells_written"]
 
 _COVER_RANGES = 4096
 UNSEEN = -1
+NOBODY = -1
+"""Who changed a cell last that no visit did: an update by day, or nobody ever."""
 
 _Ids = NDArray[np.int64]
 
@@ -93,4 +95,5 @@ def cells_of(region: Region, level: int) -> _Ids:
 def cells_written(level: int, *tables: Catalog) -> _Ids:
     """Return the cells of the positions in tables, ascending."""
     parts = [rows["htmId20"] for rows in tables if "htmId20" in rows]
-    return np.unique(home_pixel(np.concatenate(parts), level))
+    every = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    return np.unique(home_pixel(every, level))

@@ -2,7 +2,8 @@
 
 An update locks what it changes, reads it, changes rows and chunks together, and writes
 a row of the journal for each unit whose digest changes, so that at any time the ledger
-and the journal together say what the rows are.
+and the journal together say what the rows are. Last it raises the versions of the cells
+of the sky that it changes: a visit that has read them before is refused.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from l1db_pipeline.catalog.id_set import IdSet
 from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.sky.htm import home_pixel
 from l1db_pipeline.store.backends.database import Condition, Database, Op
+from l1db_pipeline.store.cells import Cells
 from l1db_pipeline.store.errors import UnknownRecordError
 from l1db_pipeline.store.tables.bookkeeping import FilledColumns
 from l1db_pipeline.store.tables.daytime_tables import DaytimeTables
@@ -56,6 +58,7 @@ class Updates:
         objects: ObjectTables,
         histories: Sequence[HistoryTable],
         strays: SourceStrays,
+        cells: Cells,
     ) -> None:
         self._database = database
         self._filled = filled
@@ -63,6 +66,8 @@ class Updates:
         self._versions = ObjectUpdates(database, filled, objects)
         self._sources, self._forced = histories
         self._strays = strays
+        self._cells = cells
+        self._touched: list[Catalog] = []  # rows whose positions the update concerns
         self._level = config.history_pixel_level
         self.ledger = UpdateLedger(database, tables)
         self.replica = ReplicaTables(database, tables, filled)
@@ -70,10 +75,12 @@ class Updates:
     @contextmanager
     def _update(self, stamp: Stamp, kind: str, content: Catalog) -> Iterator[str]:
         """Open an update's transaction and give its id; '' if it was made before."""
+        self._touched.clear()
         try:
             with self._database.transaction(write=True):
                 self._filled.refresh()
                 yield self.ledger.claim(stamp, kind, content) or ""
+                self._cells.touch(self._touched)
         except BaseException:
             self._filled.forget()
             raise
@@ -134,6 +141,7 @@ class Updates:
         if not len(old):
             return 0
         new = _with(old, {_WITHDRAWN: np.full(len(old), mjd_tai)})
+        self._touch_owners(old)
         self._change(name, history, old, new, keys=keys, names=[_WITHDRAWN])
         self._tell(stamp, name, describe(new))
         return len(new)
@@ -165,6 +173,7 @@ class Updates:
             )
             nulls = {**new.nulls, "diaObjectId": np.ones(n_rows, dtype=np.bool_)}
             new = Catalog(new.columns, nulls)
+            self._touch_owners(old)
             names = ["ssObjectId", "ssObjectReassocTimeMjdTai", "diaObjectId"]
             self._change(
                 name, self._sources, old, new,
@@ -211,6 +220,7 @@ class Updates:
             ids = moves["diaObjectId"]
             every = np.unique(np.concatenate([ids, old["diaObjectId"][~lone]]))
             objects = self._versions.hold(every)
+            self._touched.append(objects)
             objects = objects.take(objects.null_mask("validityEnd"))
             missing = np.setdiff1d(ids, objects["diaObjectId"])
             if len(missing):
@@ -337,14 +347,22 @@ class Updates:
         keys: Sequence[str],
         names: Sequence[str],
     ) -> None:
+        self._touched.append(old)
         self.ledger.note(name, history.table, old, new)
         history.change(old, new, keys=keys, names=names)
 
     def _change_objects(
         self, name: str, old: Catalog, new: Catalog, names: Sequence[str]
     ) -> None:
+        self._touched.append(old)
         self.ledger.note(name, self._versions.table, old, new)
         self._versions.change(new, names)
+
+    def _touch_owners(self, rows: Catalog) -> None:
+        """Note where the objects of sources are: a visit reads the rows by these."""
+        ids = np.unique(rows["diaObjectId"][~rows.null_mask("diaObjectId")])
+        if len(ids):
+            self._touched.append(self._objects.of_objects(ids, ["htmId20"]))
 
     def _find_sources(self, ids: _Ids) -> Catalog:
         """Return all columns of sources, and keep other updates from them."""

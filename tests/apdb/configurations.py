@@ -36,11 +36,10 @@ class Chosen:
 
 
 CONFIGURATIONS = (
-    Chosen("sqlite"),
-    Chosen("sqlite", history="rows"),
     Chosen("sqlite", index="baseline"),
     Chosen("postgresql", is_small=False),
 )
+WEEKLY_CONFIGURATIONS = (Chosen("sqlite"), Chosen("sqlite", history="rows"))
 DATA = Path(__file__).with_name("data")
 
 

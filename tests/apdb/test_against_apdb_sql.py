@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from apdb.configurations import (
     CONFIGURATIONS,
+    WEEKLY_CONFIGURATIONS,
     Catalogs,
     Chosen,
     new_place,
@@ -219,11 +220,17 @@ def _steps(apdb: Apdb) -> Iterator[tuple[str, Any, dict[str, Any]]]:
 @pytest.mark.parametrize(
     "chosen",
     [
-        pytest.param(
-            c, id=str(c),
-            marks=pytest.mark.postgresql if c.backend == "postgresql" else (),
-        )
-        for c in CONFIGURATIONS
+        *(
+            pytest.param(
+                c, id=str(c),
+                marks=pytest.mark.postgresql if c.backend == "postgresql" else (),
+            )
+            for c in CONFIGURATIONS
+        ),
+        *(
+            pytest.param(c, id=str(c), marks=pytest.mark.weekly)
+            for c in WEEKLY_CONFIGURATIONS
+        ),
     ],
 )  # fmt: skip
 def test_every_read_equals_that_of_apdb_sql_after_every_kind_of_update(

@@ -91,6 +91,7 @@ class TestSqlitePackedWithReplica(OnSqlite, Suite, unittest.TestCase):
     meta_row_count = 4
 
 
+@pytest.mark.weekly
 class TestSqliteRowsBaseline(OnSqlite, Suite, unittest.TestCase):
     options: ClassVar[dict[str, Any]] = {
         "history": "rows",

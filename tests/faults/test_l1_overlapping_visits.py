@@ -120,7 +120,7 @@ def test_a_store_that_waits_for_a_cell_sees_what_was_committed(
     one, other = pair
     one.store_visit(key(1), records(1, IDS))
     token = _token(other, 3)
-    claim = one._cells.claim(2, _token(one, 2), token.cells)
+    claim = one._cells.claim(2, _token(one, 2), written=[])
 
     with ThreadPoolExecutor(1) as thread:
         with one._database.transaction(write=True):

@@ -199,7 +199,7 @@ class MemoryL1Store(L1Store):
     ) -> StoreOutcome:
         visit = check_visit(self.layout, key, records)
         if token is not None:
-            token.check(self._contents.cells.identity, key.visit_id)
+            token.check(self._contents.cells.identity, key.read_as)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
         contents = self._contents
@@ -218,7 +218,7 @@ class MemoryL1Store(L1Store):
             row["validityStart"] = _moment(key.time)
         self._check(key.visit_id, objects, sources, forced)
         written = cells_written(self.config.cell_level, visit.objects, visit.sources)
-        contents.cells.note(CellClaim.of(key.visit_id, token, written))
+        contents.cells.note(CellClaim.of(key.read_as, token, written))
         contents.versions += objects
         contents.sources += sources
         contents.forced += forced
