@@ -12,9 +12,7 @@ from archive_assets.archiving.finished_simulation import SYNTHETIC_TAG
 from archive_assets.errors import ArchiveError
 from archive_assets.nights.index import get_prenight_index
 from archive_assets.objects.transfer import store_errors
-from visit_tables.files import is_sqlite
-from visit_tables.hdf5.read import read_visits
-from visit_tables.opsim.frame import read_opsim
+from visit_tables.frame_files import read_visits_file
 
 __all__ = [
     "NoSimulationsError",
@@ -38,10 +36,7 @@ def read_sequences(paths: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     VisitsFileError
         If a file cannot be read.
     """
-    return {
-        name: read_opsim(path) if is_sqlite(path) else read_visits(path)
-        for name, path in paths.items()
-    }
+    return {name: read_visits_file(path) for name, path in paths.items()}
 
 
 def archived_sequences(
@@ -100,4 +95,4 @@ def _rank(row: "pd.Series[Any]") -> tuple[bool, Any]:
 def _visits(url: str) -> pd.DataFrame:
     place = ResourcePath(url)
     with store_errors(place), place.as_local() as local:
-        return read_visits(local.ospath)
+        return read_visits_file(local.ospath)

@@ -14,9 +14,7 @@ import pandas as pd
 from archive_assets.errors import ArchiveError
 from pipeline_runtime.extras import how_to_install
 from pipeline_runtime.urls import safe_url
-from visit_tables.files import is_sqlite
-from visit_tables.hdf5.read import read_visits
-from visit_tables.opsim.frame import read_opsim
+from visit_tables.frame_files import read_visits_file
 
 if TYPE_CHECKING:
     from rubin_nights.consdb_query import ConsDbFastAPI
@@ -60,7 +58,7 @@ def completed_visits(source: str | Path, day_obs: date, telescope: str) -> pd.Da
     """
     if is_consdb(source):
         return consdb_visits(str(source), day_obs, telescope)
-    return read_opsim(source) if is_sqlite(source) else read_visits(source)
+    return read_visits_file(source)
 
 
 def consdb_visits(url: str, day_obs: date, telescope: str) -> pd.DataFrame:

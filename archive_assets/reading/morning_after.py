@@ -22,6 +22,7 @@ from archive_assets.errors import ArchiveError
 from archive_assets.nights.page import Section
 from archive_assets.reading.plain_visits import plain_visits
 from pipeline_runtime.printing import plain_value
+from visit_tables.directions import radec_to_xyz
 
 __all__ = [
     "COMPLETED",
@@ -288,10 +289,7 @@ def best_places(
 
 def _fields(radec_deg: NDArray[np.float64], tolerance_deg: float) -> NDArray[np.int64]:
     """Return the number of each position's field: those linked by near positions."""
-    ra, dec = np.radians(radec_deg.T)
-    xyz = np.column_stack(
-        [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]
-    )
+    xyz = radec_to_xyz(*radec_deg.T)
     chord = 2 * np.sin(np.radians(tolerance_deg) / 2)
     near = cKDTree(xyz).query_pairs(chord, output_type="ndarray")
     n = len(xyz)

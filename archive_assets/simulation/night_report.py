@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from archive_assets.simulation.site_data.files import day_obs_mjd
 from pipeline_runtime.figure_words import draw_words_plainly
+from visit_tables.directions import radec_to_xyz
 from visit_tables.frames import with_band
 
 __all__ = [
@@ -322,11 +323,7 @@ def common_part(nominal: pd.DataFrame, other: pd.DataFrame) -> float:
 
 
 def _unit_vectors(visits: pd.DataFrame) -> NDArray[np.float64]:
-    ra = np.radians(visits["fieldRA"].to_numpy(dtype=float))
-    dec = np.radians(visits["fieldDec"].to_numpy(dtype=float))
-    return np.stack(
-        [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1
-    )
+    return radec_to_xyz(*visits[["fieldRA", "fieldDec"]].to_numpy(dtype=float).T)
 
 
 def _programmes(visits: pd.DataFrame) -> "pd.Series[str]":

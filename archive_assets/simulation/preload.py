@@ -12,9 +12,7 @@ from rubin_scheduler.scheduler.utils import SchemaConverter
 from archive_assets.simulation.errors import ParentVisitsError
 from archive_assets.simulation.site_data.files import day_obs_mjd, mjd_day_obs
 from visit_tables.columns import VisitsFileError
-from visit_tables.files import is_sqlite
-from visit_tables.hdf5.read import read_visits
-from visit_tables.opsim.frame import read_opsim
+from visit_tables.frame_files import read_visits_file
 from visit_tables.time_scales import TAI_COLUMNS, mjd_utc
 
 __all__ = [
@@ -108,6 +106,6 @@ def preloaded_observations(visits: pd.DataFrame) -> NDArray[np.void]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return read_opsim(path) if is_sqlite(path) else read_visits(path)
+        return read_visits_file(path)
     except (OSError, VisitsFileError) as error:
         raise ParentVisitsError(f"{path} cannot be read: {error}") from error

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from lsst.sphgeom import HtmPixelization, UnitVector3d
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from l1db_pipeline.sky.htm_tables import (
     CURVED_LEVELS,
@@ -29,6 +29,7 @@ from l1db_pipeline.sky.htm_tables import (
     HtmTables,
     htm_tables,
 )
+from visit_tables.directions import radec_to_xyz
 
 __all__ = [
     "HTM_LEVEL",
@@ -49,13 +50,6 @@ _ROOT_OF_SIGNS = np.array([7, 6, 4, 5, 0, 1, 3, 2], dtype=np.int64)
 
 _Coordinates = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 _Ints = NDArray[np.int64]
-
-
-def radec_to_xyz(ra_deg: ArrayLike, dec_deg: ArrayLike) -> NDArray[np.float64]:
-    """Return unit vectors, shape ``(..., 3)``, of positions in degrees (ICRS)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    cos_dec = np.cos(dec)
-    return np.stack((cos_dec * np.cos(ra), cos_dec * np.sin(ra), np.sin(dec)), axis=-1)
 
 
 def xyz_to_radec(

@@ -8,7 +8,8 @@ from uuid import UUID
 import dagster as dg
 import psycopg
 import pytest
-from dagster_layer.real_site import N_VISITS, NIGHT, Site, write_opsim
+from dagster_layer.real_site import Site
+from opsim_night import N_VISITS, NIGHT, write_opsim
 
 from archive_assets import definitions as archive
 from archive_assets.defs.names import NOMINAL, completed_key, simulation_key

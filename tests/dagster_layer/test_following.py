@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_layer.real_site import NIGHT, Site
+from dagster_layer.real_site import Site
+from opsim_night import NIGHT
 
 from archive_assets import definitions as archive
 from archive_assets.defs.index import TONIGHT_CHECK

@@ -8,7 +8,8 @@ import dagster as dg
 import psycopg
 import psycopg.sql
 import pytest
-from dagster_layer.real_site import FEW_SOURCES, N_VISITS, NIGHT, Site, write_opsim
+from dagster_layer.real_site import FEW_SOURCES, Site
+from opsim_night import N_VISITS, NIGHT, write_opsim
 from psycopg.conninfo import make_conninfo
 
 from archive_assets.archiving.sequence import archive_visit_sequence

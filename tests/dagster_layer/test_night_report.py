@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from dagster_layer.real_site import N_VISITS, NIGHT, Site, site_on
+from dagster_layer.real_site import Site, site_on
 from databases import new_database
+from opsim_night import N_VISITS, NIGHT
 
 from archive_assets import definitions as archive
 from archive_assets.cli.prenight import main

@@ -9,7 +9,8 @@ import dagster as dg
 import psycopg
 import pytest
 from click.testing import CliRunner
-from dagster_layer.real_site import NIGHT, Site
+from dagster_layer.real_site import Site
+from opsim_night import NIGHT
 
 from archive_assets import definitions as archive
 from archive_assets.cli.prenight import main

@@ -7,7 +7,8 @@ import dagster as dg
 import psycopg
 import pytest
 import yaml
-from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, N_VISITS, NIGHT, Site
+from dagster_layer.real_site import FEW_SOURCES, FEW_TRANSIENTS, Site
+from opsim_night import N_VISITS, NIGHT
 
 from l1db_pipeline import definitions as l1db
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY

@@ -19,18 +19,7 @@ from l1db_pipeline.schema.load import OWN_SCHEMA
 from l1db_pipeline.store.errors import InvalidCatalogError, SchemaMismatchError
 from l1db_pipeline.store.open import open_store
 
-BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 IDS = [1, 2, 3]
-
-
-@pytest.fixture(params=BACKENDS)
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
-    url = (
-        f"sqlite:///{tmp_path}/l1.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("database_url")
-    )
-    return L1dbConfig(url=url, dia_object_index=ObjectIndex.LAST_OBJECT_TABLE)
 
 
 @cache

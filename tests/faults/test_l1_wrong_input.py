@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,16 +32,6 @@ from visit_tables.time_scales import NaiveTimeError
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 IDS = [1, 2, 3]
-
-
-@pytest.fixture(params=BACKENDS)
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> L1dbConfig:
-    url = (
-        f"sqlite:///{tmp_path}/l1.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("database_url")
-    )
-    return L1dbConfig(url=url, dia_object_index=ObjectIndex.LAST_OBJECT_TABLE)
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from visit_tables.opsim.batches import iterate_opsim
 from visit_tables.opsim.file import (
     OpsimFileError,
     check_opsim,
-    open_opsim,
-    opsim_table_names,
 )
 from visit_tables.opsim.write import create_table, rows_of
 
@@ -32,7 +30,6 @@ __all__ = [
     "OpsimFileError",
     "check_opsim",
     "matching_visits",
-    "opsim_tables",
     "read_opsim",
 ]
 
@@ -66,18 +63,6 @@ def read_opsim(
         If the file, the table or a column cannot be read.
     """
     return frame_of_batches(iterate_opsim(path, table, columns))
-
-
-def opsim_tables(path: str | Path) -> list[str]:
-    """Return the names of the ordinary tables of an opsim file.
-
-    Raises
-    ------
-    OpsimFileError
-        If the file cannot be read.
-    """
-    with open_opsim(path) as connection:
-        return opsim_table_names(connection)
 
 
 _TABLE = "observations"

@@ -12,11 +12,11 @@ from uuid import UUID
 
 import psutil
 import pytest
+from opsim_night import write_opsim
 
-from archive_assets.simulation import SimulationResult
 from archive_assets.vseqmetadata import VisitSequenceArchiveMetadata
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.scheduler]
+pytestmark = [pytest.mark.postgresql, pytest.mark.live]
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -40,7 +40,6 @@ def go(tmp_path: Path) -> Path:
 def run(
     archive_connect: dict[str, str],
     vsarch: VisitSequenceArchiveMetadata,
-    nominal: SimulationResult,
     site_data: Path,
     tmp_path: Path,
     go: Path,
@@ -57,7 +56,8 @@ def run(
         "ARCHIVE_URL": (tmp_path / "archive").as_uri(),
         "PRENIGHT_INDEX_URL": (tmp_path / "index").as_uri(),
     }
-    program = [sys.executable, "-c", WAITS, str(nominal.opsim_path), "{opsim}", str(go)]
+    visits = write_opsim(tmp_path / "visits.db", night="2026-01-01")
+    program = [sys.executable, "-c", WAITS, str(visits), "{opsim}", str(go)]
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

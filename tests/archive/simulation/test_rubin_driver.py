@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from opsim_night import write_opsim
 
 from archive_assets.simulation import (
     AnomalousOverhead,
@@ -117,16 +118,12 @@ simulate(
 
 @pytest.fixture
 def script_request(
-    nominal: SimulationResult,
-    request_of: Make,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    request_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> SimulationRequest:
     """A site's script that starts from completed visits, and records rewards."""
     monkeypatch.setenv("PRENIGHT_CONFIG_PLACES", str(tmp_path))
     (tmp_path / "fbs_config.py").write_text(SCRIPT)
-    earlier = visits(nominal).head(50)
-    earlier["observationStartMJD"] -= 2
+    earlier = read_opsim(write_opsim(tmp_path / "earlier.db", 48, night="2025-12-30"))
     write_visits(tmp_path / "completed.h5", {"observations": earlier})
     parent = ParentVisits(
         path=tmp_path / "completed.h5",
@@ -147,6 +144,7 @@ def script_request(
     )
 
 
+@pytest.mark.live
 def test_a_killed_run_leaves_nothing_and_the_next_completes_from_the_site_s_script(
     script_request: SimulationRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
