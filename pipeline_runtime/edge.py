@@ -257,7 +257,7 @@ def _unwritten() -> str | None:
 
 
 def _of_output(error: Exception) -> str:
-    return f"standard output: {_reason(error)}; what is printed there is not whole"
+    return f"standard output: {_reason(error)}; the output is incomplete"
 
 
 def _described(error: Exception) -> str:
@@ -274,7 +274,7 @@ def _described(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{error.strerror}: free some, and run it again"
+        return f"{error.strerror}: free some space and run the command again"
     return getattr(error, "strerror", None) or str(error)
 
 

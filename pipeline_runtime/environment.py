@@ -238,14 +238,16 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         parse=_one_of("multiprocess", "in_process", "dask"),
     ),
     _count(
-        "DAGSTER_GRPC_TIMEOUT_SECONDS", "Longest wait for a code server, s", 60,
+        "DAGSTER_GRPC_TIMEOUT_SECONDS", "Maximum wait for a code server, s", 60,
         "300, by l1db-services env",
     ),
     _database("L1DB_URL", "L1 database; state the driver", "psycopg"),
     _plain("L1DB_CONFIG", "INI file of the L1 commands"),
-    _timeout("L1DB_LOCK_TIMEOUT_S", "Longest wait for a lock, s; 0 for unlimited", 60),
+    _timeout("L1DB_LOCK_TIMEOUT_S", "Maximum wait for a lock, s; 0 for unlimited", 60),
     _timeout(
-        "L1DB_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 3600
+        "L1DB_STATEMENT_TIMEOUT_S",
+        "Maximum time per statement, s; 0 for unlimited",
+        3600,
     ),
     _plain(
         "CASSANDRA_HOSTS",
@@ -261,14 +263,16 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     _word("VSARCHIVE_PGDATABASE", "Its database"),
     _plain("VSARCHIVE_PGUSER", "Its role", text=_SERVED),
     _plain("VSARCHIVE_PGSCHEMA", "Its schema", "vsmd"),
-    _timeout("VSARCHIVE_CONNECT_TIMEOUT_S", "Longest wait for a connection, s", 10),
+    _timeout("VSARCHIVE_CONNECT_TIMEOUT_S", "Maximum wait for a connection, s", 10),
     _timeout(
-        "VSARCHIVE_STATEMENT_TIMEOUT_S", "Longest statement, s; 0 for unlimited", 60
+        "VSARCHIVE_STATEMENT_TIMEOUT_S",
+        "Maximum time per statement, s; 0 for unlimited",
+        60,
     ),
-    _timeout("VSARCHIVE_STORE_TIMEOUT_S", "Longest wait for an S3 server, s", 10),
+    _timeout("VSARCHIVE_STORE_TIMEOUT_S", "Maximum wait for an S3 server, s", 10),
     _timeout(
         "VSARCHIVE_STORE_DEADLINE_S",
-        "Longest time of one request to S3 with its repetitions, s",
+        "Maximum time of one request to S3 with its repetitions, s",
         120,
     ),
     _place("ARCHIVE_URL", "Object store of the archive", "archive"),

@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("archive_assets", "l1db_pipeline", "pipeline_runtime", "visit_tables")
 BANNED = re.compile(
-    r"\b(anew|begun|mend|mended|of nobody|is told|go on with|may go)\b"
+    r"\b(anew|begun|mend|mended|of nobody|(is|are|be) told|may go|goes? (on|with)"
+    r"|comes? twice|say (of|more)"
+    r"|longest (wait|statement|time|age))\b"
+    r"|^most (?!of\b)\w+ |\bis no $"
     r"|\bis no (?!longer\b|such\b)\w+(?<!is no )(?=[:;,.]|$)",
     re.IGNORECASE,
 )

@@ -87,7 +87,7 @@ def nightly_stats(
     Raises
     ------
     ValueError
-        If the night cannot be told, or a column is absent or not numeric.
+        If the night cannot be determined, or a column is absent or not numeric.
     """
     needed = {night_column(visits.columns), *columns, *circular}
     batch: Batch = batch_of_frame(visits[[n for n in visits.columns if n in needed]])

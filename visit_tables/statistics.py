@@ -73,7 +73,7 @@ def night_statistics(
     Raises
     ------
     UnsupportedColumnError
-        If a column is absent or not numeric, or the night cannot be told.
+        If a column is absent or not numeric, or the night cannot be determined.
 
     References
     ----------

@@ -30,7 +30,7 @@ _site_data_option = click.option(
 )
 _telescope_option = click.option(
     "--telescope", type=_TELESCOPES, default="simonyi", show_default=True,
-    help="Whose night it is.",
+    help="Telescope.",
 )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
 @_telescope_option
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the pictures; made if there is none.",
+    help="Folder of the pictures; created if missing.",
 )  # fmt: skip
 @click.argument("files", nargs=-1, metavar="[NAME=FILE]...")
 @plain_errors
@@ -318,7 +318,7 @@ def alarm(*, test: bool) -> None:  # noqa: ARG001 - said so that nobody sends by
         click.echo(f"{channel.name}: {'sent' if is_sent else 'FAILED'}")
     if failed:
         raise click.ClickException(
-            f"{failed} of {len(channels)} channels did not take the message"
+            f"{failed} of {len(channels)} channels did not accept the message"
         )
 
 

@@ -36,7 +36,7 @@ def _named_files(
 @click.option("--day-obs", required=True, type=DAY_OBS, help="The night.")
 @click.option(
     "--telescope", type=click.Choice(list(_FILES)), default="simonyi",
-    show_default=True, help="Whose night it is.",
+    show_default=True, help="Telescope.",
 )  # fmt: skip
 @click.option(
     "--completed", type=InputFile(),
@@ -50,11 +50,12 @@ def _named_files(
 @click.option(
     "--tolerance", type=click.FloatRange(min=0, max=1), default=0.002,
     show_default=True, metavar="DEGREES",
-    help="Distance up to which visits are of one field.",
+    help="Maximum distance between visits of the same field.",
 )  # fmt: skip
 @click.option(
     "--nights", type=click.IntRange(1, 100), default=1, show_default=True,
-    metavar="NUMBER", help="Print one line a night, for so many that end with this.",
+    metavar="NUMBER",
+    help="Print one line for each of this many nights; the last one is --day-obs.",
 )  # fmt: skip
 @click.argument("files", nargs=-1, metavar="[NAME=FILE]...", callback=_named_files)
 @format_option()

@@ -19,7 +19,7 @@ __all__ = ["main"]
 @click.option(
     "--telescope", default="simonyi", show_default=True, help="simonyi or auxtel."
 )
-@click.option("--label", default="", help="What people read.")
+@click.option("--label", default="", help="Label of the simulation.")
 @click.option(
     "--delay",
     default=0.0,
@@ -43,7 +43,9 @@ __all__ = ["main"]
 )
 @click.option("--tags", multiple=True, help="Tags; several may follow one --tags.")
 @click.option(
-    "--results", default="", help="New folder of the results; by default a new one."
+    "--results",
+    default="",
+    help="Folder of the results, which must not exist; by default a new one.",
 )
 @plain_errors
 def main(  # noqa: PLR0917 - click passes options by keyword

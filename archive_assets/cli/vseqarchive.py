@@ -54,7 +54,7 @@ class _LazyGroup(EdgeGroup):
 @click.option("--database", help="Metadata database; also $VSARCHIVE_PGDATABASE.")
 @click.option("--host", help="Its host or socket folder; also $VSARCHIVE_PGHOST.")
 @click.option("--port", type=int, help="Its port; also $VSARCHIVE_PGPORT.")
-@click.option("--user", help="Who connects; also $VSARCHIVE_PGUSER.")
+@click.option("--user", help="Database user; also $VSARCHIVE_PGUSER.")
 @click.option("--schema", help="Schema of the archive; also $VSARCHIVE_PGSCHEMA.")
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:

@@ -61,7 +61,7 @@ def untag(database: Any, uuid: UUID, tag: str) -> None:
 @click.command(cls=EdgeCommand)
 @click.argument("uuid", type=click.UUID)
 @click.argument("comment")
-@click.option("--author", help="Who says so.")
+@click.option("--author", help="Author of the comment.")
 @with_database
 def comment(database: Any, uuid: UUID, comment: str, author: str | None) -> None:
     """Attach COMMENT to a sequence."""

@@ -213,7 +213,7 @@ def make_prenight_index(
     "altitude and azimuth, as far as the visits have them.",
 )
 @click.option("--comment", "comments", multiple=True, help="Comment; may be repeated.")
-@click.option("--author", help="Whose comments they are.")
+@click.option("--author", help="Author of the comments.")
 @click.option("--key", help="Idempotency key; by default the content is the key.")
 @with_database
 def add(database: Any, visits_file: str, label: str, **options: Any) -> None:

@@ -72,9 +72,9 @@ def _tags_option(function: _Function) -> _Function:
 @_day_option("--created-from", "First day (UTC-12) of creation.")
 @_day_option("--created-to", "Last day (UTC-12) of creation.")
 @click.option("--version", "scheduler_version", help="Version of rubin_scheduler.")
-@click.option("--parent", type=click.UUID, help="What it started from.")
+@click.option("--parent", type=click.UUID, help="Sequence that it started from.")
 @click.option("--state", type=click.Choice(["open", "complete", "trashed"]),
-              help="By default all but the trash.")  # fmt: skip
+              help="State; by default all but the trash.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number to print.")
 @format_option("table", "uuid")
 @with_database
@@ -95,7 +95,9 @@ def search(database: Any, output: str, **criteria: Any) -> None:
 @click.command(cls=EdgeCommand)
 @_day_option("--day-obs", "A night that it covers.", required=True)
 @_tags_option
-@click.option("--telescope", default="simonyi", show_default=True, help="Its name.")
+@click.option(
+    "--telescope", default="simonyi", show_default=True, help="Name of the telescope."
+)
 @click.option("--with-visits/--any", default=True, show_default=True,
               help="Whether its visits must be archived.")  # fmt: skip
 @with_database
@@ -162,7 +164,9 @@ def _print_description(described: dict[str, object]) -> None:
 @click.option("--telescope", help="Exact name.")
 @click.option("--value", "values", multiple=True, callback=_words,
               metavar="NAME,...", help="Which statistics; all by default.")  # fmt: skip
-@click.option("--accumulated", is_flag=True, help="Of all nights through each one.")
+@click.option(
+    "--accumulated", is_flag=True, help="Accumulated over all nights up to each one."
+)
 @format_option()
 @with_archive
 def nightly(

@@ -155,7 +155,7 @@ def restore(vsarch: Any, uuids: tuple[UUID, ...]) -> None:
     "--orphan-days", 7, "Delete unreferenced objects at least this many days old."
 )
 @click.option(
-    "--apply", is_flag=True, help="Do it; otherwise only list what would be done."
+    "--apply", is_flag=True, help="Delete; by default only list what would be deleted."
 )
 @format_option()
 @with_archive
@@ -214,7 +214,9 @@ def _of_garbage(done: Any) -> list[tuple[str, str, str]]:
 @click.command(cls=EdgeCommand)
 @click.argument("source", type=StoreFolder(is_read=True))
 @click.argument("destination", type=StoreFolder(is_read=False))
-@click.option("--uuid", "uuids", multiple=True, type=click.UUID, help="Only this one.")
+@click.option(
+    "--uuid", "uuids", multiple=True, type=click.UUID, help="Only this sequence."
+)
 @click.option("--dry-run", is_flag=True, help="Only list what would be moved.")
 @format_option()
 @with_archive

@@ -134,7 +134,7 @@ def schedules() -> list[dg.ScheduleDefinition]:
             execution_timezone=zone,
             execution_fn=night_report_is_due,
             description=(
-                "Write the pages of tonight and last night; goes with `nightly`."
+                "Write the pages of tonight and last night; switch on with `nightly`."
             ),
         ),
         completed_comparison_is_due,

@@ -165,7 +165,7 @@ class GarbageConfig(dg.Config):
     """What may be deleted, and whether it is."""
 
     apply: bool = Field(
-        default=False, description="Delete; otherwise only list what would be deleted."
+        default=False, description="Delete; by default only list what would be deleted."
     )
     trash_days: int = Field(
         default=30, ge=1, le=3650, description="Days in the trash before removal."
@@ -186,7 +186,7 @@ class GarbageConfig(dg.Config):
 
 @dg.op(
     pool=ARCHIVE,
-    description="List what nobody can reach any more, or remove it.",
+    description="Delete what no sequence refers to; by default only list it.",
 )
 def collect(
     context: dg.OpExecutionContext,
@@ -224,7 +224,7 @@ def collect(
 @dg.job(
     name="gc",
     tags=deadline(hours=1) | UPKEEP,
-    description="Remove what nobody can reach any more; a dry run unless `apply`.",
+    description="Delete what no sequence refers to; a dry run unless `apply`.",
 )
 def gc_job() -> None:
     """Collect garbage."""

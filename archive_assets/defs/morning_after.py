@@ -127,7 +127,7 @@ completed_comparison_job = dg.define_asset_job(
     job=completed_comparison_job,
     cron_schedule=text_of("NIGHT_REPORT_CRON"),
     execution_timezone=text_of("NIGHTLY_TIMEZONE"),
-    description="Compare last night's completed visits; goes with `nightly`.",
+    description="Compare last night's completed visits; switch it on with `nightly`.",
 )
 def completed_comparison_is_due(
     context: dg.ScheduleEvaluationContext,

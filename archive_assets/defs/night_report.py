@@ -162,7 +162,7 @@ def _runs(instance: dg.DagsterInstance, night: date) -> "Iterator[Section]":
         summary=(
             "open the run and press Re-execute, from failure"
             if found.failed
-            else f"none for good; {found.n_step_retries} steps were tried again"
+            else f"no final failures; {found.n_step_retries} steps were tried again"
         ),
         is_well=not found.failed,
         columns=("what", "error", "run"),

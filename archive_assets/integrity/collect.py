@@ -59,7 +59,7 @@ def collect_garbage(
     orphan_days: int = 7,
     apply: bool = False,
 ) -> Collected:
-    """Remove for good what nobody can reach any more.
+    """Permanently delete what no sequence refers to.
 
     Parameters
     ----------

@@ -112,10 +112,10 @@ def _rights(vsarch: VisitSequenceArchiveMetadata) -> tuple[bool, str]:
         reading = missing_rights(connection, "reader")
         writing = missing_rights(connection, "writer")
     if reading:
-        return False, f"cannot read: lacks {', '.join(reading)}"
+        return False, f"cannot read: missing {', '.join(reading)}"
     if writing:
-        return True, f"may read, not write (lacks {', '.join(writing)})"
-    return True, "may read and write"
+        return True, f"can read but not write (missing {', '.join(writing)})"
+    return True, "can read and write"
 
 
 def _store(store: DataStore, *, write: bool) -> tuple[bool, str]:

@@ -657,7 +657,7 @@ class VisitSequenceArchiveMetadata:
         """
         day = optional_day(sim_date, "sim_date")
         if day is None or not str(daily_id).isdigit():
-            raise InvalidValueError(f"{sim_date}/{daily_id} names no simulation")
+            raise InvalidValueError(f"there is no simulation {sim_date}/{daily_id}")
         with self.transaction() as connection:
             return nights.simulation_on_day(connection, day, int(daily_id))
 

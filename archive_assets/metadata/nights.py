@@ -65,7 +65,7 @@ def simulations_on_nights(
     telescope
         Exact name.
     max_age_days
-        Longest time since creation.
+        Maximum time since creation.
     with_stats
         Add a column ``stats`` for the first night.
     accumulated

@@ -47,7 +47,7 @@ class ConnectionSettings:
     schema
         Schema that holds the tables.
     statement_timeout_s
-        Longest time of one statement; 0 means no limit.
+        Maximum time of one statement; 0 means no limit.
     """
 
     connect: Mapping[str, object] = field(repr=False)

@@ -56,13 +56,13 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 MAX_AGE = 365
-"""Longest age, in days, of a simulation that a reader is shown."""
+"""Maximum age, in days, of a simulation that a reader is shown."""
 TELESCOPES = ("simonyi", "auxtel")
 PRENIGHT_INDEX_URL = "s3://rubin:rubin-scheduler-prenight/opsim/prenight_index/"
 """Where indexes are when neither a caller nor the environment says otherwise."""
 
 PUBLISHED_AGE = 4000
-"""Longest age, in days, of a simulation in a published index."""
+"""Maximum age, in days, of a simulation in a published index."""
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 10.0
 _VIEW_COLUMNS_FIRST = ("sim_creation_day_obs", "daily_id", "visitseq_uuid")
@@ -375,7 +375,7 @@ def select_latest_prenight_sim(
     tags
         All must be present.
     max_simulation_age
-        Longest age in whole days.
+        Maximum age in whole days.
     """
     wanted = set(tags)
     now = pd.Timestamp.now(tz="UTC")

@@ -92,7 +92,7 @@ def attempt(title: str, make: Callable[[], Section]) -> Section:
     try:
         return make()
     except (*EXPECTED_ERRORS, OSError) as error:
-        return Section(title=title, summary=f"cannot be told: {error}", is_well=False)
+        return Section(title=title, summary=f"unknown: {error}", is_well=False)
 
 
 def page_text(page: NightPage) -> str:

@@ -1,4 +1,4 @@
-"""What the archive and the index say of a night, as sections of its page."""
+"""What the archive and the index know of a night, as sections of its page."""
 
 from collections.abc import Mapping
 from datetime import date

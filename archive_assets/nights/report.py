@@ -49,7 +49,7 @@ def archived_sequences(
     sequences
         Visits by the name of the variant.
     note
-        What the pictures must say of them: whether site data were synthetic.
+        What the pictures must state of them: whether site data were synthetic.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def metadata_yaml_from_prototype(
         index = int(sim_index)
     except ValueError as error:
         raise InvalidValueError(
-            f"{sim_date}/{sim_index} names no prototype simulation: {error}"
+            f"there is no prototype simulation {sim_date}/{sim_index}: {error}"
         ) from error
     folder = prototype_folder(proto_sim_archive_uri).join(
         f"{day}/{index}/", forceDirectory=True

@@ -104,7 +104,7 @@ def find_latest_prenight_sim_for_nights(  # noqa: PLR0917 - the original's order
     tags, telescope
         All tags must be present; exact name.
     max_simulation_age
-        Longest age in whole days.
+        Maximum age in whole days.
     get_prenight_index_kwargs
         Arguments of `get_prenight_index`.
 
@@ -176,7 +176,7 @@ def fetch_sim_for_nights(
     elif isinstance(which_sim, str | ResourcePath):
         url = str(which_sim)
     else:
-        raise NotImplementedError(f"a simulation cannot be told by {which_sim!r}")
+        raise NotImplementedError(f"{which_sim!r} does not identify a simulation")
     options = dict(get_sim_data_kwargs or {})
     stackers = tuple(stackers) or tuple(options.pop("stackers", ()))
     visits = _load(url, first, last, options)
@@ -264,7 +264,7 @@ def fetch_obsloctap_visits(
     telescope, columns
         The telescope; the columns to return.
     max_simulation_age
-        Longest age in days; by default the days since ``day_obs``, plus 1.
+        Maximum age in days; by default the days since ``day_obs``, plus 1.
 
     Raises
     ------

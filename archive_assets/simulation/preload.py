@@ -1,4 +1,4 @@
-"""Completed visits, as the scheduler wants to be told of them."""
+"""Completed visits, as the scheduler takes them."""
 
 import warnings
 from datetime import date

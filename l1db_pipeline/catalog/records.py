@@ -160,8 +160,8 @@ def _array(
         pass
     place = next((p for p, v in enumerate(values) if not _is_plain(v)), 0)
     raise RecordError(
-        f"{table.name} record {place}: {column.name} = {values[place]!r} is no "
-        f"{column.datatype.value}"
+        f"{table.name} record {place}: {column.name} = {values[place]!r} is not "
+        f"of type {column.datatype.value}"
     )
 
 

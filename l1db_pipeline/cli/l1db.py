@@ -132,7 +132,7 @@ def activity(config: str, verbose: int, output: str) -> None:
     with closing(_open(config, verbose)) as store:
         sessions = store.sessions() if isinstance(store, SqlL1Store) else None
         if sessions is None:
-            raise click.ClickException(f"{store.place} keeps no list of sessions")
+            raise click.ClickException(f"{store.place} has no list of sessions")
     names = ("pid", "program", "state", "seconds", "waits_for", "statement")
     print_rows(output, names, sessions)
 

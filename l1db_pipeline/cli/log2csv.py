@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 @click.command(cls=EdgeCommand)
-@click.option("-v", "--verbose", count=True, help="Say more; can be repeated.")
+@click.option("-v", "--verbose", count=True, help="Log more; can be repeated.")
 @click.option(
     "-s", "--short", is_flag=True,
     help="Only total and processing times and row counts of tables (8 columns).",
@@ -72,7 +72,7 @@ def main(verbose: int, short: bool, daily: bool, files: tuple[Path, ...]) -> Non
         click.echo(",".join(format_value(row.get(name)) for name in columns))
         n_rows += 1
     for visit in parser.unfinished:
-        log.info("visit %d was started and not finished: no line", visit)
+        log.info("visit %d was started but not finished; it has no line", visit)
     if n_rows == 0:
         raise click.ClickException(
             f"no {'daily job' if daily else 'finished visit'} in "

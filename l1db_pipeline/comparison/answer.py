@@ -67,7 +67,7 @@ class Row:
     verdict: str
     growth: Growth | None
     year_bytes: float
-    """All tables after a year of the same fields, if they go on to grow as in the
+    """All tables after a year of the same fields, if they continue to grow as in the
     second half of the visits."""
     wins_from: Crossing | None = None
     """From when on the best one costs less than this one."""
@@ -254,8 +254,8 @@ class Answer:
             else:
                 yield (
                     f"{best} would win over {row.name} for certain from visit "
-                    f"{row.wins_from.depth} of a field on, if both go on as fitted: "
-                    "that deep was not measured."
+                    f"{row.wins_from.depth} of a field on, if both continue as fitted; "
+                    "that depth was not measured."
                 )
 
     def _year(self) -> Iterator[str]:

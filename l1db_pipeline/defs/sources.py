@@ -42,7 +42,7 @@ def variable_sources(
         seed=config.seed,
     )
     path, is_new = keep_sources(sources.path, recipe)
-    context.log.info("%s %s", path, "is made" if is_new else "was made before")
+    context.log.info("%s %s", path, "created" if is_new else "exists already")
     return dg.MaterializeResult(
         metadata={
             "sources": recipe.n_sources,

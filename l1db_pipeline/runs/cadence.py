@@ -151,7 +151,7 @@ def _check_after(start_time: datetime, last_time: datetime | None) -> None:
     if last_time is not None and start_time <= last_time:
         raise StartTimeError(
             f"--start-time {start_time:%Y-%m-%d %H:%M:%S} is not after the last visit, "
-            f"{last_time:%Y-%m-%d %H:%M:%S}: leave it out to go on from there"
+            f"{last_time:%Y-%m-%d %H:%M:%S}: omit it to continue from there"
         )
 
 

@@ -26,7 +26,7 @@ def keep_setting(store: L1Store, name: str, value: str) -> str:
 def verify_settings(store: L1Store, scope: Verification) -> Iterator[Finding]:
     """Find settings of runs that were changed or deleted since they were written.
 
-    Those of an earlier version of this package have no checksum until a run goes on.
+    Those of an earlier version of this package have no checksum until a run continues.
     """
     settings = store.read_settings(_RUN)
     sums = store.read_settings(_SUM + _RUN)
@@ -39,8 +39,8 @@ def verify_settings(store: L1Store, scope: Verification) -> Iterator[Finding]:
                 invariant="run settings",
                 where=setting,
                 detail="was deleted" if value is None else
-                f"is {value}, which is not what the run wrote: set it to what it was "
-                "before the run goes on",
+                f"is {value}, which is not what the run wrote: restore the former "
+                "value before continuing the run",
             )  # fmt: skip
 
 

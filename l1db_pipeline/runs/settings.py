@@ -36,7 +36,7 @@ _TOLD_AS = {
 
 
 class SettingsConflictError(L1dbError):
-    """A run was asked to go on in another way than it began."""
+    """A run was to continue in another way than it began."""
 
     def __init__(self, name: str, stored: str, asked: str) -> None:
         super().__init__(name, stored, asked)

@@ -215,7 +215,7 @@ def _column(where: str, column: CatColumn) -> Column:
     datatype = _TYPES.get(match[1].upper()) if match else None
     if match is None or datatype is None:
         raise SchemaError(
-            f"{where}: column {column.name}: type {column.sql_type} is none of: "
+            f"{where}: column {column.name}: type {column.sql_type} is not one of: "
             f"{', '.join(sorted(_TYPES))}"
         )
     sized = datatype.numpy_dtype.hasobject and match[2]

@@ -249,14 +249,14 @@ def _choice(choices: type[_E]) -> Callable[[str, str], _E]:
             return choices(text.strip())
         except ValueError:
             words = ", ".join(str(choice.value) for choice in choices)
-            raise ConfigError(f"{name} = {text} is none of: {words}") from None
+            raise ConfigError(f"{name} = {text} is not one of: {words}") from None
 
     return parse
 
 
 def _flag(name: str, text: str) -> bool:
     if text.strip() not in {"0", "1"}:
-        raise ConfigError(f"{name} = {text} is none of: 0, 1")
+        raise ConfigError(f"{name} = {text} is not one of: 0, 1")
     return text.strip() == "1"
 
 

@@ -85,7 +85,7 @@ def _column(where: str, content: object) -> Column:
     datatype = _FELIS_TYPES.get(word) if isinstance(word, str) else None
     if datatype is None:
         raise SchemaError(
-            f"{where}: datatype {word!r} is none of: {', '.join(_FELIS_TYPES)}"
+            f"{where}: datatype {word!r} is not one of: {', '.join(_FELIS_TYPES)}"
         )
     nullable = part.get("nullable", True)
     if not isinstance(nullable, bool):

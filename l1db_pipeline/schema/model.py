@@ -129,7 +129,7 @@ class Table:
     Raises
     ------
     SchemaError
-        If a column comes twice or a key names none of the columns.
+        If a column appears twice or a key names none of the columns.
     """
 
     name: str

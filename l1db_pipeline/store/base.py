@@ -443,7 +443,7 @@ class L1Store(Protocol):
         name
             Such as ``seed``.
         value
-            What it shall be.
+            Its text.
         replace
             Keep the given value even if there is another one.
         """

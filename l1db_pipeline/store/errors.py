@@ -49,7 +49,7 @@ class InvalidCatalogError(L1dbError, ValueError):
 
 
 class DuplicateIdError(InvalidCatalogError):
-    """An id comes twice in a visit, or is in the database already."""
+    """An id appears twice in a visit, or is in the database already."""
 
 
 class UnknownObjectError(InvalidCatalogError):

@@ -26,7 +26,12 @@ _MAX_TILE_LENGTH = 32
 _MAX_TILES = 1_000_000
 _HTM20_RANGE = (8 * 4**20, 16 * 4**20)
 _SET_BY_STORE = frozenset({"validityStart", "validityEnd"})
-_KINDS = {"b": "boolean", "i": "integer", "f": "real", "M": "time"}
+_KINDS = {
+    "b": "a boolean column",
+    "i": "an integer column",
+    "f": "a real column",
+    "M": "a time column",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +97,7 @@ def visit_time64(layout: Layout, key: VisitKey, place: str) -> np.datetime64:
 def _check_key(key: VisitKey, place: str) -> None:
     if not 0 <= key.visit_id <= _MAX_BIGINT:
         raise InvalidCatalogError(
-            place, "the visit id is no 64-bit number from 0 on", "use another id"
+            place, "the visit id is not a 64-bit number >= 0", "use another id"
         )
     if len(key.tile) > _MAX_TILE_LENGTH:
         raise InvalidCatalogError(
@@ -177,9 +182,10 @@ def _cast(
     if wanted.hasobject:
         return _check_texts(place, column, values, mask)
     if not np.can_cast(values.dtype, wanted, "same_kind"):
+        kind = _KINDS.get(wanted.kind, str(wanted))
         raise InvalidCatalogError(
             place,
-            f"dtype {values.dtype} is no {_KINDS.get(wanted.kind, wanted.kind)}",
+            f"dtype {values.dtype} cannot be stored in {kind}",
             f"convert it to {wanted}",
         )
     cast = values if values.dtype == wanted else _narrow(place, values, wanted, mask)
@@ -296,4 +302,4 @@ def _check_unique(where: str, rows: Catalog, key: tuple[str, ...]) -> None:
     if same.any():
         row = int(order[np.flatnonzero(same)[0]])
         value = ", ".join(f"{name} {rows[name][row]}" for name in key)
-        raise DuplicateIdError(where, f"{value} comes twice", "give each id once")
+        raise DuplicateIdError(where, f"{value} appears twice", "give each id once")

@@ -82,7 +82,7 @@ def random_pointings(
     """Yield visits at random places of the southern hemisphere, without end.
 
     A visit's place depends on the seed and its id alone, so that a run that is
-    resumed goes on as it would have.
+    resumed continues as it would.
 
     Parameters
     ----------

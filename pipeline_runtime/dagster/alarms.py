@@ -77,8 +77,8 @@ def alarm_sensor(
     @sensor(
         name="alarm",
         description=(
-            "Tell the person on duty of final failures and failed checks of every "
-            "job: in its log, and by $ALARM_URLS."
+            "Report final failures and failed checks of every job to the person on "
+            "duty: in the sensor's log, and through $ALARM_URLS."
         ),
     )
     def alarm(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -138,7 +138,7 @@ def _tell(
     channels: Sequence[Channel],
     memory: _Memory,
 ) -> bool:
-    """Send what is to be told of a run; tell whether any of it is new.
+    """Send what is to be reported of a run; tell whether any of it is new.
 
     A run waits for the next tick while a channel does not take its messages.
     """
@@ -159,7 +159,9 @@ def _tell(
         taken += [c.key for c in channels if c.key not in taken and c not in refused]
         if refused and now - since < _LONGEST_UNSENT_S:
             names = ", ".join(channel.name for channel in refused)
-            context.log.warning("%s did not take it: it is sent again", names)
+            context.log.warning(
+                "%s did not accept the message; it will be sent again", names
+            )
             memory.waiting[run.run_id] = since
     return is_new
 
@@ -191,7 +193,7 @@ def _resubmitted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def alarms_of(
     instance: dg.DagsterInstance, run: dg.DagsterRun, page_of: Callable[[str], str]
 ) -> Iterator[Alarm]:
-    """Yield what is to be told of a run that ended; nothing of one that is well."""
+    """Yield what is to be reported of a run that ended; nothing of one that is well."""
     night = night_of_run(run)
     links = [f"run: {run_link(run.run_id)}"]
     if night:

@@ -11,7 +11,7 @@ def follows(*upstream: dg.AssetKey) -> dg.AutomationCondition[dg.AssetKey]:
     """Return the condition of an asset that is made after any of these was made.
 
     A run that makes both makes nothing twice: the asset is awaited while a run that
-    is to make it goes on, and asked for only if that run ends without it. What was
+    is to make it continues, and asked for only if that run ends without it. What was
     made before the first evaluation, and never followed, is followed then.
     """
     condition = dg.AutomationCondition

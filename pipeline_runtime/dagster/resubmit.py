@@ -35,7 +35,7 @@ def resubmit_sensor(
     @sensor(
         name=name,
         jobs=jobs,
-        description="Ask again for lost runs whose retry was dropped.",
+        description="Resubmit lost runs whose retry was dropped.",
     )
     def asks_to_resubmit(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         made = {job.name: _assets_of(context.repository_def, job.name) for job in jobs}

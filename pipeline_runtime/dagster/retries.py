@@ -14,7 +14,7 @@ class Retries(dg.RetryPolicy):
     """A retry policy that lets cancelled steps end and wrong input fail at once.
 
     Dagster 1.13 retries a step that was cancelled, too: the run in the process of its
-    steps would go on, and succeed, after its cancellation or deadline.
+    steps would continue, and succeed, after its cancellation or deadline.
     """
 
     @override

@@ -102,7 +102,7 @@ def test_a_page_is_written_although_the_archive_is_away(
 
     archived = _section(site, "Simulated and archived")
     assert not archived["is_well"]
-    assert archived["summary"].startswith("cannot be told: ")
+    assert archived["summary"].startswith("unknown: ")
 
 
 def test_what_failed_for_good_is_on_the_page_with_its_error(site: Site) -> None:

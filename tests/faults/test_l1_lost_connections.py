@@ -218,4 +218,4 @@ def test_activity_of_a_database_without_sessions_says_so(tmp_path: Path) -> None
     told = CliRunner().invoke(main, ["activity", "-c", str(config)])
 
     assert told.exit_code == 1
-    assert "keeps no list of sessions" in told.stderr
+    assert "has no list of sessions" in told.stderr

@@ -112,13 +112,13 @@ def _forced(column: str, value: Any) -> Change:
 
 WRONG: dict[str, tuple[Change, type[L1dbError], str]] = {
     "the same object twice": (
-        _objects("diaObjectId", 2), DuplicateIdError, "diaObjectId 2 comes twice",
+        _objects("diaObjectId", 2), DuplicateIdError, "diaObjectId 2 appears twice",
     ),
     "the same source twice": (
-        _sources("diaSourceId", _second), DuplicateIdError, "[0-9]+1 comes twice",
+        _sources("diaSourceId", _second), DuplicateIdError, "[0-9]+1 appears twice",
     ),
     "the same forced source twice": (
-        _forced("diaObjectId", 2), DuplicateIdError, "diaObjectId 2, ccdV.* comes",
+        _forced("diaObjectId", 2), DuplicateIdError, "diaObjectId 2, ccdV.* appears",
     ),
     "a source of an earlier visit": (
         _sources("diaSourceId", 1_000_000), DuplicateIdError, "in the database already",
@@ -144,15 +144,15 @@ WRONG: dict[str, tuple[Change, type[L1dbError], str]] = {
     ),
     "text as an id": (
         lambda r: replace(r, objects=_with(r.objects, diaObjectId=["a", "b", "c"])),
-        InvalidCatalogError, "diaObjectId: dtype <U1 is no integer",
+        InvalidCatalogError, "diaObjectId: dtype <U1 cannot be stored in an integer",
     ),
     "floats as ids": (
         lambda r: replace(r, objects=_with(r.objects, diaObjectId=[1.5, 2.5, 3.5])),
-        InvalidCatalogError, "diaObjectId: dtype float64 is no integer",
+        InvalidCatalogError, "dtype float64 cannot be stored in an integer column",
     ),
     "a number as a time": (
         lambda r: replace(r, objects=_with(r.objects, lastNonForcedSource=[1, 2, 3])),
-        InvalidCatalogError, "lastNonForcedSource: dtype int64 is no time",
+        InvalidCatalogError, "dtype int64 cannot be stored in a time column",
     ),
     "a time that is none": (
         _objects("lastNonForcedSource", np.datetime64("NaT")),
@@ -237,8 +237,8 @@ NAIVE = START.replace(tzinfo=None)
 @pytest.mark.parametrize(
     ("visit", "message"),
     [
-        (VisitKey(visit_id=-1, time=START), "no 64-bit number from 0 on"),
-        (VisitKey(visit_id=2**63, time=START), "no 64-bit number from 0 on"),
+        (VisitKey(visit_id=-1, time=START), "not a 64-bit number >= 0"),
+        (VisitKey(visit_id=2**63, time=START), "not a 64-bit number >= 0"),
         (VisitKey(visit_id=2, time=START, tile="t" * 33), "33 characters"),
         (VisitKey(visit_id=2, time=START, n_tiles=-1), "n_tiles is -1"),
         (VisitKey(visit_id=2, time=START, n_tiles=10**7), "n_tiles is 10000000"),

@@ -14,7 +14,7 @@ from l1db_pipeline.l1db import (
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        ([an_object(1, T0), an_object(1, T0)], "diaObjectId 1 comes twice"),
+        ([an_object(1, T0), an_object(1, T0)], "diaObjectId 1 appears twice"),
         ([an_object(1, T0)._replace(ra=float("nan"))], "row 1: ra=nan is out of range"),
         ([an_object(1, T0)._replace(ra=360.0)], "row 1: ra=360.0 is out of range"),
         ([an_object(1, T0)._replace(decl=-90.5)], "row 1: decl=-90.5 is out of range"),
@@ -23,7 +23,7 @@ from l1db_pipeline.l1db import (
             [an_object(1, T0)._replace(htmId20=7)],
             "row 1: 7 is not an HTM id of level 20",
         ),
-        ([an_object(1, T0)._replace(flags="x")], "flags = 'x' is no long"),
+        ([an_object(1, T0)._replace(flags="x")], "flags = 'x' is not of type long"),
         ([a_source(1, 1)], "no attribute 'validityStart'"),
     ],
 )
@@ -46,7 +46,7 @@ def test_wrong_objects_are_refused_and_nothing_is_stored(
     ("sources", "message"),
     [
         ([a_source(9, 1)], "no object 9 is in the visit or stored"),
-        ([a_source(1, 1), a_source(1, 1)], "diaSourceId 1001 comes twice"),
+        ([a_source(1, 1), a_source(1, 1)], "diaSourceId 1001 appears twice"),
         ([a_source(1, 1)._replace(decl=91.0)], "row 0: decl=91.0 is out of range"),
         ([a_forced_source(1, 1)], "no attribute 'diaSourceId'"),
     ],

@@ -101,8 +101,8 @@ class _Duplicates:
                     invariant="duplicate",
                     where=f"diaObjectId {ids[one]}, {ids[other]}",
                     detail=(
-                        f"visits {visits[one]} and {visits[other]} have made two "
-                        "objects of one place"
+                        f"visits {visits[one]} and {visits[other]} created two "
+                        "objects at the same position"
                     ),
                 )
 

@@ -52,7 +52,7 @@ def _compare(
         yield Finding(
             invariant="ledger counts",
             where=where,
-            detail=f"{found.n_rows} rows of a visit that the ledger lacks",
+            detail=f"{found.n_rows} rows of a visit that is not in the ledger",
         )
     elif expected.n_rows != found.n_rows:
         yield Finding(

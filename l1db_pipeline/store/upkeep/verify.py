@@ -362,7 +362,10 @@ class Verifier:
         yield from report("current", "has a home but no version", homes.ids, lone)
         lost = chunks.unregistered_strays(latest, homes)
         yield from report(
-            "current", "is out of its home, unregistered", ids, np.isin(ids, lost)
+            "current",
+            "is outside its home pixel and not registered as a stray",
+            ids,
+            np.isin(ids, lost),
         )
 
     @staticmethod
@@ -394,7 +397,12 @@ class Verifier:
         own, pixels = rows["diaObjectId"][has_object], rows[HOME_PIXEL][has_object]
         ids, places = np.unique(own, return_inverse=True)
         homes, exists = self.objects.home_pixels_of(ids)
-        yield from report("object", f"{table.name} refers to none", ids, ~exists)
+        yield from report(
+            "object",
+            f"{table.name} refers to an object that does not exist",
+            ids,
+            ~exists,
+        )
         moved = exists[places] & (pixels != homes[places])
         yield from report(
             "home pixel", f"{table.name} is not under its object's pixel", own, moved

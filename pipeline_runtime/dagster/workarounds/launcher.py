@@ -1,7 +1,7 @@
 """Runs end when they should, are missed when they are gone, and may start slowly.
 
 Dagster's default launcher learns of a dead run from the code server that started it.
-If that server goes with it (the machine, or ``make ui`` ended by Ctrl-C), the run would
+If that server ends with it (the machine, or ``make ui`` ended by Ctrl-C), the run would
 stay "started" and hold its place in the queue. A run that is cancelled, or over its
 deadline, is only asked to end: what hangs would hang on. And a run whose process takes
 longer to import everything than the call that starts it may last is put back into the

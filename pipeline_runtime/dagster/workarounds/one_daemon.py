@@ -7,7 +7,7 @@ the same runs; and if one is killed between what it decided and what it asked fo
 other never asks: a daemon takes up the newest tick alone, which is its own.
 
 So the loops of a daemon run while its process has the instance's place: an advisory
-lock in Dagster's database, which goes with its connection, hence with the process,
+lock in Dagster's database, which ends with its connection, hence with the process,
 however that ends. ``test_one_daemon.py`` tells when this can go: it passes without.
 """
 

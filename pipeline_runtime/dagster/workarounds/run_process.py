@@ -2,7 +2,7 @@
 
 An executor of this project says where it executes; Dagster's own say only the number
 of their process, which means nothing on another machine. No private name is needed:
-the module is here for `launcher` and `event_log`, and goes with them.
+the module is here for `launcher` and `event_log`, and can go when they go.
 """
 
 import json

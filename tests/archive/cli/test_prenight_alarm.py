@@ -27,7 +27,7 @@ def test_a_channel_that_fails_is_named_without_its_secret() -> None:
 
     assert done.exit_code == 1
     assert "channel 1 (JSON): FAILED" in done.output
-    assert "Error: 2 of 2 channels did not take the message" in done.output
+    assert "Error: 2 of 2 channels did not accept the message" in done.output
     assert "secret" not in done.output
 
 

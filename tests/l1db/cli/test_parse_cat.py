@@ -107,7 +107,7 @@ def test_comments_become_units_and_descriptions() -> None:
         ("\n) ENGINE=MyISAM;\n\nCREATE TABLE SS", "\nCREATE TABLE SS", "line 9 is not"),
         ("TABLE DiaObject", "TABLE Object", None),
         ("ra DOUBLE NOT NULL", "ra", "line 16: neither a column nor a key: 'ra,'"),
-        ("ra DOUBLE", "ra GEOMETRY", "column ra: type GEOMETRY is none of: BIGINT,"),
+        ("ra DOUBLE", "ra GEOMETRY", "column ra: type GEOMETRY is not one of: BIGINT,"),
         ("DEFAULT 0", "DEFAULT x", "column flags: default x is not a number"),
         ("_ra (ra)", "_ra (dec)", "keys of DiaObject name unknown columns dec"),
     ],

@@ -290,7 +290,7 @@ def test_a_wrong_option_is_refused_before_anything_is_made(tmp_path: Path) -> No
     )
 
     assert result.exit_code == 1
-    assert "history = lines is none of" in result.output
+    assert "history = lines is not one of" in result.output
     assert not list((tmp_path / "out").glob("*.db"))
 
 

@@ -218,11 +218,11 @@ def test_wrong_column_maps_are_refused(
         ("name: N\ntables: [{name: T, columns: [x]}]", "a column is not a mapping"),
         (
             "name: N\ntables: [{name: T, columns: [{name: a, datatype: real}]}]",
-            "column a: datatype 'real' is none of: boolean, byte, short",
+            "column a: datatype 'real' is not one of: boolean, byte, short",
         ),
         (
             "name: N\ntables: [{name: T, columns: [{name: a, datatype: mjd_tai}]}]",
-            "datatype 'mjd_tai' is none of",
+            "datatype 'mjd_tai' is not one of",
         ),
         (
             f"name: N\ntables: [{{name: T, columns: [{{{A}, nullable: 1}}]}}]",

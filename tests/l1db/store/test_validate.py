@@ -307,16 +307,18 @@ def test_an_array_of_two_dimensions_is_refused() -> None:
 @pytest.mark.parametrize(
     ("datatype", "word"),
     [
-        (Datatype.BOOLEAN, "boolean"),
-        (Datatype.LONG, "integer"),
-        (Datatype.DOUBLE, "real"),
-        (Datatype.TIMESTAMP, "time"),
+        (Datatype.BOOLEAN, "a boolean"),
+        (Datatype.LONG, "an integer"),
+        (Datatype.DOUBLE, "a real"),
+        (Datatype.TIMESTAMP, "a time"),
     ],
 )
 def test_a_wrong_dtype_is_refused_in_plain_words(datatype: Datatype, word: str) -> None:
     layout = with_column(Column("more", datatype))
 
-    with pytest.raises(InvalidCatalogError, match=f"more: dtype <U1 is no {word};"):
+    with pytest.raises(
+        InvalidCatalogError, match=f"more: dtype <U1 cannot be stored in {word} column;"
+    ):
         checked(objects(more=np.array(["a", "b", "c"])), layout)
 
 
@@ -370,7 +372,7 @@ def test_texts_of_a_fixed_width_become_objects() -> None:
 )
 def test_an_id_twice_is_refused_wherever_it_stands(ids: list[int], row: str) -> None:
     with pytest.raises(
-        DuplicateIdError, match=f"visit 1 DiaObject: diaObjectId {row} comes twice"
+        DuplicateIdError, match=f"visit 1 DiaObject: diaObjectId {row} appears twice"
     ):
         checked(objects(diaObjectId=np.array(ids)))
 
@@ -379,7 +381,7 @@ def test_two_rows_of_one_id_are_refused() -> None:
     two = records(1, [7, 8])
     twice = Catalog({**two.objects.columns, "diaObjectId": np.array([7, 7])})
 
-    with pytest.raises(DuplicateIdError, match="diaObjectId 7 comes twice"):
+    with pytest.raises(DuplicateIdError, match="diaObjectId 7 appears twice"):
         checked(replace(two, objects=twice))
 
 
@@ -397,14 +399,14 @@ def test_a_forced_source_is_known_by_object_and_ccd_visit() -> None:
     assert len(forced([1, 1, 2], [1, 2, 1]).forced) == 3
     with pytest.raises(
         DuplicateIdError,
-        match="visit 1 DiaForcedSource: diaObjectId 1, ccdVisitId 2 comes twice",
+        match="visit 1 DiaForcedSource: diaObjectId 1, ccdVisitId 2 appears twice",
     ):
         forced([1, 2, 1], [2, 2, 2])
 
 
 def test_a_source_twice_is_refused() -> None:
     with pytest.raises(
-        DuplicateIdError, match="visit 1 DiaSource: diaSourceId 4 comes twice"
+        DuplicateIdError, match="visit 1 DiaSource: diaSourceId 4 appears twice"
     ):
         checked(sources(diaSourceId=np.array([4, 5, 4])))
 
@@ -427,8 +429,8 @@ def test_a_key_at_the_limits_is_taken(good: VisitKey) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (VisitKey(visit_id=-1, time=START), "^visit -1: .*no 64-bit number"),
-        (VisitKey(visit_id=2**63, time=START), "no 64-bit number"),
+        (VisitKey(visit_id=-1, time=START), "^visit -1: .*not a 64-bit number"),
+        (VisitKey(visit_id=2**63, time=START), "not a 64-bit number"),
         (VisitKey(visit_id=1, time=START, tile="t" * 33), "33 characters.*at most 32"),
         (
             VisitKey(visit_id=1, time=START, tile="@1"),

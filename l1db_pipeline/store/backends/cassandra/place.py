@@ -35,7 +35,7 @@ class ClusterPlace:
     ca: str = ""
     """File of the authority that signed the nodes' certificates: TLS is used."""
     timeout_s: float = 10.0
-    """Longest wait for the answer to one request."""
+    """Maximum wait for the answer to one request."""
     lease_s: float = 10.0
     """So long a part of a visit that another writer has claimed is left to it."""
     merge_age_s: float = 600.0

@@ -1,4 +1,4 @@
-"""Digests of what can be read, and the checks of what the tables say of each other."""
+"""Digests of what can be read, and checks of what tables state of one another."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
