@@ -26,6 +26,7 @@ READS = {  # these print what is stored, and change nothing
     "env", "explain", "find", "get-comments", "get-visitseq-metadata",
     "get-visitseq-url", "is-tagged",
     "last-visit", "light-curve", "log2csv", "log2cvs", "nightly", "parse_cat",
+    "partitions",
     "query-nightly-stats", "row-counts", "search", "show", "sizes", "status", "timings",
     "variants", "verify",
 }  # fmt: skip

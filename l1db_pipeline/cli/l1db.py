@@ -1,11 +1,13 @@
 """``l1db``: operations on an L1 database, each one call of the store."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
+from typing_extensions import override
 
 from l1db_pipeline.cli.apdb import apdb
 from l1db_pipeline.cli.edge import (
@@ -24,6 +26,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 _RA = click.FloatRange(0, 360, max_open=True)
 _DEC = click.FloatRange(-90, 90)
 _CONE = (_RA, _DEC, click.FloatRange(0, 648_000, min_open=True))
+
+
+class _Months(click.ParamType[int]):
+    """A number of months, as ``12months`` or ``1year``."""
+
+    name = "months"
+    _pattern = re.compile(r"(\d{1,4}) ?(month|year)s?")
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number of months."""
+        if isinstance(value, int):
+            return value
+        found = self._pattern.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r} is not a number of months: say 12months", param, ctx)
+        return int(found[1]) * (12 if found[2] == "year" else 1)
 
 
 @click.group(cls=EdgeGroup)
@@ -303,6 +324,69 @@ def compact(config: str, verbose: int, before: datetime | None) -> None:
     click.echo(f"{n_fewer} chunks fewer")
     done = "history merged" if n_fewer else "nothing was changed"
     finish(done, f"l1db verify -c {config}")
+
+
+@_command("partitions")
+@format_option("csv")
+def partitions(config: str, verbose: int, output: str) -> None:
+    """Print what each month has: visits, rows, bytes, and whether it has expired.
+
+    Bytes are the month's part of the tables, by number of rows. Nothing is scanned.
+    """
+    with closing(_open(config, verbose)) as store:
+        _print_months(output, store.months())
+
+
+def _print_months(output: str, months: Iterable[Any]) -> None:
+    names = ("month", "visits", "rows", "bytes", "expired")
+    rows = [(m.month, m.n_visits, m.n_rows, m.n_bytes, m.is_expired) for m in months]
+    print_rows(output, names, rows)
+
+
+@_command("expire")
+@click.option(
+    "--keep",
+    type=_Months(),
+    help="Months before that of the latest visit to keep: 12months, 2years.",
+)
+@click.option(
+    "--before",
+    type=click.DateTime(["%Y-%m"]),
+    help="In the place of --keep: the first month (UTC) that is kept.",
+)
+@click.option("--yes", is_flag=True, help="Do it; without only say what would go.")
+@format_option("csv")
+def expire(
+    config: str,
+    verbose: int,
+    output: str,
+    *,
+    keep: int | None,
+    before: datetime | None,
+    yes: bool,
+) -> None:
+    """Delete the history of months that are too old, and print which.
+
+    Current objects stay, and each object's version from the beginning of the first
+    month that is kept. Visits stay in the ledger, so one that expired does not come
+    back. Reads of an earlier time are refused from then on. Interrupted, it is run
+    again.
+    """
+    if (keep is None) == (before is None):
+        raise click.UsageError("give --keep or --before")
+    from l1db_pipeline.store.retention import expire_months, plan_expiry
+
+    first = None if before is None else before.replace(tzinfo=UTC)
+    with closing(_open(config, verbose)) as store:
+        plan = (expire_months if yes else plan_expiry)(store, keep=keep, before=first)
+    _print_months(output, plan.months)
+    if not plan.months:
+        finish("nothing was changed")
+    elif yes:
+        # so that what was deleted makes room for what comes
+        finish("months expired", f"l1db merge-nightly -c {config}")
+    else:
+        finish("nothing was changed: these would expire", "the same with --yes")
 
 
 @_command("rebuild")

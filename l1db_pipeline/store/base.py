@@ -18,12 +18,15 @@ from typing_extensions import override
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import L1dbConfig
+from l1db_pipeline.store.errors import no_months
 from l1db_pipeline.store.meter import UNKNOWN, ServerMeter
+from l1db_pipeline.store.months import Month
 from l1db_pipeline.store.tables.layout import Layout
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.token import ReadToken
 
 __all__ = [
+    "NO_RECORDS",
     "Finding",
     "L1Store",
     "LastVisit",
@@ -83,6 +86,12 @@ class VisitRecords:
     ``validityEnd`` NULL: the store sets both; callers need not give them."""
     sources: Catalog
     forced_sources: Catalog
+
+
+NO_RECORDS = VisitRecords(
+    objects=Catalog({}), sources=Catalog({}), forced_sources=Catalog({})
+)
+"""Of a visit that adds nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -390,6 +399,28 @@ class L1Store(Protocol):
         before
             Aware; only chunks of visits before it. All by default.
         """
+
+    def horizon(self) -> datetime | None:
+        """Return from when on a database keeps what it was given, `None` for all."""
+        return None
+
+    def months(self) -> list[Month]:
+        """Return the months that have visits, in order, with what they take."""
+        raise no_months(self.place)
+
+    def expire(self, before: datetime) -> None:
+        """Delete history of the months that end by a time, the beginning of one (UTC).
+
+        Versions that were valid then stay, and all visits in the ledger. What is
+        asked for of an earlier time is refused from then on. Whoever is killed
+        calls it again, as may several at once, beside any reader and writer.
+
+        Raises
+        ------
+        ExpiryError
+            If the database cannot, or a month is not over.
+        """
+        raise no_months(self.place, before)
 
     def rebuild_history(self) -> int:
         """Rebuild packed history from the rows; return the pixels done."""

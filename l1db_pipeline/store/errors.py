@@ -20,6 +20,8 @@ __all__ = [
     "DatabaseUnavailableError",
     "DeadlockError",
     "DuplicateIdError",
+    "ExpiredTimeError",
+    "ExpiryError",
     "InvalidCatalogError",
     "SchemaMismatchError",
     "SchemaMissingError",
@@ -137,6 +139,38 @@ class TokenError(L1dbError, ValueError):
             f"the token is of {self.what} {self.of}, not {self.wanted}; nothing was "
             "stored: give the one that reading_unit gave for this very unit"
         )
+
+
+class ExpiredTimeError(L1dbError, ValueError):
+    """What is asked for, or given, is of a time whose rows have expired."""
+
+    def __init__(self, what: str, time: object, horizon: object) -> None:
+        super().__init__(what, time, horizon)
+        self.what = what
+        self.time = time
+        self.horizon = horizon
+        """The database keeps what was from then on."""
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.what} {self.time}: what was before {self.horizon} has expired in "
+            "this database: name a time from then on, or use a copy that is older"
+        )
+
+
+class ExpiryError(L1dbError):
+    """Months cannot expire; nothing was deleted."""
+
+    def __init__(self, place: str, problem: str, remedy: str) -> None:
+        super().__init__(place, problem, remedy)
+        self.place = place
+        self.problem = problem
+        self.remedy = remedy
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}; nothing expired: {self.remedy}"
 
 
 class SchemaMissingError(L1dbError):
@@ -275,6 +309,15 @@ class CorruptChunkError(L1dbError):
             f"packed history {self.where} {self.problem}: rebuild it from the rows "
             "(l1db verify --repair)"
         )
+
+
+def no_months(place: str, before: object = "") -> ExpiryError:
+    """Return the error of a backend in which nothing expires."""
+    return ExpiryError(
+        place,
+        f"this backend does not expire months {before}".rstrip(),
+        "use SQLite or PostgreSQL, which do",
+    )
 
 
 def some(values: Sequence[object], most: int = 3) -> str:

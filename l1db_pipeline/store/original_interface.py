@@ -35,7 +35,7 @@ from l1db_pipeline.schema.config import L1dbConfig, ObjectIndex, SourceSelect
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.explain import Plans
-from l1db_pipeline.store.base import L1Store, VisitKey, VisitRecords
+from l1db_pipeline.store.base import NO_RECORDS, L1Store, VisitKey, VisitRecords
 from l1db_pipeline.store.open import open_store
 from visit_tables.time_scales import utc_from_mjd_tai
 
@@ -62,8 +62,6 @@ _ORIGINAL_OPTIONS = (
     "object_last_replace",
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOTHING = Catalog({})
-_NO_RECORDS = VisitRecords(objects=_NOTHING, sources=_NOTHING, forced_sources=_NOTHING)
 
 
 class L1db:
@@ -256,7 +254,7 @@ class L1db:
         objects = to_catalog(self._schema.table("DiaObject"), DiaObject._fields, objs)
         _check_versions(objs, naive_utc(dt))
         ids = _values(objects, "diaObjectId")
-        records = replace(_NO_RECORDS, objects=objects)
+        records = replace(NO_RECORDS, objects=objects)
         self._store_part("objects", ids, records, self._visit_time, explain)
 
     def storeDiaSources(self, sources: Sequence[Any], explain: bool = False) -> None:
@@ -275,7 +273,7 @@ class L1db:
         table = self._schema.table("DiaSource")
         rows = to_catalog(table, DiaSource._fields, sources)
         ids = _values(rows, "diaSourceId")
-        records = replace(_NO_RECORDS, sources=rows)
+        records = replace(NO_RECORDS, sources=rows)
         time = self._visit_time or _mid_point(sources) or datetime.now(UTC)
         self._store_part("sources", ids, records, time, explain)
 
@@ -297,7 +295,7 @@ class L1db:
         table = self._schema.table("DiaForcedSource")
         rows = to_catalog(table, DiaForcedSource._fields, sources)
         ids = np.append(_values(rows, "diaObjectId"), _values(rows, "ccdVisitId"))
-        records = replace(_NO_RECORDS, forced_sources=rows)
+        records = replace(NO_RECORDS, forced_sources=rows)
         time = self._visit_time or datetime.now(UTC)
         self._store_part("forced", ids, records, time, explain)
 

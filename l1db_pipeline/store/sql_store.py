@@ -21,6 +21,7 @@ from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.store.attempts import attempted
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.base import (
+    NO_RECORDS,
     Finding,
     L1Store,
     LastVisit,
@@ -36,6 +37,7 @@ from l1db_pipeline.store.errors import InvalidCatalogError
 from l1db_pipeline.store.ledger import Ledger
 from l1db_pipeline.store.made_with import MadeWith
 from l1db_pipeline.store.meter import ServerMeter
+from l1db_pipeline.store.months import Month, aware
 from l1db_pipeline.store.tables.bookkeeping import (
     FilledColumns,
     Settings,
@@ -44,13 +46,10 @@ from l1db_pipeline.store.tables.bookkeeping import (
 )
 from l1db_pipeline.store.tables.history import HistoryTable, TimeWindow
 from l1db_pipeline.store.tables.last_chunks import LAST_NAME
-from l1db_pipeline.store.tables.layout import VISIT_TIME, Layout
-from l1db_pipeline.store.tables.objects import ObjectTables, with_ends
-from l1db_pipeline.store.tables.rows import (
-    known_columns,
-    object_columns,
-    public_columns,
-)
+from l1db_pipeline.store.tables.layout import Layout
+from l1db_pipeline.store.tables.light_curves import light_curve_of
+from l1db_pipeline.store.tables.objects import ObjectTables
+from l1db_pipeline.store.tables.rows import known_columns, object_columns
 from l1db_pipeline.store.timing import StepTiming, Timings
 from l1db_pipeline.store.token import CellClaim, ReadToken
 from l1db_pipeline.store.upkeep.audit import science_digest
@@ -60,6 +59,7 @@ from l1db_pipeline.store.upkeep.compact import (
     rebuild,
     rebuild_current,
 )
+from l1db_pipeline.store.upkeep.expire import Retention
 from l1db_pipeline.store.upkeep.repair import repair_findings
 from l1db_pipeline.store.upkeep.verify import Verifier
 from l1db_pipeline.store.validate import CheckedVisit, check_visit
@@ -115,6 +115,7 @@ class SqlL1Store(L1Store):
             database, self.layout, config, filled=self._filled, objects=self._objects,
             histories=self._histories, cells=self._cells,
             reading=self._reading)  # fmt: skip
+        self._retention = Retention(database, self.layout, self._histories)
 
     @override
     def close(self) -> None:
@@ -199,6 +200,7 @@ class SqlL1Store(L1Store):
                 found = self._objects.found(region, names, self._unit)
             else:
                 time = utc64(at, "read_objects at")
+                self._retention.refuse("objects as of", time)
                 found = self._objects.read_at(region, names, time)
             step.n_rows = len(found)
         return found
@@ -246,6 +248,8 @@ class SqlL1Store(L1Store):
         table = history.table
         names = known_columns(table, columns)
         with self.timings.step(f"{table.name} select") as step, self._reading():
+            is_unit = self._unit is not None
+            window = self._retention.kept(table.name, window, is_clipped=is_unit)
             ids = self._select_objects(region, object_ids)
             pixels, exists = self._objects.home_pixels_of(ids)
             ids, pixels = ids[exists], np.unique(pixels[exists])
@@ -293,6 +297,8 @@ class SqlL1Store(L1Store):
                     return StoreOutcome.ALREADY_STORED
                 self._filled.refresh()
                 is_late = self._ledger.has_later_than(visit.time)
+                if is_late:
+                    self._retention.refuse(f"{visit.key.words} of", visit.time)
                 homes, sources, forced = self._objects.resolve(
                     visit, trust_cache=trust_cache
                 )
@@ -320,13 +326,11 @@ class SqlL1Store(L1Store):
     def save_visit(self, visit_id: int, time: datetime) -> None:
         self._check()
         key = VisitKey(visit_id=visit_id, time=time, n_tiles=0)
-        nothing = VisitRecords(
-            objects=Catalog({}), sources=Catalog({}), forced_sources=Catalog({})
-        )
-        visit = check_visit(self.layout, key, nothing)
+        visit = check_visit(self.layout, key, NO_RECORDS)
         with self._database.transaction(write=True):
             if self._ledger.save(visit):
                 self._ledger.claim(visit)
+                self._retention.refuse(f"{key.words} of", visit.time)
 
     @override
     def stored_tiles(self, visit_id: int) -> frozenset[str]:
@@ -362,22 +366,8 @@ class SqlL1Store(L1Store):
 
     @override
     def light_curve(self, object_id: int) -> LightCurve:
-        ids = np.array([object_id], dtype=np.int64)
         with self._reading():
-            pixels, exists = self._objects.home_pixels_of(ids)
-            known = ids[exists]
-            versions = self._objects.of_objects(
-                known, public_columns(self.layout.objects)
-            )
-            parts = []
-            for history in self._histories:
-                names = [*public_columns(history.table), VISIT_TIME]
-                rows = history.read(known, pixels[exists], TimeWindow(), names)
-                rows = rows.take(np.argsort(rows[VISIT_TIME], kind="stable"))
-                parts.append(rows.select(names[:-1]))
-        return LightCurve(
-            versions=with_ends(versions), sources=parts[0], forced_sources=parts[1]
-        )
+            return light_curve_of(object_id, self._objects, self._histories)
 
     @override
     def cone_search(
@@ -429,14 +419,12 @@ class SqlL1Store(L1Store):
     ) -> list[Finding]:
         scope = Verification() if scope is None else scope
         verifier = Verifier(
-            self._database,
-            self.layout,
-            self._objects,
-            self._histories,
+            self._database, self.layout, self._objects, self._histories,
             made_with=self._made_with,
+            retention=self._retention,
             window=TimeWindow.between(scope.since, scope.until),
             scope=scope,
-        )
+        )  # fmt: skip
         with self._reading():
             found = list(verifier.findings())
         if repair:
@@ -447,12 +435,9 @@ class SqlL1Store(L1Store):
     def science_digest(self) -> Mapping[str, str]:
         with self._reading():
             return science_digest(
-                self._database,
-                self.layout,
-                self._objects,
-                self._histories,
+                self._database, self.layout, self._objects, self._histories,
                 self._filled,
-            )
+            )  # fmt: skip
 
     @override
     def compact_history(self, *, before: datetime | None = None) -> int:
@@ -467,6 +452,21 @@ class SqlL1Store(L1Store):
         if self.layout.packed_last is not None:
             rebuild_current(self._database, self._objects)
         return sum(rebuild(self._database, history) for history in self._histories)
+
+    @override
+    def horizon(self) -> datetime | None:
+        with self._reading():
+            return aware(self._retention.horizon())
+
+    @override
+    def months(self) -> list[Month]:
+        with self._reading():
+            return self._retention.months()
+
+    @override
+    def expire(self, before: datetime) -> None:
+        self._check()
+        self._retention.expire(utc64(before, "expire before"))
 
     @override
     def get_setting(self, name: str) -> str | None:

@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Op
-from l1db_pipeline.store.backends.dbapi import DbapiDatabase
+from l1db_pipeline.store.backends.superseding import SupersedingDatabase
 from l1db_pipeline.store.errors import DatabaseError, StaleReadError
 from l1db_pipeline.store.token import CellClaim
 
 __all__ = ["ClaimingDatabase"]
 
 
-class ClaimingDatabase(DbapiDatabase, ABC):
+class ClaimingDatabase(SupersedingDatabase, ABC):
     """What all databases share, and the claim of cells, which all can take."""
 
     @override

@@ -58,6 +58,8 @@ class Database(Protocol):
 
     place: str
     """The database in words, without credentials."""
+    can_expire: bool = True
+    """Whether months of history may be deleted."""
 
     def close(self) -> None:
         """Close the connection; closing twice is allowed."""
@@ -190,6 +192,12 @@ class Database(Protocol):
 
     def delete(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """Delete rows; return how many."""
+
+    def delete_superseded(self, table: Table, until: np.datetime64) -> int:
+        """Delete versions that another of the object follows no later than a time.
+
+        What stays is what was valid then, or began later. Returns how many went.
+        """
 
     def set_value(
         self, table: Table, column: str, value: Any, where: Sequence[Condition]

@@ -92,6 +92,8 @@ class MariadbDatabase(ClaimingDatabase):
         If no connection can be made.
     """
 
+    can_expire = False
+
     def __init__(self, url: str, *, prefix: str, known: Sequence[Table]) -> None:
         super().__init__(safe_url(url), Tables("mysql", prefix=prefix), known)
         parts = make_url(url)

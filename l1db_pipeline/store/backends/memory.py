@@ -25,6 +25,7 @@ from l1db_pipeline.store.backends.memory_contents import (
     catalog_of,
     rows_of,
 )
+from l1db_pipeline.store.backends.memory_expiry import expire, months_of
 from l1db_pipeline.store.base import (
     Finding,
     L1Store,
@@ -43,6 +44,8 @@ from l1db_pipeline.store.errors import (
     UnknownObjectError,
     VersionExistsError,
 )
+from l1db_pipeline.store.expired import kept_window, refuse_expired
+from l1db_pipeline.store.months import Month, aware
 from l1db_pipeline.store.tables.history import TimeWindow
 from l1db_pipeline.store.tables.layout import TIMINGS, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.rows import (
@@ -126,9 +129,9 @@ class MemoryL1Store(L1Store):
         rows = self._current()
         if at is not None:
             time = _moment(at, "read_objects at")
-            rows = [
-                r for r in self._with_ends(self._state.versions) if _is_valid(r, time)
-            ]
+            self._refuse("objects as of", time)
+            versions = self._with_ends(self._state.versions)
+            rows = [row for row in versions if _is_valid(row, time)]
         inside = [row for row in rows if _is_inside(row, region)]
         return catalog_of(table, inside, names)
 
@@ -142,7 +145,8 @@ class MemoryL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        wanted = self._selected(region, object_ids, since, until)
+        window = self._kept("DiaSource", since, until)
+        wanted = self._selected(region, object_ids, window)
         rows = [row for row in self._state.sources if wanted(row)]
         return catalog_of(self.layout.sources, rows, columns)
 
@@ -156,7 +160,8 @@ class MemoryL1Store(L1Store):
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> Catalog:
-        wanted = self._selected(region, object_ids, since, until)
+        window = self._kept("DiaForcedSource", since, until)
+        wanted = self._selected(region, object_ids, window)
         rows = [row for row in self._state.forced if wanted(row)]
         return catalog_of(self.layout.forced, rows, columns)
 
@@ -164,8 +169,7 @@ class MemoryL1Store(L1Store):
         self,
         region: Region | None,
         object_ids: _Ids | None,
-        since: datetime | None,
-        until: datetime | None,
+        window: TimeWindow,
     ) -> Callable[[_Row], bool]:
         """Return who tells whether a row of history is asked for."""
         if region is None and object_ids is None:
@@ -179,8 +183,6 @@ class MemoryL1Store(L1Store):
             ids &= {
                 row["diaObjectId"] for row in self._current() if _is_inside(row, region)
             }
-        first = None if since is None else _moment(since, "history since")
-        end = None if until is None else _moment(until, "history until")
 
         def is_chosen(row: _Row) -> bool:
             if row.get("diaObjectId") is not None:
@@ -189,9 +191,18 @@ class MemoryL1Store(L1Store):
 
         return lambda row: (
             is_chosen(row)
-            and (first is None or row[VISIT_TIME] >= first)
-            and (end is None or row[VISIT_TIME] < end)
+            and (window.since is None or row[VISIT_TIME] >= window.since)
+            and (window.until is None or row[VISIT_TIME] < window.until)
         )
+
+    def _kept(
+        self, what: str, since: datetime | None, until: datetime | None
+    ) -> TimeWindow:
+        window, is_clipped = TimeWindow.between(since, until), self._unit is not None
+        return kept_window(self._state.horizon, what, window, is_clipped=is_clipped)
+
+    def _refuse(self, what: str, time: datetime) -> None:
+        refuse_expired(self._contents.horizon, what, np.datetime64(time, "us"))
 
     @override
     def store_visit(
@@ -202,6 +213,7 @@ class MemoryL1Store(L1Store):
             token.check(self._contents.cells.identity, key.read_as)
         if not self._is_new(visit):
             return StoreOutcome.ALREADY_STORED
+        self._refuse(f"{key.words} of", _moment(key.time))
         contents = self._contents
         stored = contents.tiles(key.visit_id)
         if 0 < key.n_tiles <= len(stored):
@@ -269,6 +281,8 @@ class MemoryL1Store(L1Store):
         key = VisitKey(visit_id=visit_id, time=time)
         visit_time64(self.layout, key, f"visit {visit_id}")
         given = _moment(time)
+        if visit_id not in self._contents.visits:
+            self._refuse(f"{key.words} of", given)
         stored = self._contents.visits.setdefault(visit_id, given)
         if stored != given:
             raise VisitConflictError(visit_id, "", str(stored), str(given))
@@ -301,9 +315,7 @@ class MemoryL1Store(L1Store):
     def last_visit(self) -> LastVisit | None:
         if not self._state.visits:
             return None
-        time, visit_id = max(
-            (time, visit) for visit, time in self._state.visits.items()
-        )
+        time, visit_id = max((t, visit) for visit, t in self._state.visits.items())
         objects = [row["diaObjectId"] for row in self._state.versions]
         sources = [row["diaSourceId"] for row in self._state.sources]
         return LastVisit(
@@ -315,16 +327,13 @@ class MemoryL1Store(L1Store):
 
     @override
     def light_curve(self, object_id: int) -> LightCurve:
+        state = self._state
         versions, sources, forced = (
             sorted(
                 (row for row in rows if row.get("diaObjectId") == object_id),
                 key=lambda row: row[VISIT_TIME],
             )
-            for rows in (
-                self._with_ends(self._state.versions),
-                self._state.sources,
-                self._state.forced,
-            )
+            for rows in (self._with_ends(state.versions), state.sources, state.forced)
         )
         return LightCurve(
             versions=catalog_of(self.layout.objects, versions),
@@ -379,6 +388,19 @@ class MemoryL1Store(L1Store):
     @override
     def compact_history(self, *, before: datetime | None = None) -> int:
         return 0
+
+    @override
+    def horizon(self) -> datetime | None:
+        return aware(self._state.horizon)
+
+    @override
+    def months(self) -> list[Month]:
+        return months_of(self._state)
+
+    @override
+    def expire(self, before: datetime) -> None:
+        ended, limit = self._with_ends(self._contents.versions), utc64(before)
+        expire(self._contents, ended, self.place, limit)
 
     @override
     def rebuild_history(self) -> int:

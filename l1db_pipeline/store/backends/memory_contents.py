@@ -33,6 +33,8 @@ class Contents:
     settings: dict[str, str] = field(default_factory=dict)
     steps: dict[tuple[int, str], list[StepTiming]] = field(default_factory=dict)
     n_nightly: int = 0
+    horizon: np.datetime64 | None = None
+    """What was before has expired."""
 
     @classmethod
     def at_level(cls, cell_level: int) -> "Contents":

@@ -37,16 +37,20 @@ def _match_radius(settings: Settings) -> float | None:
 
 
 def find_duplicates(
-    database: Database, layout: Layout, objects: ObjectTables
+    database: Database,
+    layout: Layout,
+    objects: ObjectTables,
+    horizon: np.datetime64 | None,
 ) -> Iterator[Finding]:
     """Yield the pairs of objects that no one visit has made.
 
-    None if sources are not matched by position: then objects may be anywhere.
+    None if sources are not matched by position: then objects may be anywhere. Of
+    pairs whose second was made by the horizon nothing tells any more who made them.
     """
     radius_arcsec = _match_radius(Settings(database, layout))
     if radius_arcsec is None:
         return
-    duplicates = _Duplicates(database, layout, objects, radius_arcsec)
+    duplicates = _Duplicates(database, layout, objects, radius_arcsec, horizon)
     for part in sky_parts(database, layout):
         duplicates.add(objects.read_versions([part.condition], _FIRST))
     yield from duplicates.findings()
@@ -61,12 +65,14 @@ class _Duplicates:
         layout: Layout,
         objects: ObjectTables,
         radius_arcsec: float,
+        horizon: np.datetime64 | None,
     ) -> None:
         self._database = database
         self._layout = layout
         self._objects = objects
         self._chord = 2 * math.sin(math.radians(radius_arcsec / 3600) / 2)
         self._first: list[Catalog] = []
+        self._horizon = horizon
 
     def add(self, versions: Catalog) -> None:
         """Add all versions of some objects."""
@@ -87,6 +93,8 @@ class _Duplicates:
         pairs = KDTree(xyz).query_pairs(self._chord, output_type="ndarray")
         visits, times = first[VISIT_ID], first["validityStart"]
         pairs = pairs[visits[pairs[:, 0]] != visits[pairs[:, 1]]]
+        if self._horizon is not None:
+            pairs = pairs[times[pairs].max(axis=1) > self._horizon]
         if not len(pairs):
             return
         is_swapped = times[pairs[:, 0]] > times[pairs[:, 1]]

@@ -21,6 +21,7 @@ Invariant          What must hold
 ``ledger entries`` the tiles of a visit agree on its time and number of tiles
 ``settings``       the options are those with which the tables were made
 ``timings``        they are of visits in the ledger, without a step missing
+``expiry``         before the horizon is what was valid then, and nothing else
 ``duplicate``      no two visits have made objects of one place, see `duplicates`
 ``images``         the register has the images of all sources, and no others
 ``strays``         a source out of its home pixel is registered
@@ -56,6 +57,8 @@ from l1db_pipeline.store.tables.tiers import CURRENT_TIERS, HISTORY_TIERS
 from l1db_pipeline.store.upkeep.audit import SkyPart, sky_parts
 from l1db_pipeline.store.upkeep.daytime_checks import DaytimeChecks
 from l1db_pipeline.store.upkeep.duplicates import find_duplicates
+from l1db_pipeline.store.upkeep.expire import Retention
+from l1db_pipeline.store.upkeep.expiry_checks import ExpiryChecks
 from l1db_pipeline.store.upkeep.ledger_checks import check_digests, check_visits
 from l1db_pipeline.store.upkeep.registers import (
     check_entries,
@@ -92,12 +95,14 @@ class Verifier:
         histories: Sequence[HistoryTable],
         *,
         made_with: MadeWith,
+        retention: Retention,
         window: TimeWindow,
         scope: Verification,
     ) -> None:
         self._made_with = made_with
         self._daytime = DaytimeChecks.of(database, layout, objects.history_level)
         self._science_tables = [layout.objects, *(h.table for h in histories)]
+        self._retention = retention
         self._window = window
         self._is_whole = window == TimeWindow()
         self._scope = scope
@@ -118,6 +123,7 @@ class Verifier:
 
     def findings(self) -> Iterator[Finding]:
         """Yield every broken invariant."""
+        self._expiry = ExpiryChecks(self._retention)
         ledger = Ledger(self._database, self.layout).entries()
         self._tiles = frozenset(
             zip(ledger["visitId"].tolist(), ledger["tile"].tolist(), strict=True)
@@ -135,7 +141,9 @@ class Verifier:
                 self._scope.progress(n_done, len(parts))
         if self._is_whole:
             yield from self._check_tiers()
-            yield from find_duplicates(self._database, self.layout, self.objects)
+            since = self._expiry.horizon
+            yield from find_duplicates(self._database, self.layout, self.objects, since)
+            yield from self._expiry.check_kept(entries, self._digests["objects"])
         known = {visit for visit, _ in self._tiles}
         if self._daytime is not None:
             if self._is_whole:
@@ -145,7 +153,8 @@ class Verifier:
                     found = self._digests[name]
                     found[unit] = found.get(unit, TableDigest()) - change
         for name, found in self._digests.items():
-            wrong = check_digests(name, entries, found, known)
+            expected = self._expiry.expected(name, entries)
+            wrong = check_digests(name, expected, found, known)
             yield from self._prove(f"ledger of {name}", len(entries), wrong)
         visits = check_visits(self._database, self.layout, entries, self._window)
         yield from self._prove("visits table", len(entries), visits)
@@ -169,6 +178,8 @@ class Verifier:
             n_versions = len(versions)
             validity = check_validity(versions, derives_ends=self._is_last_mode)
             yield from self._prove("validity", n_versions, validity)
+            ended = self._expiry.check_superseded(versions)
+            yield from self._prove("expiry", n_versions, ended)
             current = self._check_current(part, versions)
             yield from self._prove("current", n_versions, current)
         for name, history in zip(_TABLES[1:], self.histories, strict=True):
@@ -298,7 +309,8 @@ class Verifier:
         yield from report(
             "current", "in DiaObjectLast without any version", last_ids, lone
         )
-        known = _sorted_by_id(last.take(~lone))
+        known = last.take(~lone)
+        known = known.take(np.argsort(known["diaObjectId"]))
         theirs = known.select(names)
         ours = latest.take(~missing).select(names)
         if len(ours) != len(theirs):
@@ -342,10 +354,10 @@ class Verifier:
                 "current", "is not in the chunk of its home", ids, np.array(elsewhere)
             )
             said = row_hashes(rows.select([name for name in names if name in rows]))
+            unknown = ~(np.isin(said, known) | self._expiry.is_gone(rows, versions))
             yield from report(
-                "current", "a row is not one of its versions", ids,
-                ~np.isin(said, known),
-            )  # fmt: skip
+                "current", "a row is not one of its versions", ids, unknown
+            )
         ids, counts = np.unique(np.concatenate(first), return_counts=True)
         yield from report(
             "current", "several rows are marked as its first", ids, counts > 1
@@ -469,10 +481,6 @@ def _by_pixel_and_visit(rows: Catalog) -> dict[tuple[int, int], TableDigest]:
         (int(keys[group, 0]), int(keys[group, 1])): digest
         for group, digest in by_group.items()
     }
-
-
-def _sorted_by_id(rows: Catalog) -> Catalog:
-    return rows.take(np.argsort(rows["diaObjectId"]))
 
 
 def _id_of(table: Table) -> str:

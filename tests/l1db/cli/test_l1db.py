@@ -98,6 +98,11 @@ def test_drop_empties_the_database(stored: Path, tmp_path: Path) -> None:
         (["digest"], ["table,digest"]),
         (["compact", "--before", "2026-02-01"], ["0 chunks fewer"]),
         (["rebuild"], ["2 pixels done"]),
+        (["partitions"], ["month,visits,rows,bytes,expired"]),
+        (
+            ["expire", "--keep", "1year", "--yes"],
+            ["month,visits,rows,bytes,expired"],
+        ),
         (["merge-nightly"], ["0 rows moved"]),
         (["migrate"], ["is 0004"]),
         (["timings"], ["visitId,tile,place,step,real_s,user_s,sys_s,n_rows,n_bytes"]),
