@@ -10,6 +10,7 @@ from cassandra import (
     ConsistencyLevel,
     DriverException,
     OperationTimedOut,
+    ReadTimeout,
     RequestExecutionException,
     Unavailable,
     WriteTimeout,
@@ -37,6 +38,9 @@ __all__ = ["CassandraSession", "NoQuorumError", "Row"]
 _PAGE_ROWS = 64  # a row may be a chunk of some MB
 _AT_ONCE, _AT_ONCE_IF_BUSY = 64, 2
 _DDL_TIMEOUT_S = 120.0
+_PATIENCE = 6  # as many time-outs
+_UNANSWERED = (ReadTimeout, WriteTimeout, OperationTimedOut)
+"""What is repeated: a node that has just died is waited for until the others know."""
 _PROTOCOL = 5
 
 Row = tuple[Any, ...]
@@ -135,7 +139,16 @@ class CassandraSession:
             bound = self._statement(text).bind(values)
             if is_serial:
                 bound.consistency_level = ConsistencyLevel.SERIAL
-            return list(self._session.execute(bound))
+            deadline = self._deadline()
+            while True:
+                try:
+                    return list(self._session.execute(bound))
+                except _UNANSWERED:
+                    if time.monotonic() > deadline:
+                        raise
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self.place.timeout_s * _PATIENCE
 
     def swap(self, text: str, *values: Any) -> bool:
         """Run a conditional statement; false if its condition failed or nobody knows.
@@ -159,7 +172,7 @@ class CassandraSession:
     def _swapped(self, bound: Any) -> bool:
         try:
             return bool(self._session.execute(bound).was_applied)
-        except (WriteTimeout, OperationTimedOut):
+        except _UNANSWERED:
             return False
 
     def many(self, work: Sequence[tuple[str, Row]]) -> list[list[Row]]:
@@ -173,7 +186,7 @@ class CassandraSession:
     def _many(self, bound: Sequence[tuple[Any, Row]]) -> list[list[Row]]:
         found: list[list[Row]] = [[] for _ in bound]
         left, at_once = list(range(len(bound))), _AT_ONCE
-        deadline = time.monotonic() + self.place.timeout_s * 6
+        deadline = self._deadline()
         while left:
             results = execute_concurrent(
                 self._session, [bound[i] for i in left], concurrency=at_once,
@@ -183,8 +196,8 @@ class CassandraSession:
             for i, (is_good, result) in zip(left, results, strict=True):
                 if is_good:
                     found[i] = list(result)
-                elif "overloaded" in str(result) and time.monotonic() < deadline:
-                    busy.append(i)  # the socket is full of chunks: nothing was sent
+                elif _is_passing(result) and time.monotonic() < deadline:
+                    busy.append(i)
                 else:
                     raise result
             left, at_once = busy, _AT_ONCE_IF_BUSY
@@ -230,6 +243,11 @@ def _unavailable(place: str, error: Exception) -> DatabaseUnavailableError:
             f"{error.alive_replicas} are up",
         )
     return NoQuorumError(place, f"too few replicas answered ({_first_line(error)})")
+
+
+def _is_passing(error: Exception) -> bool:
+    # overloaded: the socket is full of chunks, nothing was sent
+    return isinstance(error, _UNANSWERED) or "overloaded" in str(error)
 
 
 def _first_line(error: BaseException) -> str:
