@@ -10,9 +10,18 @@ import astropy.time
 import numpy as np
 import pandas as pd
 from felis.datamodel import DataType
+from lsst.dax.apdb import Apdb
 from lsst.dax.apdb.apdbSchema import ApdbSchema, ApdbTables
+from lsst.dax.apdb.tests.data_factory import (
+    makeForcedSourceCatalog,
+    makeObjectCatalog,
+    makeSourceCatalog,
+)
+from lsst.sphgeom import LonLat
 from typing_extensions import override
 
+CENTRE = LonLat.fromDegrees(30.0, -20.0)
+IDS = list(range(1, 11))
 START = astropy.time.Time("2026-11-01T03:00:00", format="isot", scale="tai")
 
 
@@ -98,3 +107,13 @@ def new_place(backend: str, tmp_path: Any, url: str) -> dict[str, Any]:
     if backend == "postgresql":
         return {"db_url": url, "namespace": f"apdb_{secrets.token_hex(6)}"}
     return {"db_url": f"sqlite:///{tmp_path}/{secrets.token_hex(4)}.db"}
+
+
+def store_visit(apdb: Apdb, number: int, *, detector: int = 1, first: int = 1) -> None:
+    """Store a version, a source and a forced source of ten objects at one place."""
+    objects = makeObjectCatalog(CENTRE, len(IDS), start_id=first)
+    time = visit_time(number)
+    visit, offset = number + 1, 1000 * number + 100 * detector
+    sources = makeSourceCatalog(objects, time, offset, visit=visit, detector=detector)
+    forced = makeForcedSourceCatalog(objects, time, visit=visit, detector=detector)
+    apdb.store(time, objects, sources, forced)

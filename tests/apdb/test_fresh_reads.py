@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from apdb.configurations import new_place, schema_files, visit_time
-from lsst.dax.apdb import DiaForcedSourceId, DiaObjectId, DiaSourceId
-from lsst.dax.apdb.tests.data_factory import (
-    makeForcedSourceCatalog,
-    makeObjectCatalog,
-    makeSourceCatalog,
+from apdb.configurations import (
+    CENTRE,
+    IDS,
+    new_place,
+    schema_files,
+    store_visit,
+    visit_time,
 )
+from lsst.dax.apdb import DiaForcedSourceId, DiaObjectId, DiaSourceId
+from lsst.dax.apdb.tests.data_factory import makeObjectCatalog
 from lsst.sphgeom import Angle, Circle, LonLat, UnitVector3d
 
 from l1db_pipeline.apdb.apdb import L1Apdb
@@ -20,10 +23,8 @@ from l1db_pipeline.apdb.times import mjd_tai, utc_of_mjd_tai
 from l1db_pipeline.store.errors import StaleReadError
 from l1db_pipeline.store.tables.update_ledger import Stamp
 
-CENTRE = LonLat.fromDegrees(30.0, -20.0)
 HERE = Circle(UnitVector3d(CENTRE), Angle.fromDegrees(0.2))
 THERE = Circle(UnitVector3d(LonLat.fromDegrees(60.0, 10.0)), Angle.fromDegrees(0.2))
-IDS = list(range(1, 11))
 Two = tuple[L1Apdb, L1Apdb]
 
 
@@ -38,18 +39,8 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Two:
     place = new_place(request.param, tmp_path, url)
     config = L1Apdb.init_database(**place, **schema_files(is_small=True))
     clients = L1Apdb(config), L1Apdb(config)
-    _store(clients[0], 0)
+    store_visit(clients[0], 0)
     return clients
-
-
-def _store(apdb: L1Apdb, number: int, *, detector: int = 1, first: int = 1) -> None:
-    """Store a version, a source and a forced source of ten objects at one place."""
-    objects = makeObjectCatalog(CENTRE, len(IDS), start_id=first)
-    time = visit_time(number)
-    visit, offset = number + 1, 1000 * number + 100 * detector
-    sources = makeSourceCatalog(objects, time, offset, visit=visit, detector=detector)
-    forced = makeForcedSourceCatalog(objects, time, visit=visit, detector=detector)
-    apdb.store(time, objects, sources, forced)
 
 
 def _read(apdb: L1Apdb, number: int = 9) -> None:
@@ -89,7 +80,7 @@ def _close(apdb: L1Apdb) -> None:
 
 
 def _store_another(apdb: L1Apdb) -> None:
-    _store(apdb, 1, first=101)
+    store_visit(apdb, 1, first=101)
 
 
 CHANGES = (
@@ -111,11 +102,11 @@ def test_a_store_is_refused_after_anothers_change_of_what_it_read(two: Two) -> N
 
         for _ in range(2):  # without a new read once more
             with pytest.raises(StaleReadError):
-                _store(mine, number)
+                store_visit(mine, number)
 
         assert mine._store.science_digest() == before, change
         _read(mine)
-        _store(mine, number)
+        store_visit(mine, number)
     assert mine._store.verify() == []
 
 
@@ -136,14 +127,14 @@ def test_a_change_that_was_not_committed_when_it_was_read_counts(two: Two) -> No
     )
 
     with pytest.raises(StaleReadError, match="an update by day has stored"):
-        _store(mine, 2)
+        store_visit(mine, 2)
     assert len(mine.getDiaObjects(HERE)) == 9
 
 
 def test_what_was_changed_elsewhere_does_not_count(two: Two) -> None:
     mine, other = two
     mine.getDiaObjects(THERE)
-    _store(other, 1)
+    store_visit(other, 1)
 
     objects = makeObjectCatalog(LonLat.fromDegrees(60.0, 10.0), 3, start_id=500)
     mine.store(visit_time(2), objects)
@@ -155,9 +146,9 @@ def test_detectors_of_one_visit_do_not_refuse_each_other(two: Two) -> None:
     mine, other = two
     _read(mine)
     _read(other)
-    _store(mine, 2, detector=1)
+    store_visit(mine, 2, detector=1)
 
-    _store(other, 2, detector=2, first=101)
+    store_visit(other, 2, detector=2, first=101)
 
     assert len(mine.getDiaObjects(HERE)) == 20
 
@@ -165,12 +156,12 @@ def test_detectors_of_one_visit_do_not_refuse_each_other(two: Two) -> None:
 def test_a_store_without_reads_is_never_refused(two: Two) -> None:
     mine, other = two
     _read(mine)
-    _store(mine, 1)
+    store_visit(mine, 1)
     _close(other)
 
-    _store(mine, 2)  # what was read went into the store before
+    store_visit(mine, 2)  # what was read went into the store before
 
     mine.getDiaObjects(THERE)
-    _store(other, 3)
-    _store(mine, 4)  # nor what was read elsewhere
+    store_visit(other, 3)
+    store_visit(mine, 4)  # nor what was read elsewhere
     assert mine._store.verify() == []
