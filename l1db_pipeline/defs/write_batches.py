@@ -1,6 +1,7 @@
 """L1DB write batches: one partition a visit, one transaction a visit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,13 +15,16 @@ from l1db_pipeline.defs.archive import (
     DataStoreResource,
 )
 from l1db_pipeline.defs.partitions import by_night, keys_of_run, visit_key, visits
+from l1db_pipeline.defs.pictures import figure_picture
 from l1db_pipeline.defs.resources import L1dbResource, SourcesResource
 from l1db_pipeline.defs.schema import schema_columns
 from pipeline_runtime.dagster.pools import L1DB
 from pipeline_runtime.dagster.retries import patiently
+from pipeline_runtime.dagster.tables import table
 from pipeline_runtime.dagster.visit_names import STORED_KEY
 
 if TYPE_CHECKING:
+    from l1db_pipeline.report.visit_costs import VisitCost
     from l1db_pipeline.schema.config import L1dbConfig
     from l1db_pipeline.store.base import L1Store
     from l1db_pipeline.visit.process import VisitSummary
@@ -83,8 +87,9 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
     archived_visits: ArchivedVisitsResource,
     archive_metadata: ArchiveMetadataResource,
     data_store: DataStoreResource,
-) -> Iterator[dg.AssetMaterialization]:
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
     """Run the AP prototype over visits; each is an event once it is stored."""
+    from l1db_pipeline.report.visit_costs import VisitCost
     from l1db_pipeline.runs.archived_night import NightRun, NightSequence
     from l1db_pipeline.sources.kept_sources import SOURCES_FILE
 
@@ -102,13 +107,18 @@ def l1db_write_batches(  # noqa: PLR0917 - Dagster passes all by name
             )
             sequence = NightSequence(night=night, visitseq_uuid=uuid)
             summaries = run.run(store, table, visit_ids, sequence=sequence)
+            costs: list[VisitCost] = []
             for n_done, summary in enumerate(summaries, start=1):
                 columns = _columns(run.config) if n_done == len(visit_ids) else {}
                 yield _event(summary, uuid, columns)
+                if (cost := VisitCost.of(summary)) is not None:
+                    costs.append(cost)
                 if n_done % _PROGRESS_EVERY == 0:
                     context.log.info(
                         "%s: %d of %d visits", night, n_done, len(visit_ids)
                     )
+            if costs:
+                yield _costs(night, costs)
             _log_counts(context, store)
 
 
@@ -137,6 +147,24 @@ def _event(
             SEQUENCE: visitseq_uuid,
             **_numbers(summary),
             **columns,
+        },
+    )
+
+
+def _costs(night: date, costs: "Sequence[VisitCost]") -> dg.AssetObservation:
+    """Return what the page of the run shows of a night's visits."""
+    from l1db_pipeline.report.plots import costs_figure
+    from l1db_pipeline.report.visit_costs import SLOWEST_COLUMNS, slowest_rows
+
+    return dg.AssetObservation(
+        STORED_KEY,
+        description=f"{night}: what {len(costs)} visits cost",
+        metadata={
+            "picture/visits": figure_picture(costs_figure(costs), "visits"),
+            "slowest": table(slowest_rows(costs), SLOWEST_COLUMNS),
+            "seconds": round(sum(cost.wall_s for cost in costs), 3),
+            "CPU_seconds": round(sum(cost.cpu_s for cost in costs), 3),
+            "rows": sum(cost.n_rows for cost in costs),
         },
     )
 

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from l1db_pipeline.report.growth import bins, fit_line, share_over, without_row_counts
 from l1db_pipeline.report.runs import Run
+from l1db_pipeline.report.visit_costs import VisitCost
 
 __all__ = [
     "COLORS",
+    "costs_figure",
     "coverage_figure",
     "fractions_figure",
     "new_figure",
@@ -194,6 +196,24 @@ def coverage_figure(run: Run) -> Figure:
         [f"{ra}°" for ra in (210, 240, 270, 300, 330, 0, 30, 60, 90, 120, 150)],
         fontsize=7,
     )
+    return figure
+
+
+def costs_figure(costs: Sequence[VisitCost]) -> Figure:
+    """Draw a point a visit, in their order: time and rows; name the slowest."""
+    figure, (time, rows) = new_figure(2, 1, panel_inches=(7.5, 2.6))
+    order = range(1, len(costs) + 1)
+    wall = [cost.wall_s for cost in costs]
+    time.plot(order, wall, ".", color=COLORS[0], label="wall")
+    time.plot(order, [c.cpu_s for c in costs], ".", color=COLORS[1], label="client CPU")
+    slowest = max(range(len(costs)), key=wall.__getitem__)
+    time.annotate(f"{costs[slowest].visit_id}", (slowest + 1, wall[slowest]))
+    time.set(ylabel="seconds")
+    time.set_ylim(bottom=0)
+    time.legend(fontsize=7)
+    rows.plot(order, [cost.n_rows for cost in costs], ".", color=COLORS[2])
+    rows.set(xlabel="visit", ylabel="rows stored")
+    rows.set_ylim(bottom=0)
     return figure
 
 

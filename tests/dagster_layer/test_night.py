@@ -33,17 +33,30 @@ def _l1db(site: Site) -> dict[str, object]:
 
 def test_a_night_run_twice_leaves_the_same_rows(site: Site) -> None:
     site.prepare_visits()
-    site.ap()
+    first = site.ap()
     site.run("nightly", NIGHT)
     once = _archived(site), _l1db(site)
 
     site.prepare_visits()
-    site.ap()
+    second = site.ap()
     site.run("nightly", NIGHT)
 
     assert (_archived(site), _l1db(site)) == once
     assert len(once[0]) == 1
     assert once[1]["L1DbProtoVisits"] == N_VISITS
+    # a point a visit that was stored, on the page of the run that stored it
+    (costs,) = _observed(first)
+    slowest = costs["slowest"].value
+    seconds = [record.data["seconds"] for record in slowest.records]
+    assert seconds == sorted(seconds, reverse=True)
+    assert len(seconds) == min(N_VISITS, 10)
+    assert str(costs["picture/visits"].value).startswith("![visits](data:image/png")
+    assert not _observed(second)
+
+
+def _observed(result: dg.ExecuteInProcessResult) -> list[Any]:
+    seen = result.asset_observations_for_node("l1db_write_batches")
+    return [observation.metadata for observation in seen]
 
 
 def _checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
