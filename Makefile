@@ -74,8 +74,10 @@ lint: $(READY) ## format and lint
 types: $(READY) ## mypy --strict, tests and benchmarks too
 	@$(BIN)/mypy
 
-defs: $(READY) ## load both code locations as Dagster's makers check them
-	@$(ENV) && folder=$$(mktemp -d) && { DAGSTER_HOME=$$folder $(BIN)/dg check defs; \
+defs: $(READY) ## load both code locations as Dagster's makers check and list them
+	@$(ENV) && folder=$$(mktemp -d) && { DAGSTER_HOME=$$folder $(BIN)/dg check defs && \
+		for location in archive_assets l1db_pipeline; do (cd $$location && \
+			DAGSTER_HOME=$$folder ../$(BIN)/dg list defs --json >/dev/null) || exit; done; \
 		status=$$?; rm -rf "$$folder"; exit $$status; }
 
 docs: .venv/.docs-ready ## the documentation as a site in build/docs; warnings are errors

@@ -7,6 +7,7 @@ value is then an error of one line before all others.
 import dagster as dg
 
 from pipeline_runtime.dagster.executors import executor
+from pipeline_runtime.dagster.source_links import with_source
 from pipeline_runtime.environment import check_environment
 
 __all__ = ["build_definitions", "defs"]
@@ -33,20 +34,22 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     from archive_assets.defs.upkeep import garbage_is_collected, night_verification
 
     return dg.Definitions(
-        assets=[
-            scheduler_environment,
-            *completed_assets,
-            *simulation_assets(),
-            *sequence_assets,
-            *index_assets,
-            night_comparison,
-            completed_comparison,
-            night_report,
-            merged_nights,
-            archive_verification,
-            night_verification,
-            existing_sequences,
-        ],
+        assets=with_source(
+            [
+                scheduler_environment,
+                *completed_assets,
+                *simulation_assets(),
+                *sequence_assets,
+                *index_assets,
+                night_comparison,
+                completed_comparison,
+                night_report,
+                merged_nights,
+                archive_verification,
+                night_verification,
+                existing_sequences,
+            ]
+        ),
         asset_checks=[tonight_is_published, garbage_is_collected],
         jobs=[*jobs, gc_job, observe_job],
         schedules=schedules(),

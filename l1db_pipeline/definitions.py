@@ -9,6 +9,7 @@ import os
 import dagster as dg
 
 from pipeline_runtime.dagster.executors import executor
+from pipeline_runtime.dagster.source_links import with_source
 from pipeline_runtime.environment import check_environment, forget_empty
 
 __all__ = ["build_definitions", "defs", "environment_resources"]
@@ -49,18 +50,20 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     from l1db_pipeline.defs.write_batches import l1db_write_batches
 
     return dg.Definitions(
-        assets=[
-            archived_nights,
-            variable_sources,
-            l1db_schema,
-            night_visits,
-            l1db_write_batches,
-            nightly_merge,
-            timing_report,
-            schema_comparison,
-            night_verification,
-            history_compaction,
-        ],
+        assets=with_source(
+            [
+                archived_nights,
+                variable_sources,
+                l1db_schema,
+                night_visits,
+                l1db_write_batches,
+                nightly_merge,
+                timing_report,
+                schema_comparison,
+                night_verification,
+                history_compaction,
+            ]
+        ),
         asset_checks=checks,
         jobs=jobs,
         schedules=schedules(),

@@ -107,6 +107,12 @@ def _checked(check: Callable[[object, str], None], name: str) -> Callable[[str],
     return parse
 
 
+def _source(text: str) -> str:
+    if not re.fullmatch(r"https://[^\s/]*git(hub|lab)[^\s/]*/\S+/tree/\S+", text):
+        raise ValueError("such as https://github.com/ORG/NAME/tree/BRANCH")
+    return text
+
+
 def _seconds(text: str) -> float:
     try:
         found = float(text)
@@ -376,6 +382,14 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
         "Further names and addresses that the web UI answers to, with spaces between "
         "them",
         text="those of this machine's loopback, the host of DAGSTER_URL",
+    ),
+    Variable(
+        name="SOURCE_URL",
+        meaning="Branch of the repository that the pages of assets link to: "
+        "https://github.com/ORG/NAME/tree/BRANCH, or GitLab's",
+        default="",
+        parse=_source,
+        default_text="the path of the file, without a link",
     ),
     _plain("CONDA_PREFIX", "Set by conda: its packages go into the provenance"),
 )  # fmt: skip

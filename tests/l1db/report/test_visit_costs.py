@@ -1,5 +1,7 @@
 """The costs of visits: the slowest first, nothing of those stored before."""
 
+import numpy as np
+
 from l1db_pipeline.report.plots import costs_figure
 from l1db_pipeline.report.visit_costs import (
     SLOWEST_COLUMNS,
@@ -56,6 +58,6 @@ def test_the_slowest_come_first_and_no_more_than_asked_for() -> None:
 def test_every_visit_is_a_point_and_the_slowest_is_named() -> None:
     time, rows = costs_figure([_cost(1, 0.5), _cost(2, 3.0), _cost(3, 1.25)]).axes
 
-    assert list(time.lines[0].get_ydata()) == [0.5, 3.0, 1.25]
-    assert list(rows.lines[0].get_ydata()) == [1, 2, 3]
+    assert np.asarray(time.lines[0].get_ydata()).tolist() == [0.5, 3.0, 1.25]
+    assert np.asarray(rows.lines[0].get_ydata()).tolist() == [1, 2, 3]
     assert [text.get_text() for text in time.texts] == ["2"]
