@@ -16,7 +16,7 @@ from l1db_pipeline.store.errors import CorruptChunkError
 from l1db_pipeline.store.tables.chunk_group import (
     TEXT_DTYPE,
     ChunkGroup,
-    scalar_dtype,
+    scalar_dtypes,
 )
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "START",
     "ColumnGroup",
     "group_columns",
-    "padding",
     "split_columns",
 ]
 
@@ -37,11 +36,6 @@ BASE = "\0base "
 """How the constant is called from which a column's offsets count."""
 _HEADER_BYTES = START.size + HEADER.size  # 40, a multiple of 8
 _MANY_SEGMENTS = 20_000  # so many are added to all rows at once, not one by one
-
-
-def padding(n_bytes: int) -> int:
-    """Return the bytes that fill up to a multiple of 8."""
-    return -n_bytes % 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ class _Layout:
         places = {}
         for name, size in sizes.items():
             places[name] = start
-            start += size + padding(size)
+            start += size + -size % 8  # each part fills words of 8 bytes
         return {**places, "\0heap": start}
 
 
@@ -110,7 +104,7 @@ def split_columns(table: str, pixel: int, raw: memoryview) -> tuple[bytes, Colum
     end = _HEADER_BYTES + n_section
     section = bytes(raw[_HEADER_BYTES:end])
     places = _layout(table, section).places(n_rows, n_segments, n_entries, end)
-    if places["\0heap"] + n_heap + padding(n_heap) != len(raw):
+    if places["\0heap"] + n_heap + -n_heap % 8 != len(raw):
         raise CorruptChunkError(where, "has sections of the wrong length")
     return section, ColumnParts(pixel, n_rows, n_segments, n_entries, places, raw)
 
@@ -254,11 +248,12 @@ def _layout(table: str, section: bytes) -> _Layout:
         described = json.loads(section)
         rows = described["rows"]
         texts = {n: t[1:] for n, t in rows.items() if t.startswith("O")}
+        plain = scalar_dtypes({n: t for n, t in rows.items() if n not in texts})
         layout = _Layout(
             described["table"],
-            np.dtype([(n, scalar_dtype(t)) for n, t in described["constants"].items()]),
-            {n: TEXT_DTYPE if n in texts else scalar_dtype(t) for n, t in rows.items()},
-            {n: scalar_dtype(t) for n, t in described["offsets"].items()},
+            np.dtype(list(scalar_dtypes(described["constants"]).items())),
+            {name: plain.get(name, TEXT_DTYPE) for name in rows},
+            scalar_dtypes(described["offsets"]),
             tuple(described["nullable"]),
             texts,
             described["dictionary"],

@@ -1,6 +1,6 @@
 """Chunks that were decoded together, whatever their format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
 
-__all__ = ["TEXT_DTYPE", "ChunkGroup", "join_groups", "scalar_dtype"]
+__all__ = ["TEXT_DTYPE", "ChunkGroup", "join_groups", "scalar_dtypes"]
 
 TEXT_DTYPE = np.dtype([("start", "<u4"), ("length", "<u4")])
 """Where a text is in the heap of its chunk."""
@@ -69,18 +69,18 @@ class ChunkGroup(Protocol):
         return Catalog(values, nulls)
 
 
-def scalar_dtype(text: str) -> np.dtype[Any]:
-    """Return a type that a chunk's layout names.
+def scalar_dtypes(named: Mapping[str, str]) -> dict[str, np.dtype[Any]]:
+    """Return the types that a chunk's layout names, by column.
 
     Raises
     ------
     TypeError, ValueError
-        If it is not a number, a flag or a time.
+        If one is not a number, a flag or a time.
     """
-    dtype = np.dtype(text)
-    if dtype.kind not in "biufM":
+    dtypes = {name: np.dtype(text) for name, text in named.items()}
+    if any(dtype.kind not in "biufM" for dtype in dtypes.values()):
         raise ValueError(_FORBIDDEN)
-    return dtype
+    return dtypes
 
 
 def join_groups(

@@ -19,7 +19,7 @@ from l1db_pipeline.store.errors import CorruptChunkError
 from l1db_pipeline.store.tables.chunk_group import (
     TEXT_DTYPE,
     ChunkGroup,
-    scalar_dtype,
+    scalar_dtypes,
 )
 
 __all__ = ["RecordGroup", "RecordParts", "group_records", "split_records"]
@@ -164,14 +164,14 @@ def _layout(table: str, section: bytes) -> _Layout:
         described = json.loads(section)
         rows = described["rows"]
         texts = {n: t[1:] for n, t in rows.items() if t.startswith(_TEXT)}
-        fields = [(n, TEXT_DTYPE if n in texts else scalar_dtype(t))
-                  for n, t in rows.items()]  # fmt: skip
+        plain = scalar_dtypes({n: t for n, t in rows.items() if n not in texts})
+        fields = [(name, plain.get(name, TEXT_DTYPE)) for name in rows]
         nullable = tuple(described["nullable"])
         n_bytes = (len(nullable) + 7) // 8
         bits = [(_NULL_BITS, np.dtype((np.uint8, n_bytes)))] if nullable else []
         layout = _Layout(
             described["table"],
-            np.dtype([(n, scalar_dtype(t)) for n, t in described["constants"].items()]),
+            np.dtype(list(scalar_dtypes(described["constants"]).items())),
             np.dtype([*bits, *fields]),
             nullable,
             texts,

@@ -24,7 +24,6 @@ from l1db_pipeline.store.tables.chunk_columns import (
     HEADER,
     START,
     group_columns,
-    padding,
     split_columns,
 )
 from l1db_pipeline.store.tables.chunk_group import TEXT_DTYPE, ChunkGroup
@@ -121,7 +120,7 @@ class _Encoded:
             "dictionary": self.dictionary,
         }  # fmt: skip
         section = json.dumps(described, separators=(",", ":")).encode()
-        return section + b" " * padding(len(section))
+        return section + b" " * (-len(section) % 8)
 
 
 def encode_chunks(
@@ -197,7 +196,7 @@ def _chunks_of(
                  entries.astype("<i8").tobytes(), *masks, *pieces, heap]  # fmt: skip
         head = HEADER.pack(int(pixels[start]), stop - start, last - first,
                            len(section), len(heap), len(entries), 0)  # fmt: skip
-        padded = [part + bytes(padding(len(part))) for part in parts]
+        padded = [part + bytes(-len(part) % 8) for part in parts]
         body = b"".join((head, section, *padded))
         stated = START.pack(_MAGIC, CHUNK_VERSION, 0, zlib.crc32(body))
         chunks.append((int(pixels[start]), stop - start, stated + body))
