@@ -278,7 +278,7 @@ VARIABLES: tuple[Variable[str] | Variable[int] | Variable[float], ...] = (
     _timeout("VSARCHIVE_STORE_TIMEOUT_S", "Maximum wait for an S3 server, s", 10),
     _timeout(
         "VSARCHIVE_STORE_DEADLINE_S",
-        "Maximum time of one request to S3 with its repetitions, s",
+        "Maximum time of one request to S3 or by HTTP with its repetitions, s",
         120,
     ),
     _place("ARCHIVE_URL", "Object store of the archive", "archive"),

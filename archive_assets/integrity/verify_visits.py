@@ -29,29 +29,28 @@ def visits_problems(
     ------
     invariant, problem
         What was compared, and how it differs: None if it does not. Statistics of what
-        is not a numeric column of the visits cannot be recomputed. A column that has
-        statistics of one night must have them of all; one that has none at all may
-        never have had any.
+        is not a numeric column of the visits cannot be recomputed. A column that ever
+        had statistics must have them of all nights.
     """
     recorded = _recorded(connection, uuid)
     columns = _numeric_columns(visits)
     if not columns.keys() & set(TIME_COLUMNS):
         return
-    names = sorted({name.removesuffix(CIRCULAR_SUFFIX) for _, name, _ in recorded})
+    described = _described(connection, uuid) | {key[1:] for key in recorded}
+    names = sorted({name.removesuffix(CIRCULAR_SUFFIX) for name, _ in described})
     batch = needed_columns(visits, [name for name in names if columns.get(name)])
     if not n_visits(batch):
         return
     nights = night_mjds(batch)
     first, last = date_of_mjd(int(nights.min())), date_of_mjd(int(nights.max()))
     yield "visits lie in their window of nights", _window(connection, uuid, first, last)
-    right = _recomputed(batch, recorded)
+    right = _recomputed(batch, recorded, described)
     for key, row in recorded.items():
         if key in right:
             yield (
                 "statistics equal those of the visits",
                 _difference(uuid, key, row, right[key]),
             )
-    described = {key[1:] for key in recorded}
     for key in sorted(right.keys() - recorded.keys()):
         if key[1:] in described:
             yield "each night of visits has its statistics", _absent(uuid, key)
@@ -76,13 +75,29 @@ def _recorded(connection: Connection, uuid: UUID) -> dict[_Key, dict[str, Any]]:
     }
 
 
+def _described(connection: Connection, uuid: UUID) -> set[tuple[str, bool]]:
+    """Return the values that ever had statistics, and whether accumulated ones."""
+    names = connection.execute(
+        # without the column, an archive is of an earlier revision
+        text(
+            "SELECT to_jsonb(registry) -> 'described' "
+            "FROM visitseq_registry AS registry WHERE visitseq_uuid = :uuid"
+        ),
+        {"uuid": uuid},
+    ).scalar()
+    parts = (str(name).partition(":") for name in names or ())
+    return {(value, kind == "all") for kind, _, value in parts}
+
+
 def _recomputed(
-    batch: dict[str, Any], recorded: dict[_Key, dict[str, Any]]
+    batch: dict[str, Any],
+    recorded: dict[_Key, dict[str, Any]],
+    described: set[tuple[str, bool]],
 ) -> dict[_Key, dict[str, float]]:
     """Return the statistics that the recorded ones should be; NaN for null."""
     found = {}
-    for accumulated in {key[2] for key in recorded}:
-        names = {name for _, name, of in recorded if of == accumulated}
+    for accumulated in {of for _, of in described}:
+        names = {name for name, of in described if of == accumulated}
         plain = sorted(name for name in names if name in batch)
         bare = {name.removesuffix(CIRCULAR_SUFFIX) for name in names - set(plain)}
         circular = sorted(name for name in bare if name in batch)
@@ -117,7 +132,10 @@ def _difference(
 def _absent(uuid: UUID, key: _Key) -> Problem:
     day, column, accumulated = key
     nights = "all nights through" if accumulated else "the night"
-    detail = f"the statistics of {nights} {day} are gone, those of other nights are not"
+    detail = (
+        f"the statistics of {nights} {day} are gone: "
+        f"`vseqarchive add-nightly-stats {uuid} VISITS_FILE {column}` computes them"
+    )
     return Problem("missing statistic", f"{uuid} {column}", detail)
 
 

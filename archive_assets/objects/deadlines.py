@@ -1,9 +1,10 @@
-"""Give every request to S3 a deadline, its repetitions included.
+"""Give every request to S3 or HTTP a deadline, its repetitions included.
 
 The client of ``lsst.resources`` waits three minutes for each of ten tries, and its
 callers try again: a server that falls silent would be waited for without end.
 """
 
+import os
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,9 +15,10 @@ from botocore.utils import get_environ_proxies
 
 from pipeline_runtime.environment import seconds_of
 
-__all__ = ["DeadlineError", "set_deadline"]
+__all__ = ["DeadlineError", "set_deadline", "set_http_deadline"]
 
 _CONNECTIONS = 10
+_HTTP_TRIES = 4
 _STARTED = "vseqarchive_began"
 _deadlines: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
@@ -41,6 +43,17 @@ def set_deadline(client: Any) -> None:  # Any: boto3 makes its classes at run ti
             client.meta.events.unregister(event, unique_id=_deadlines[client] + event)
         client.meta.events.register_first(event, handler, unique_id=name + event)
     _deadlines[client] = name
+
+
+def set_http_deadline() -> None:
+    """Let requests over HTTP end; what ``LSST_HTTP_TIMEOUT_…`` say already holds.
+
+    `lsst.resources` would wait 25 minutes for each of its four tries.
+    """
+    each_s = max(seconds_of("VSARCHIVE_STORE_DEADLINE_S"), 0.1) / _HTTP_TRIES
+    for name in ("LSST_HTTP_TIMEOUT_CONNECT", "LSST_HTTP_TIMEOUT_READ"):
+        if not os.environ.get(name):
+            os.environ[name] = f"{each_s:g}"
 
 
 class _Requests:

@@ -23,7 +23,7 @@ from lsst.resources import ResourcePath
 from typing_extensions import override
 
 from archive_assets.errors import EXPECTED_ERRORS, ArchiveError
-from archive_assets.objects.deadlines import set_deadline
+from archive_assets.objects.deadlines import set_deadline, set_http_deadline
 from pipeline_runtime.documents import open_regular, read_stream
 from pipeline_runtime.environment import seconds_of
 from pipeline_runtime.urls import safe_url
@@ -61,14 +61,19 @@ def check_endpoint(url: object) -> None:
     """Refuse a place in S3 whose server does not answer; once a minute at most.
 
     Any answer will do, a refusal too. ``VSARCHIVE_STORE_TIMEOUT_S`` bounds the wait,
-    ``VSARCHIVE_STORE_DEADLINE_S`` every later request with its repetitions.
+    ``VSARCHIVE_STORE_DEADLINE_S`` every later request with its repetitions, those over
+    HTTP, too. The client of Google bounds its own: a minute each, two in all.
 
     Raises
     ------
     EndpointAwayError
         If there is no answer.
     """
-    if not isinstance(url, ResourcePath) or url.scheme != "s3":
+    if not isinstance(url, ResourcePath):
+        return
+    if url.scheme in {"http", "https"}:
+        set_http_deadline()
+    if url.scheme != "s3":
         return
     s3: Any = url  # Any: only URLs of S3 have a client
     endpoint = str(s3.client.meta.endpoint_url)

@@ -180,6 +180,7 @@ def verify(
     if day_obs is not None and since is not None:
         raise click.UsageError("give --day-obs or --since, not both")
     first = day_obs or since
+    from l1db_pipeline.runs.kept_pointings import verify_pointings
     from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
@@ -191,6 +192,7 @@ def verify(
     with closing(_open(config, verbose)) as store:
         findings = store.verify(repair=repair, scope=scope)
         findings += verify_settings(store, scope)
+        findings += verify_pointings(store, scope)
     for invariant, number in scope.proved.items():
         note(f"checked {invariant}: {number:,}")
     for finding in findings:

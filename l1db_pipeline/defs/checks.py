@@ -24,12 +24,14 @@ _SHOWN = 100
 )
 def store_is_consistent(l1db: L1dbResource) -> dg.AssetCheckResult:
     """Verify every invariant of the database."""
+    from l1db_pipeline.runs.kept_pointings import verify_pointings
     from l1db_pipeline.runs.kept_settings import verify_settings
     from l1db_pipeline.store.base import Verification
 
     with l1db.open() as store:
         findings = store.verify()
         findings += verify_settings(store, Verification())
+        findings += verify_pointings(store, Verification())
         n_visits = store.row_counts().get("L1DbProtoVisits", 0)
     found = [str(finding) for finding in findings[:_SHOWN]]
     return check_result(

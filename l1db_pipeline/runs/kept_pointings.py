@@ -1,13 +1,18 @@
-"""Where each visit looked, and through which filter, as the database keeps it."""
+"""Where each visit looked, and through which filter, as the database keeps it.
 
-from collections.abc import Mapping, Sequence
+The text of a pointing ends with a checksum: nothing else in the database follows from
+it, and a second setting would cost each visit a statement.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l1db_pipeline.runs.kept_settings import checksum
 from l1db_pipeline.sky.htm import xyz_to_radec
-from l1db_pipeline.store.base import L1Store
+from l1db_pipeline.store.base import Finding, L1Store, Verification
 from l1db_pipeline.visit.process import Visit
 
 __all__ = [
@@ -15,14 +20,16 @@ __all__ = [
     "kept_pointing",
     "kept_pointings",
     "pointings_of",
+    "verify_pointings",
 ]
 
 _PREFIX = "pointing."
+_SUM = "~"
 
 
 @dataclass(frozen=True, slots=True)
 class KeptPointing:
-    """Pointing and band of a visit: the text ``"<ra> <dec>[ <band>]"`` of a setting."""
+    """Pointing and band of a visit: a setting ``"<ra> <dec>[ <band>] ~<checksum>"``."""
 
     place: str
     """RA and Dec, degrees, six decimals."""
@@ -37,7 +44,8 @@ class KeptPointing:
     def keep(self, store: L1Store, visit_id: int) -> None:
         """Write it; one of an attempt that stored nothing does not count."""
         text = f"{self.place} {self.band}" if self.band else self.place
-        store.put_setting(f"{_PREFIX}{visit_id}", text, replace=True)
+        name = f"{_PREFIX}{visit_id}"
+        store.put_setting(name, f"{text} {_SUM}{checksum(name, text)}", replace=True)
 
     @classmethod
     def of(cls, visit: Visit) -> "KeptPointing":
@@ -47,9 +55,27 @@ class KeptPointing:
 
     @classmethod
     def parse(cls, text: str) -> "KeptPointing":
-        """Read what `keep` wrote; databases of earlier versions have no band."""
-        ra, dec, *band = text.split()
+        """Read what `keep` wrote; earlier versions kept no checksum, or no band."""
+        ra, dec, *band = text.partition(f" {_SUM}")[0].split()
         return cls(f"{ra} {dec}", band[0] if band else None)
+
+
+def verify_pointings(store: L1Store, scope: Verification) -> Iterator[Finding]:
+    """Find pointings that were changed since they were written.
+
+    Those of an earlier version of this package have no checksum.
+    """
+    n_summed = 0
+    for name, kept in store.read_settings(_PREFIX).items():
+        text, _, stated = kept.partition(f" {_SUM}")
+        n_summed += bool(stated)
+        if stated and stated != checksum(name, text):
+            yield Finding(
+                invariant="pointings",
+                where=f"visit {name.removeprefix(_PREFIX)}",
+                detail=f"is {text}, which is not what the run wrote",
+            )
+    scope.proved["pointings"] = n_summed
 
 
 def kept_pointing(store: L1Store, visit_id: int) -> KeptPointing | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from l1db_pipeline.store.base import Finding, L1Store, Verification
 
-__all__ = ["keep_setting", "verify_settings"]
+__all__ = ["checksum", "keep_setting", "verify_settings"]
 
 _RUN = "run."
 _SUM = "sum."
@@ -19,7 +19,7 @@ def keep_setting(store: L1Store, name: str, value: str) -> str:
     """Write a setting of a run unless it is there; return what the database keeps."""
     kept = store.put_setting(name, value)
     if kept == value:
-        store.put_setting(_SUM + name, _checksum(name, value))
+        store.put_setting(_SUM + name, checksum(name, value))
     return kept
 
 
@@ -31,10 +31,10 @@ def verify_settings(store: L1Store, scope: Verification) -> Iterator[Finding]:
     settings = store.read_settings(_RUN)
     sums = store.read_settings(_SUM + _RUN)
     scope.proved["run settings"] = len(sums)
-    for name, checksum in sums.items():
+    for name, stated in sums.items():
         setting = name.removeprefix(_SUM)
         value = settings.get(setting)
-        if value is None or checksum != _checksum(setting, value):
+        if value is None or stated != checksum(setting, value):
             yield Finding(
                 invariant="run settings",
                 where=setting,
@@ -44,5 +44,6 @@ def verify_settings(store: L1Store, scope: Verification) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _checksum(name: str, value: str) -> str:
+def checksum(name: str, value: str) -> str:
+    """Return what tells whether a setting is still what was written."""
     return hashlib.sha256(f"{name}={value}".encode()).hexdigest()[:16]

@@ -89,10 +89,19 @@ def digest_by_group(
     hashes: NDArray[np.uint64], groups: NDArray[np.int64]
 ) -> dict[int, TableDigest]:
     """Return the digest of each group of rows (a visit's, say)."""
+    if not len(hashes):
+        return {}
     order = np.argsort(groups, kind="stable")
-    keys, starts = np.unique(groups[order], return_index=True)
-    parts = np.split(hashes[order], starts[1:]) if len(keys) else []
-    return {int(key): _sum(part) for key, part in zip(keys, parts, strict=True)}
+    ordered = groups[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+    counts = np.diff(starts, append=len(ordered)).tolist()
+    words = (np.add.reduceat(word, starts).tolist() for word in _words(hashes[order]))
+    return {
+        key: _joined(count, *parts)
+        for key, count, *parts in zip(
+            ordered[starts].tolist(), counts, *words, strict=True
+        )
+    }
 
 
 def _bits(column: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.uint64]:
@@ -131,12 +140,20 @@ def _text_bits(
 
 
 def _sum(hashes: NDArray[np.uint64]) -> TableDigest:
-    # the two halves of the words are summed apart: 2^32 rows cannot overflow
-    low = int((hashes & np.uint64(0xFFFFFFFF)).sum(dtype=np.uint64))
-    high = int((hashes >> np.uint64(32)).sum(dtype=np.uint64))
+    totals = (int(word.sum(dtype=np.uint64)) for word in _words(hashes))
+    return _joined(len(hashes), *totals)
+
+
+def _words(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
+    """Return the words to be summed, in halves: 2^32 rows cannot overflow."""
     mixed = hashes * _GOLDEN
     mixed ^= mixed >> _SHIFT
-    second_low = int((mixed & np.uint64(0xFFFFFFFF)).sum(dtype=np.uint64))
-    second_high = int((mixed >> np.uint64(32)).sum(dtype=np.uint64))
+    half, bits = np.uint64(0xFFFFFFFF), np.uint64(32)
+    return hashes & half, hashes >> bits, mixed & half, mixed >> bits
+
+
+def _joined(
+    n_rows: int, low: int, high: int, second_low: int, second_high: int
+) -> TableDigest:
     value = low + (high << 32) + ((second_low + (second_high << 32)) << 64)
-    return TableDigest(len(hashes), value & _MASK)
+    return TableDigest(n_rows, value & _MASK)

@@ -10,6 +10,11 @@ from contracts.l1db_sky import key, records, visit_time
 
 from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.runs.cadence import settle_cadence
+from l1db_pipeline.runs.kept_pointings import (
+    KeptPointing,
+    kept_pointing,
+    verify_pointings,
+)
 from l1db_pipeline.runs.kept_settings import keep_setting, verify_settings
 from l1db_pipeline.runs.settings import settle
 from l1db_pipeline.schema.config import History, ObjectIndex
@@ -205,3 +210,25 @@ def test_a_changed_or_deleted_setting_of_a_run_is_found(store: SqlL1Store) -> No
         assert changed.where == deleted.where == name
         assert deleted.detail == "was deleted"
     assert list(verify_settings(store, Verification())) == []
+
+
+@pytest.mark.parametrize("options", ENGINES[:1], ids=str)
+def test_a_changed_pointing_of_a_visit_is_found(store: SqlL1Store) -> None:
+    for visit_id, pointing in {
+        7: KeptPointing("1.000000 2.000000", "r"), 8: KeptPointing("3.000000 4.000000")
+    }.items():  # fmt: skip
+        pointing.keep(store, visit_id)
+        assert kept_pointing(store, visit_id) == pointing
+    store.put_setting("pointing.9", "5.000000 6.000000 z")  # of an earlier version
+    scope = Verification()
+    assert list(verify_pointings(store, scope)) == []
+    assert scope.proved["pointings"] == 2
+
+    for visit_id, old, new in ((7, " r ", " g "), (8, "3.0", "3.1")):
+        kept = store.get_setting(f"pointing.{visit_id}")
+        assert kept is not None
+        changed = kept.replace(old, new)
+        store.put_setting(f"pointing.{visit_id}", changed, replace=True)
+
+    found = {finding.where for finding in verify_pointings(store, Verification())}
+    assert found == {"visit 7", "visit 8"}

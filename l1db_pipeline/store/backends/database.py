@@ -227,8 +227,8 @@ class Database(Protocol):
     def count_by(self, table: Table, column: str) -> Mapping[int, int]:
         """Return the number of rows for each value of an integer column."""
 
-    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
-        """Return how many rows are not NULL in each of some columns, in one scan."""
+    def holds(self, table: Table, columns: Sequence[str], *, nulls: bool) -> bool:
+        """Tell whether any of some columns has a NULL, or else a value, in any row."""
 
     def lock(self, table: Table) -> None:
         """Keep other writers off a table until the transaction ends."""

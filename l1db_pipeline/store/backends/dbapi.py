@@ -446,14 +446,12 @@ class DbapiDatabase(RowUpdates, Database, ABC):
         return dict(self._execute(text, table=table.name).fetchall())
 
     @override
-    def count_values(self, table: Table, columns: Sequence[str]) -> list[int]:
-        if not columns:
-            return []
-        shape = ("count values", table.name, *columns)
-        if (found := self._texts.get(shape)) is None:
-            counts = [sa.func.count(self._cell(table, name)) for name in columns]
-            found = self._compiled(shape, sa.select(*counts))
-        return list(self._execute(found[0], table=table.name).fetchone())
+    def holds(self, table: Table, columns: Sequence[str], *, nulls: bool) -> bool:
+        cells = [self._cell(table, name) for name in columns]
+        test = sa.or_(*[c.is_(None) if nulls else c.is_not(None) for c in cells])
+        found = sa.select(sa.exists().select_from(self._tables[table]).where(test))
+        text = self._tables.compile(found)
+        return bool(self._execute(text, table=table.name).fetchone()[0])
 
     @override
     def maximum(self, table: Table, column: str) -> Any:

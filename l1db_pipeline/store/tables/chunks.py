@@ -29,7 +29,7 @@ from l1db_pipeline.store.tables.chunk_columns import (
 from l1db_pipeline.store.tables.chunk_group import TEXT_DTYPE, ChunkGroup
 from l1db_pipeline.store.tables.chunk_records import group_records, split_records
 
-__all__ = ["CHUNK_VERSION", "encode_chunks", "group_chunks"]
+__all__ = ["CHUNK_VERSION", "encode_chunks", "group_chunks", "group_with_places"]
 
 CHUNK_VERSION = 2
 _MAGIC = b"L1HC"
@@ -243,12 +243,19 @@ def group_chunks(
     CorruptChunkError
         If a chunk is damaged, of an unknown version, another table or pixel.
     """
-    of_columns: dict[bytes, list[Any]] = {}
-    of_records: dict[bytes, list[Any]] = {}
+    return [group for group, _ in group_with_places(table, chunks)]
+
+
+def group_with_places(
+    table: str, chunks: Sequence[tuple[int, bytes | memoryview]]
+) -> list[tuple[ChunkGroup, list[int]]]:
+    """Return what `group_chunks` does, and which of the chunks each group has."""
+    of_columns: dict[bytes, tuple[list[Any], list[int]]] = {}
+    of_records: dict[bytes, tuple[list[Any], list[int]]] = {}
     kinds: Mapping[int, Any] = {
         1: (split_records, of_records), CHUNK_VERSION: (split_columns, of_columns)
     }  # fmt: skip
-    for pixel, raw in chunks:
+    for place, (pixel, raw) in enumerate(chunks):
         where = f"of {table} in pixel {pixel}"
         if len(raw) < _HEAD.size:
             raise CorruptChunkError(where, f"is only {len(raw)} bytes long")
@@ -260,10 +267,14 @@ def group_chunks(
             raise CorruptChunkError(where, f"has version {version}, {readable}")
         split, groups = kinds[version]
         section, parts = split(table, pixel, memoryview(raw))
-        groups.setdefault(section, []).append(parts)
-    found: list[ChunkGroup] = [
-        group_columns(table, section, parts) for section, parts in of_columns.items()
+        held, places = groups.setdefault(section, ([], []))
+        held.append(parts)
+        places.append(place)
+    found: list[tuple[ChunkGroup, list[int]]] = [
+        (group_columns(table, section, parts), places)
+        for section, (parts, places) in of_columns.items()
     ]
     return found + [
-        group_records(table, section, parts) for section, parts in of_records.items()
+        (group_records(table, section, parts), places)
+        for section, (parts, places) in of_records.items()
     ]

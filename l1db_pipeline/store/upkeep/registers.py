@@ -5,6 +5,7 @@ for, an option that it states decides where rows are looked for.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,11 +19,22 @@ from l1db_pipeline.store.made_with import MadeWith
 from l1db_pipeline.store.tables.layout import Layout
 
 __all__ = [
+    "ProvedColumns",
     "check_entries",
     "check_filled",
     "check_made_with",
     "check_timings",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedColumns:
+    """Nullable columns, by table, of which the register's word was found to hold."""
+
+    empty: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Those without any value."""
+    null_free: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Those without any NULL."""
 
 
 def check_made_with(made_with: MadeWith) -> Iterator[Finding]:
@@ -63,27 +75,24 @@ def check_entries(entries: Catalog) -> Iterator[Finding]:
 
 def check_filled(
     database: Database, layout: Layout, tables: Sequence[Table]
-) -> tuple[list[Finding], dict[str, set[str]]]:
-    """Find columns that hold what the register denies; return those without value."""
+) -> tuple[list[Finding], ProvedColumns]:
+    """Find columns that hold what the register denies; return what it says rightly."""
     register = database.select(layout.filled, layout.filled.names)
     known = set(
         zip(register["tableName"], register["columnName"],
             register["hasNulls"].tolist(), strict=True)
     )  # fmt: skip
-    empty: dict[str, set[str]] = {}
+    columns = ProvedColumns()
     findings, with_rows = [], []
     for table in tables:
-        n_rows = database.count(table)
-        with_rows += [table.name] if n_rows else []
+        with_rows += [table.name] if database.count(table) else []
         nullable = [column.name for column in table.columns if column.nullable]
         unregistered = [n for n in nullable if (table.name, n, 0) not in known]
-        counts = database.count_values(table, unregistered)
-        filled = {n for n, count in zip(unregistered, counts, strict=True) if count}
-        empty[table.name] = set(unregistered) - filled
-        null_free = [n for n in nullable if (table.name, n, 1) not in known]
-        with_value = database.count_values(table, null_free)
-        with_null = {n for n, c in zip(null_free, with_value, strict=True)
-                     if c < n_rows}  # fmt: skip
+        filled = _columns_with(database, table, unregistered, nulls=False)
+        whole = [n for n in nullable if (table.name, n, 1) not in known]
+        with_null = _columns_with(database, table, whole, nulls=True)
+        columns.empty[table.name] = frozenset(unregistered) - filled
+        columns.null_free[table.name] = frozenset(whole) - with_null
         findings += [
             Finding(invariant="filled", where=f"{table.name}.{name}", detail=detail)
             for names, detail in (
@@ -93,7 +102,19 @@ def check_filled(
             for name in sorted(names)
         ]
     findings += _check_entries_of_columns(known, tables, with_rows)
-    return findings, empty
+    return findings, columns
+
+
+def _columns_with(
+    database: Database, table: Table, names: Sequence[str], *, nulls: bool
+) -> set[str]:
+    """Return the columns with a NULL, or a value, where as a rule there is none.
+
+    One scan asks for all; only if it finds some is each asked for.
+    """
+    if not names or not database.holds(table, names, nulls=nulls):
+        return set()
+    return {name for name in names if database.holds(table, [name], nulls=nulls)}
 
 
 def _check_entries_of_columns(

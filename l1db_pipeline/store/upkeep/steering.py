@@ -5,6 +5,7 @@ wrong hides rows without a trace. A new one gets its line here.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,48 @@ from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Condition, Database
 from l1db_pipeline.store.base import Finding
-from l1db_pipeline.store.errors import some
-from l1db_pipeline.store.tables.chunks import group_chunks
-from l1db_pipeline.store.tables.layout import VISIT_ID, VISIT_TIME, Layout
+from l1db_pipeline.store.digest import TableDigest, digest_by_group, row_hashes
+from l1db_pipeline.store.errors import CorruptChunkError, some
+from l1db_pipeline.store.tables.chunk_group import ChunkGroup
+from l1db_pipeline.store.tables.chunks import group_with_places
+from l1db_pipeline.store.tables.layout import HOME_PIXEL, VISIT_ID, VISIT_TIME, Layout
 from l1db_pipeline.store.tables.tiers import ALL_TILE, TIER_MARK, TOP_TIER, Tiers
 
-__all__ = ["check_tiers", "check_tile_counts", "check_times", "read_chunks"]
+__all__ = [
+    "CorruptPixel",
+    "ReadChunks",
+    "check_tiers",
+    "check_tile_counts",
+    "check_times",
+    "digests_of_rows",
+    "read_chunks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChunks:
+    """Chunks of one layout: their rows, and what their columns say wrongly."""
+
+    n_chunks: int
+    pixels: NDArray[np.int32]
+    """Pixel of each row."""
+    rows: Catalog
+    findings: list[tuple[int, Finding]]
+    """Each with its pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptPixel:
+    """A pixel of which a chunk cannot be read."""
+
+    pixel: int
+    error: CorruptChunkError
+
+    @property
+    def finding(self) -> Finding:
+        """What is wrong with it."""
+        error = self.error
+        return Finding(invariant="chunk", where=error.where, detail=error.problem)
 
 
 def read_chunks(
@@ -28,8 +65,8 @@ def read_chunks(
     of_table: str,
     where: Sequence[Condition],
     tiles: Collection[tuple[int, str]],
-) -> Iterator[tuple[int, Catalog, list[Finding]]]:
-    """Yield pixel and rows of each chunk of some, and what its columns say wrongly.
+) -> Iterator[ReadChunks]:
+    """Yield the chunks of some pixels, those of one layout at once.
 
     Parameters
     ----------
@@ -44,52 +81,93 @@ def read_chunks(
         If a chunk cannot be read.
     """
     chunks = database.select(packed, packed.names, where)
-    for place, pixel in enumerate(chunks["pixel"].tolist()):
-        (group,) = group_chunks(of_table, [(pixel, chunks["data"][place])])
+    pairs = list(zip(chunks["pixel"].tolist(), chunks["data"].tolist(), strict=True))
+    said = chunks.select([name for name in chunks.names if name != "data"])
+    for group, places in group_with_places(of_table, pairs):
         rows = group.catalog(group.names)
-        said = {column: chunks[column][place] for column in chunks.names}
-        visit, tile = said["visitId"], said["tile"]
-        name = f"{of_table} pixel {pixel} visit {visit} tile {tile!r}"
-        yield (
-            pixel,
-            rows,
-            [
-                Finding(
-                    invariant="chunk",
-                    where=name,
-                    detail=f"its {column} is {said[column]}, its rows say {expected}",
+        denied = _denied_of_group(said.take(np.array(places)), group, rows, tiles)
+        yield ReadChunks(
+            n_chunks=len(places),
+            pixels=group.pixel_of_row(),
+            rows=rows,
+            findings=[
+                (
+                    int(one["pixel"]),
+                    Finding(
+                        invariant="chunk",
+                        where=f"{of_table} pixel {one['pixel']} visit {one['visitId']} "
+                        f"tile {one['tile']!r}",
+                        detail=f"its {column} is {one[column]}, its rows say {right}",
+                    ),
                 )
-                for column, expected in _denied(said, rows, tiles)
+                for one, column, right in denied
             ],
         )
 
 
-def _denied(
-    said: dict[str, Any], rows: Catalog, tiles: Collection[tuple[int, str]]
+def _denied_of_group(
+    said: Catalog, group: ChunkGroup, rows: Catalog, tiles: Collection[tuple[int, str]]
+) -> Iterator[tuple[dict[str, Any], str, object]]:
+    """Yield what a chunk says, the column that its rows deny, and what these say."""
+    starts = np.cumsum(group.counts) - group.counts
+    times, visits = rows[VISIT_TIME], rows[VISIT_ID]
+    of_chunk = zip(
+        np.minimum.reduceat(times, starts),
+        np.maximum.reduceat(times, starts),
+        np.minimum.reduceat(visits, starts).tolist(),
+        np.maximum.reduceat(visits, starts).tolist(),
+        group.counts.tolist(),
+        strict=True,
+    )
+    for place, of_rows in enumerate(of_chunk):
+        one = {name: column[place] for name, column in said.columns.items()}
+        for column, right in _denied(one, *of_rows, tiles):
+            yield one, column, right
+
+
+def _denied(  # noqa: PLR0917 - what a chunk says, and what of its rows
+    said: dict[str, Any],
+    first: np.datetime64,
+    last: np.datetime64,
+    first_visit: int,
+    last_visit: int,
+    n_rows: int,
+    tiles: Collection[tuple[int, str]],
 ) -> Iterator[tuple[str, object]]:
     """Yield the columns of a chunk that its rows deny, and what these say."""
-    times, visits = rows[VISIT_TIME], rows[VISIT_ID]
-    for column, expected in (
-        ("firstTime", times.min()), ("lastTime", times.max()), ("nRows", len(rows))
-    ):  # fmt: skip
+    for column, expected in (("firstTime", first), ("lastTime", last),
+                             ("nRows", n_rows)):  # fmt: skip
         if said[column] != expected:
             yield column, expected
-    tile, tier = str(said["tile"]), int(said["tier"])
+    tile, tier, visit = str(said["tile"]), int(said["tier"]), int(said["visitId"])
     mark = f"{TIER_MARK}{tier}" if tier else ""
     if tier == TOP_TIER:
         # of a month, or all, the last visit of the pixels that were merged together
-        if said["visitId"] < visits.max():
-            yield "visitId", f"{visits.max()} or later"
-        month = f"{TIER_MARK}{times.min().astype('datetime64[M]')}"
+        if visit < last_visit:
+            yield "visitId", f"{last_visit} or later"
+        month = f"{TIER_MARK}{first.astype('datetime64[M]')}"
         if tile not in {month, ALL_TILE}:
             yield "tile", f"{month} or {ALL_TILE}"
-    elif not tier and (visits != said["visitId"]).any():
-        yield "visitId", visits.max()
-    elif (
-        not tile.startswith(mark)
-        or (said["visitId"], tile.removeprefix(mark)) not in tiles
-    ):
+    elif not tier and not first_visit == last_visit == visit:
+        yield "visitId", last_visit
+    elif not tile.startswith(mark) or (visit, tile.removeprefix(mark)) not in tiles:
         yield "tile", f"{mark!r} and one of the visit's tiles"
+
+
+def digests_of_rows(
+    rows: Catalog, pixels: NDArray[np.int32]
+) -> dict[tuple[int, int], TableDigest]:
+    """Return a digest of the rows of each pixel and visit, given with their pixels."""
+    if not len(rows):
+        return {}
+    order = np.lexsort((rows[VISIT_ID], pixels))
+    pixels, visits = pixels[order], rows[VISIT_ID][order]
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = (pixels[1:] != pixels[:-1]) | (visits[1:] != visits[:-1])
+    hashes = row_hashes(rows, without=(HOME_PIXEL,))[order]
+    by_group = digest_by_group(hashes, np.cumsum(is_first))
+    keys = zip(pixels[is_first].tolist(), visits[is_first].tolist(), strict=True)
+    return dict(zip(keys, by_group.values(), strict=True))
 
 
 def check_tiers(

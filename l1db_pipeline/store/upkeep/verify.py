@@ -31,8 +31,10 @@ Invariant          What must hold
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l1db_pipeline.catalog.catalog import Catalog
+from l1db_pipeline.catalog.id_set import IdSet
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.sky.htm import htm_index, radec_to_xyz
 from l1db_pipeline.store.backends.database import Condition, Database, Op
@@ -61,15 +63,19 @@ from l1db_pipeline.store.upkeep.expire import Retention
 from l1db_pipeline.store.upkeep.expiry_checks import ExpiryChecks
 from l1db_pipeline.store.upkeep.ledger_checks import check_digests, check_visits
 from l1db_pipeline.store.upkeep.registers import (
+    ProvedColumns,
     check_entries,
     check_filled,
     check_made_with,
     check_timings,
 )
 from l1db_pipeline.store.upkeep.steering import (
+    CorruptPixel,
+    ReadChunks,
     check_tiers,
     check_tile_counts,
     check_times,
+    digests_of_rows,
     read_chunks,
 )
 from l1db_pipeline.store.upkeep.validity import check_validity, report
@@ -113,7 +119,7 @@ class Verifier:
         self._digests: dict[str, _Digests] = {name: {} for name in _TABLES}
         self._tiles: frozenset[tuple[int, str]] = frozenset()
         self._visits: frozenset[int] = frozenset()
-        self._empty: dict[str, set[str]] = {}
+        self._columns = ProvedColumns()
         self.bad_current: set[int] = set()
         self.bad_pixels: dict[str, set[int]] = {h.table.name: set() for h in histories}
 
@@ -231,10 +237,11 @@ class Verifier:
 
     def _read_all(self, table: Table, part: SkyPart, time: str) -> Catalog:
         """Return all columns; those without any value are not asked for."""
-        empty = self._empty.get(table.name, ())
+        empty = self._columns.empty.get(table.name, ())
+        null_free = self._columns.null_free.get(table.name, frozenset())
         names = [n for n in table.names if n not in empty]
         where = [part.condition, *self._window.conditions(time, time)]
-        rows = self._database.select(table, names, where)
+        rows = self._database.select(table, names, where, null_free=null_free)
         return add_empty_columns(table, rows, table.names)
 
     def _read_versions(self, part: SkyPart) -> Catalog:
@@ -253,7 +260,7 @@ class Verifier:
         tables = [*self.objects.version_tables, *(h.table for h in self.histories)]
         if self.layout.last is not None:
             tables.append(self.layout.last)
-        findings, self._empty = check_filled(self._database, self.layout, tables)
+        findings, self._columns = check_filled(self._database, self.layout, tables)
         n_columns = sum(len(table.columns) for table in tables)
         yield from self._prove("filled", n_columns, findings)
 
@@ -338,23 +345,28 @@ class Verifier:
             return
         here, first = chunks.of_history(part.pixels), [np.empty(0, dtype=np.int64)]
         homes = chunks.homes_in(part.pixels)
-        pixel_of = dict(zip(homes.ids.tolist(), homes.pixels.tolist(), strict=True))
+        of_home = IdSet(homes.ids)
         names = [name for name in public_columns(self.layout.current)
                  if name in versions and name != "validityEnd"]  # fmt: skip
-        known = row_hashes(versions.select(names))
-        for pixel, rows, wrong in read_chunks(
+        known = IdSet(row_hashes(versions.select(names)).view(np.int64))
+        for read in read_chunks(
             self._database, chunks.table, LAST_NAME, [here], self._tiles
         ):
-            yield from self._prove("chunk", 1, wrong)
-            ids = rows["diaObjectId"]
-            first.append(ids[rows[IS_KNOWN] == 0])
+            wrong = (finding for _, finding in read.findings)
+            yield from self._prove("chunk", read.n_chunks, wrong)
+            ids = read.rows["diaObjectId"]
+            first.append(ids[read.rows[IS_KNOWN] == 0])
             # one without a home was told of
-            elsewhere = [pixel_of.get(i, pixel) != pixel for i in ids.tolist()]
-            yield from report(
-                "current", "is not in the chunk of its home", ids, np.array(elsewhere)
+            elsewhere = of_home.places(ids) >= 0
+            elsewhere[elsewhere] = (
+                homes.pixels[of_home.places(ids[elsewhere])] != read.pixels[elsewhere]
             )
-            said = row_hashes(rows.select([name for name in names if name in rows]))
-            unknown = ~(np.isin(said, known) | self._expiry.is_gone(rows, versions))
+            yield from report(
+                "current", "is not in the chunk of its home", ids, elsewhere
+            )
+            said = row_hashes(read.rows.select([n for n in names if n in read.rows]))
+            unknown = ~known.holds(said.view(np.int64))
+            unknown &= ~self._expiry.is_gone(read.rows, versions)
             yield from report(
                 "current", "a row is not one of its versions", ids, unknown
             )
@@ -386,7 +398,9 @@ class Verifier:
     ) -> Iterator[Finding]:
         has_object = ~rows.null_mask("diaObjectId")
         ids = rows["diaObjectId"]
-        orphan = has_object & ~np.isin(ids, versions["diaObjectId"])
+        owners = IdSet(versions["diaObjectId"])
+        places = owners.places(ids)
+        orphan = has_object & (places < 0)
         yield from report(
             "object",
             f"{table.name} refers to an object that is not in its home pixel",
@@ -395,9 +409,7 @@ class Verifier:
         )
         if not len(versions):
             return
-        known, first = np.unique(versions["diaObjectId"], return_index=True)
-        places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-        homes = versions[HOME_PIXEL][first][places]
+        homes = versions[HOME_PIXEL][places]
         moved = has_object & ~orphan & (rows[HOME_PIXEL] != homes)
         yield from report(
             "home pixel", f"{table.name} is not under its object's pixel", ids, moved
@@ -428,30 +440,18 @@ class Verifier:
             return
         bad = self.bad_pixels[name]
         found: dict[tuple[int, int], TableDigest] = {}
-        for pixel in part.pixels.tolist():
-            try:
-                where = [
-                    Condition("pixel", Op.EQUAL, pixel),
-                    *self._window.conditions("firstTime", "lastTime"),
-                ]
-                read = read_chunks(self._database, packed, name, where, self._tiles)
-                chunks = list(read)
-            except CorruptChunkError as error:
-                bad.add(pixel)
-                yield Finding(
-                    invariant="chunk", where=error.where, detail=error.problem
-                )
+        for read in self._read_packed(packed, name, part.pixels):
+            if isinstance(read, CorruptPixel):
+                bad.add(read.pixel)
+                yield read.finding
                 continue
-            yield from self._prove("chunk", len(chunks), ())
-            for _, held, wrong in chunks:
-                if wrong:
-                    bad.add(pixel)
-                    yield from wrong
-                for visit, digest in self._digests_of(held).items():
-                    total = found.get((pixel, visit), TableDigest())
-                    found[pixel, visit] = total + digest
+            bad.update(pixel for pixel, _ in read.findings)
+            wrong = (finding for _, finding in read.findings)
+            yield from self._prove("chunk", read.n_chunks, wrong)
+            for key, digest in self._digests_of(read).items():
+                found[key] = found.get(key, TableDigest()) + digest
         yield from self._prove("packed", len(rows), ())
-        expected = _by_pixel_and_visit(rows)
+        expected = digests_of_rows(rows, rows[HOME_PIXEL])
         for pixel, visit in sorted(expected.keys() | found.keys()):
             if pixel in bad:
                 continue
@@ -463,24 +463,28 @@ class Verifier:
                     detail="packed history differs from the rows",
                 )
 
-    def _digests_of(self, held: Catalog) -> _Digests:
-        """Return the digests of a chunk's rows, of the visits that are verified."""
-        hashes = row_hashes(held, without=(HOME_PIXEL,))
-        digests = digest_by_group(hashes, held[VISIT_ID])
+    def _read_packed(
+        self, packed: Table, name: str, pixels: NDArray[np.int64]
+    ) -> Iterator[ReadChunks | CorruptPixel]:
+        """Read the chunks of pixels, each pixel by itself if one is corrupt."""
+        window = self._window.conditions("firstTime", "lastTime")
+        where = [Condition("pixel", Op.ONE_OF, pixels), *window]
+        try:
+            found = read_chunks(self._database, packed, name, where, self._tiles)
+            yield from list(found)
+        except CorruptChunkError as error:
+            if len(pixels) == 1:
+                yield CorruptPixel(int(pixels[0]), error)
+                return
+            for place in range(len(pixels)):
+                yield from self._read_packed(packed, name, pixels[place : place + 1])
+
+    def _digests_of(self, read: ReadChunks) -> dict[tuple[int, int], TableDigest]:
+        """Return the digests of chunks' rows, of the visits that are verified."""
+        digests = digests_of_rows(read.rows, read.pixels)
         if self._is_whole:
-            return dict(digests)
-        return {v: digest for v, digest in digests.items() if v in self._visits}
-
-
-def _by_pixel_and_visit(rows: Catalog) -> dict[tuple[int, int], TableDigest]:
-    pairs = np.stack([rows[HOME_PIXEL].astype(np.int64), rows[VISIT_ID]], axis=1)
-    keys, groups = np.unique(pairs, axis=0, return_inverse=True)
-    hashes = row_hashes(rows, without=(HOME_PIXEL,))
-    by_group = digest_by_group(hashes, groups.astype(np.int64).ravel())
-    return {
-        (int(keys[group, 0]), int(keys[group, 1])): digest
-        for group, digest in by_group.items()
-    }
+            return digests
+        return {key: one for key, one in digests.items() if key[1] in self._visits}
 
 
 def _id_of(table: Table) -> str:

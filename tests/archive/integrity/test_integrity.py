@@ -421,8 +421,8 @@ def test_the_schema_is_made_and_shown_by_commands(
 ) -> None:
     try:
         assert run("schema", "current", code=3, schema="made").stdout == "none\n"
-        assert "at revision 0002" in run("schema", "create", schema="made").stdout
-        assert run("schema", "current", schema="made").stdout == "0002\n"
+        assert "at revision 0003" in run("schema", "create", schema="made").stdout
+        assert run("schema", "current", schema="made").stdout == "0003\n"
         assert "is at revision" in run("schema", "upgrade", schema="made").stdout
         again = run("schema", "create", code=1, schema="made")
         assert again.stderr.startswith("Error: Schema already exists: made")
@@ -562,6 +562,21 @@ def test_a_night_whose_statistics_were_deleted_is_named(
     (problem,) = verify().problems
     assert problem.kind == "missing statistic"
     assert f"the night {TODAY}" in problem.detail
+
+
+def test_deleted_statistics_of_the_only_night_are_named_until_they_are_recorded_again(
+    vsarch: Archive, uuid: UUID, verify: Callable[..., Report]
+) -> None:
+    kept = vsarch.query_nightly_stats(uuid)
+    assert set(kept["value_name"]) == {"altitude", "azimuth"}
+    vsarch.query("DELETE FROM nightly_stats", commit=True, return_result=False)
+
+    gone = verify()
+
+    assert kinds(gone).count("missing statistic") == len(kept)
+    assert set(kinds(gone)) == {"missing statistic", "stale index"}
+    vsarch.insert_nightly_stats(uuid, kept.drop(columns="visitseq_uuid"))
+    assert verify().problems == []
 
 
 def test_a_symbolic_link_out_of_the_store_is_named(

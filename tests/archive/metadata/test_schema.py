@@ -48,7 +48,7 @@ def original(archive: Archive) -> Archive:
         ALTER TABLE maf_healpix_stats DROP CONSTRAINT maf_healpix_stats_visitseq_fkey;
         DROP TABLE alembic_version, daily_counters, visitseq_registry;
         DROP FUNCTION register_visitseq, forget_visits_hash,
-            unregister_visitseq CASCADE;
+            unregister_visitseq, note_described CASCADE;
         DROP INDEX tags_unique, simulations_nights_idx, simulations_parent_idx,
             simulations_version_idx, nightly_stats_day_idx, visitseq_range_idx,
             simulations_range_idx, completed_range_idx, mixedvisitseq_range_idx,

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
+from lsst.resources.http import HttpResourcePath
 from lsst.resources.s3utils import clean_test_environment_for_s3
 from typing_extensions import override
 
@@ -104,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._wait():
             self._answer(501)
 
+    def do_OPTIONS(self) -> None:
+        self.do_POST()
+
     @override
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -160,6 +164,28 @@ def test_every_act_on_a_store_that_falls_silent_ends(
 
     with pytest.raises(StoreError, match="no answer within 1 s"):
         ACTS[act](store, file)
+
+
+@pytest.fixture
+def http(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataStore]:
+    """A store over HTTP, whose client has asked nothing yet."""
+    for name in ("CONNECT", "READ"):  # so that what is set is taken back
+        monkeypatch.setenv(f"LSST_HTTP_TIMEOUT_{name}", "")
+    # the pauses between tries are no part of what is shown
+    monkeypatch.setattr("urllib3.util.retry.Retry.sleep", lambda *_: None)
+    HttpResourcePath._reload_config()
+    yield DataStore(f"http://127.0.0.1:{server.server_port}/vseq/")
+    HttpResourcePath._reload_config()
+
+
+@pytest.mark.parametrize("act", ["put", "get", "exists", "info", "delete", "index"])
+def test_every_act_on_an_http_server_that_falls_silent_ends(
+    act: str, server: Server, http: DataStore, file: Path
+) -> None:
+    server.is_silent = True
+
+    with pytest.raises(StoreError, match=r"timed out|timeout"):
+        ACTS[act](http, file)
 
 
 @pytest.mark.parametrize("is_replacing", [False, True])
