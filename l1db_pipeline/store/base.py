@@ -409,11 +409,16 @@ class L1Store(Protocol):
         raise no_months(self.place)
 
     def expire(self, before: datetime) -> None:
-        """Delete history of the months that end by a time, the beginning of one (UTC).
+        """Delete history of the months that end by a time.
 
         Versions that were valid then stay, and all visits in the ledger. What is
         asked for of an earlier time is refused from then on. Whoever is killed
         calls it again, as may several at once, beside any reader and writer.
+
+        Parameters
+        ----------
+        before
+            Aware; the beginning of a month (UTC).
 
         Raises
         ------
