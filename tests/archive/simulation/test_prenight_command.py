@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_its_programs_and_leaves_nothing(
     programs = wait_for_programs(process)
 
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=200)
 
     assert process.returncode != 0
     end(programs)
@@ -116,7 +116,7 @@ def test_a_killed_run_leaves_nothing_visible_and_a_second_one_completes(
     go.touch()
 
     second = run("--progress")
-    told, errors = second.communicate(timeout=60)
+    told, errors = second.communicate(timeout=200)
 
     assert second.returncode == 0
     assert errors == "2 variants archived; next: prenight report --day-obs 2026-01-01\n"
