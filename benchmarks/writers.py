@@ -2,8 +2,14 @@
 
 Both visits of a pair see the same field and begin together. Printed are the objects
 beside those of a serial run, pairs of objects within the match radius beside its
-own, how often was read again, how long a store took, CPU and WAL of a unit, and what
-`verify` finds. ``--unsafe`` stores without tokens, as if nobody else were there.
+own, how often was read again, how long a store took and how long its cells were
+waited for and held, CPU and WAL of a unit, and what `verify` finds. ``--unsafe``
+stores without tokens, as if nobody else were there. ``--check`` prints instead what
+tokens and claims cost: each unit is stored in two databases in turn, one of them
+without cells.
+
+    python benchmarks/writers.py --pairs 1000 --processes 16
+    python benchmarks/writers.py --pairs 100 --check
 """
 
 import argparse
@@ -14,25 +20,30 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
 from _driver import ServerCpu, config_of, postgres
+from lsst.sphgeom import Region
 from scipy.spatial import KDTree
+from typing_extensions import override
 
+from l1db_pipeline.catalog.catalog import Catalog
 from l1db_pipeline.schema.config import History, L1dbConfig
 from l1db_pipeline.schema.load import load_schema
 from l1db_pipeline.sky.htm import radec_to_xyz
 from l1db_pipeline.sources.dia import SimulatedSources
 from l1db_pipeline.sources.generators import rand_cone_xyz
+from l1db_pipeline.store.cells import Cells
 from l1db_pipeline.store.errors import StaleReadError
 from l1db_pipeline.store.open import open_sql_store
 from l1db_pipeline.store.sql_store import SqlL1Store
+from l1db_pipeline.store.token import CellClaim, ReadToken
 from l1db_pipeline.visit.association import Detections, detections_of
 from l1db_pipeline.visit.process import (
     MatchMode,
@@ -49,6 +60,8 @@ _N_VARIABLES, _N_NOISE = 30, 5
 _SEEN, _SCATTER_ARCSEC = 0.8, 0.12
 _OPTIONS = VisitOptions(match=MatchMode.POSITION)
 _CONTEXT = multiprocessing.get_context("fork")
+_NOTHING = np.empty(0, dtype=np.int64)
+_Cells = TypeVar("_Cells", bound=Cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +77,28 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=16)
     parser.add_argument("--history", type=History, default=History.PACKED)
     parser.add_argument("--unsafe", action="store_true", help="store without tokens")
+    parser.add_argument(
+        "--check", action="store_true", help="only the cost of the check"
+    )
     arguments = parser.parse_args()
     jobs = list(_jobs(arguments.pairs))
     with postgres() as server:
+        if arguments.check:
+            for line in _cost_of_check(server, arguments.history, jobs):
+                print(json.dumps(line), flush=True)
+            return
+        lines = []
         for name, n in (("serial", 1), ("together", arguments.processes)):
             config = _new_database(server, name, arguments.history)
             is_safe = n == 1 or not arguments.unsafe
-            print(json.dumps({"run": name, "processes": n} | _run(
-                server, config, jobs, n, is_safe=is_safe
-            )), flush=True)  # fmt: skip
+            line = {"run": name, "processes": n}
+            line |= _run(server, config, jobs, n, is_safe=is_safe)
+            print(json.dumps(line), flush=True)
+            lines.append(line)
+        print(json.dumps({"more than the serial run": {
+            name: lines[1][name] - lines[0][name]
+            for name in ("objects", "pairs within the radius", "sources")
+        }}))  # fmt: skip
 
 
 def _jobs(n_pairs: int) -> Iterator[_Job]:
@@ -132,6 +158,7 @@ def _run(
         def work(number: int) -> None:
             found = []
             with closing(open_sql_store(config)) as store:
+                cells = _with_cells(store, _TimedCells)
                 start.wait()
                 while True:
                     with counter.get_lock():
@@ -139,7 +166,8 @@ def _run(
                         counter.value += 1
                     if place >= len(jobs):
                         break
-                    found.append(_process(store, jobs[place], is_safe=is_safe))
+                    unit = _process(store, jobs[place], is_safe=is_safe)
+                    found.append(unit | {"held_s": cells.held_s})
             Path(folder, f"{number}.json").write_text(json.dumps(found))
 
         processes = [
@@ -156,11 +184,16 @@ def _run(
         getattr(after[1], name) - getattr(before[1], name)
         for name in ("ru_utime", "ru_stime")
     )
-    stores = np.array([unit["store_s"] for unit in units]) * 1e3
+    stores, held = (
+        np.array([unit[name] for unit in units]) * 1e3 for name in ("store_s", "held_s")
+    )
     line = {
         "units": len(units),
         "read again": sum(unit["again"] for unit in units),
         "store ms p50, p99": np.percentile(stores, [50, 99]).round(1).tolist(),
+        "cells waited for and held, to the end of COMMIT, ms p50, p99": (
+            np.percentile(held, [50, 99]).round(1).tolist()
+        ),
         "CPU ms a unit": round((client + after[0] - before[0]) / len(units) * 1e3, 2),
         "WAL kB a unit": round(
             (_wal_position(server) - position) / len(units) / 1024, 1
@@ -168,6 +201,72 @@ def _run(
     }
     with closing(open_sql_store(config)) as store:
         return line | _judged(store)
+
+
+class _TimedCells(Cells):
+    """Cells that say how long the claim of the last store took, COMMIT included."""
+
+    held_s = 0.0
+
+    @override
+    def note(self, claim: CellClaim) -> None:
+        begin = time.perf_counter()
+        super().note(claim)
+        self.held_s = time.perf_counter() - begin
+
+
+class _NoCells(Cells):
+    """Cells of a store that is alone: nothing is seen, compared or raised."""
+
+    @override
+    def token(self, database_id: str, visit_id: int, region: Region) -> ReadToken:
+        return ReadToken(database_id, visit_id, _NOTHING, _NOTHING)
+
+    @override
+    def claim(
+        self, visit_id: int, token: ReadToken | None, written: Sequence[Catalog]
+    ) -> CellClaim:
+        return CellClaim(visit_id, _NOTHING, _NOTHING)
+
+    @override
+    def note(self, claim: CellClaim) -> None:
+        """Leave the COMMIT to the transaction."""
+
+
+def _with_cells(store: SqlL1Store, kind: type[_Cells]) -> _Cells:
+    store.stored_tiles(0)  # looks at the database, and binds its tables
+    tables, level = store.layout.cells, store.config.cell_level
+    cells = store._cells = kind(store._database, tables, level)  # noqa: SLF001 - measured from within
+    return cells
+
+
+def _cost_of_check(
+    server: EmbeddedPostgres, history: History, jobs: Sequence[_Job]
+) -> Iterator[dict[str, Any]]:
+    names = {"checked": Cells, "alone": _NoCells}
+    cpu = ServerCpu(server.data)
+    sums = {name: np.zeros(3) for name in names}
+    with ExitStack() as stack:
+        stores = {}
+        for name, kind in names.items():
+            config = _new_database(server, name, history)
+            stores[name] = stack.enter_context(closing(open_sql_store(config)))
+            _with_cells(stores[name], kind)
+        for number, job in enumerate(jobs):
+            for name in sorted(stores, reverse=bool(number % 2)):
+                before = time.process_time(), cpu(), _wal_position(server)
+                _process(stores[name], job, is_safe=True)
+                after = time.process_time(), cpu(), _wal_position(server)
+                sums[name] += np.subtract(after, before)
+    for name, total in sums.items():
+        client, at_server, wal = total / len(jobs)
+        yield {
+            "run": name,
+            "units": len(jobs),
+            "client CPU ms a unit": round(client * 1e3, 2),
+            "server CPU ms a unit": round(at_server * 1e3, 2),
+            "WAL kB a unit": round(wal / 1024, 2),
+        }
 
 
 def _process(store: SqlL1Store, job: _Job, *, is_safe: bool) -> dict[str, float]:
