@@ -7,6 +7,7 @@ order of their COMMITs, each once; what a unit read must be one of the states be
 import atexit
 import functools
 import logging
+from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -96,8 +97,8 @@ class BrokenPromiseError(AssertionError):
 class _Diary:
     """What the processes have seen."""
 
-    reads: list[tuple[int, int, Read]] = field(default_factory=list)
-    """Commits before and after, and what was read."""
+    reads: list[tuple[int, int, int, Read]] = field(default_factory=list)
+    """Commits before and after, whose unit it was, and what was read."""
     findings: list[str] = field(default_factory=list)
 
 
@@ -137,24 +138,26 @@ def _check(course: Course, world: World, store: L1Store, diary: _Diary) -> None:
     serial = _model()
     serial.create_schema(drop=True)
     units = {(_visit_id(unit), _tile(unit)): unit for unit in course.units}
-    states = [_read_all(serial)]
+    readers = {_NOBODY, *(visit for _, _, visit, _ in diary.reads)}
+    states = [_read_as_each(serial, readers)]
     for commit in commits:
         _process(course, units[commit], serial)
-        states.append(_read_all(serial))
-    for first, last, seen in diary.reads:
-        if seen not in states[first : last + 1]:
+        states.append(_read_as_each(serial, readers))
+    for first, last, visit, seen in diary.reads:
+        if seen not in [state[visit] for state in states[first : last + 1]]:
             raise BrokenPromiseError(
-                f"a unit read {seen}, no state after {first} to {last} of {commits}"
+                f"a unit of visit {visit} read {seen}, "
+                f"no state after {first} to {last} of {commits}"
             )
     ours, theirs = store.science_digest(), serial.science_digest()
     if ours != theirs:
         raise BrokenPromiseError(
-            f"after {commits}: {_read_all(store)}, one by one: {states[-1]}"
+            f"after {commits}: {_read_all(store)}, one by one: {_read_all(serial)}"
         )
     n_places = len(
         {place for unit in course.units for place in course.seen[unit.visit]}
     )
-    n_objects = len(states[-1][0])
+    n_objects = len(_read_all(serial)[0])
     if _is_whole(course) and n_objects != n_places:
         raise BrokenPromiseError(f"{n_objects} objects of {n_places} places")
 
@@ -186,15 +189,15 @@ def _write(course: Course, world: World, units: tuple[Unit, ...], actor: Actor) 
 
 
 def _read(course: Course, world: World, diary: _Diary, actor: Actor) -> None:
-    for _ in range(course.n_reads):
+    for number in range(course.n_reads):
+        visit = _NOBODY if number else 1 + len(course.turns) % len(course.seen)
         with closing(world.connect(actor)) as store:
             first = len(world.commits.units)
             try:
-                with store.reading_unit(_NOBODY, _region()):
-                    seen = _read_all(store)
+                seen = _read_as(visit, store)
             except (DatabaseError, Killed):
                 continue
-            diary.reads.append((first, len(world.commits.units), seen))
+            diary.reads.append((first, len(world.commits.units), visit, seen))
 
 
 def _keep(course: Course, world: World, diary: _Diary, actor: Actor) -> None:
@@ -215,6 +218,16 @@ def _keep(course: Course, world: World, diary: _Diary, actor: Actor) -> None:
 
 
 _NOBODY = 999
+
+
+def _read_as_each(store: L1Store, visits: Collection[int]) -> Mapping[int, Read]:
+    return {visit: _read_as(visit, store) for visit in visits}
+
+
+def _read_as(visit: int, store: L1Store) -> Read:
+    """Return what a unit of a visit reads, which is as if its visit had no objects."""
+    with store.reading_unit(visit, _region()):
+        return _read_all(store)
 
 
 def _read_all(store: L1Store) -> Read:

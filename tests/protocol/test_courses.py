@@ -1,8 +1,9 @@
 """A sample of the courses of ``make prove``, and the planted faults that they find."""
 
 import pytest
+from protocol.course import Course, Unit
 from protocol.planted import PLANTED
-from protocol.trial import broken_promise, course_of, smallest
+from protocol.trial import broken_promise, course_of, digest_of, smallest
 
 N_COURSES = {"memory": 300, "sqlite-packed": 12, "sqlite-rows": 12}
 """What a run of all tests can afford; ``make prove`` plays any number."""
@@ -44,6 +45,22 @@ def test_a_planted_fault_of_the_protocol_is_found(name: str) -> None:
         found = any(broken_promise(backend, course) for course in courses)
 
     assert found
+
+
+@pytest.mark.parametrize("backend", ["sqlite-packed", "sqlite-rows"])
+def test_the_order_of_a_visits_parts_does_not_matter_to_the_digest(
+    backend: str,
+) -> None:
+    seen = tuple((visit % 5, (visit + 2) % 5, (visit + 3) % 5) for visit in range(8))
+    digests = [
+        digest_of(backend, Course(seen, (tuple(units),), 0, (), (), ()))
+        for units in (
+            [Unit(visit, part) for visit in range(8) for part in (0, 1)],
+            [Unit(visit, part) for visit in range(8) for part in (1, 0)],
+        )
+    ]
+
+    assert digests[0] == digests[1]
 
 
 def test_a_failing_course_is_made_smaller_and_still_fails() -> None:

@@ -1,7 +1,7 @@
 """Courses on a backend by its name: played, judged, made as small as can be."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from l1db_pipeline.schema.config import History, L1dbConfig, ObjectIndex
 from l1db_pipeline.store.backends.memory import MemoryL1Store
 from l1db_pipeline.store.open import open_store
 
-__all__ = ["BACKENDS", "broken_promise", "course_of", "smallest"]
+__all__ = ["BACKENDS", "broken_promise", "course_of", "digest_of", "smallest"]
 
 BACKENDS = {"memory": 7, "sqlite-packed": 60, "sqlite-rows": 60}
 """About how many calls of the database a unit takes in each."""
@@ -74,6 +74,14 @@ def broken_promise(backend: str, course: Course) -> str | None:
     except Exception as error:  # noqa: BLE001 - whatever comes out is a failure
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def digest_of(backend: str, course: Course) -> Mapping[str, str]:
+    """Play a course; return the digest of what is stored."""
+    with _world(backend) as world:
+        play(course, world)
+        with closing(world.connect(None)) as store:
+            return store.science_digest()
 
 
 def smallest(backend: str, course: Course) -> Course:
