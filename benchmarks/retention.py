@@ -82,7 +82,13 @@ def main() -> None:
         n_noise=round(options.noise * options.scale),
     )
     with postgres() as server:
-        config = config_of(server.url("postgres", "psycopg"), History.PACKED)
+        n_read = min(options.keep, 12)
+        config = config_of(
+            server.url("postgres", "psycopg"),
+            History.PACKED,
+            read_sources_months=n_read,
+            read_forced_sources_months=n_read,
+        )
         cpu = ServerCpu(server.data)
         months = Months(cpu, options.keep)
         costs = run_ours(workload, config, cpu, after=months)

@@ -95,6 +95,7 @@ class PostgresDatabase(StagedUpdates, ClaimingDatabase):
     """
 
     _ranges_at_once = None
+    _before_joins = "SET LOCAL enable_hashjoin = on", "SET LOCAL enable_seqscan = on"
 
     def __init__(
         self, url: str, *, prefix: str, namespace: str, known: Sequence[Table]

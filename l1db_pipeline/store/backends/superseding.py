@@ -2,7 +2,7 @@
 
 from abc import ABC
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,6 +21,9 @@ _START = "validityStart"
 
 class SupersedingDatabase(DbapiDatabase, ABC):
     """What all databases share, and the deletion of versions by those that follow."""
+
+    _before_joins: ClassVar[tuple[str, ...]] = ()
+    """Statements that let the rest of a transaction join whole tables."""
 
     @override
     def _statement(self, kind: Hashable, table: Table, columns: Sequence[str]) -> Any:
@@ -44,4 +47,6 @@ class SupersedingDatabase(DbapiDatabase, ABC):
     def delete_superseded(self, table: Table, until: np.datetime64) -> int:
         value = {"until": self._value(table.column(_START), until)}
         where = [Condition(_START, Op.LESS, until)]
+        for text in self._before_joins:
+            self._execute(text)
         return int(self._run(_KIND, table, (), where, value).rowcount)
