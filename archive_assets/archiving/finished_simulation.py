@@ -13,7 +13,11 @@ from archive_assets.metadata.archive_metadata import VisitSequenceArchiveMetadat
 from archive_assets.objects.datastore import DataStore
 from archive_assets.simulation.base import Variant
 from archive_assets.simulation.outbox import FinishedSimulation
-from archive_assets.simulation.provenance import environment_json, package_versions
+from archive_assets.simulation.provenance import (
+    OPSIM_FILE_DRIVER,
+    environment_json,
+    package_versions,
+)
 
 __all__ = [
     "SYNTHETIC_TAG",
@@ -90,7 +94,7 @@ def archive_finished(
         first_day_obs=finished.first_day_obs,
         last_day_obs=finished.last_day_obs,
         stats_columns=variant.statistics if finished.n_visits > 0 else (),
-        conda_env=environment_of(facts.get("packages", {})),
+        conda_env=environment_of(facts["packages"]) if "packages" in facts else None,
         comments=_comments(finished),
         idempotency_key=f"simulation:{finished.request_digest}:{{}}".format,
         scheduler_version=facts.get("scheduler_version"),
@@ -111,11 +115,22 @@ def _is_synthetic(facts: Mapping[str, Any]) -> bool:
     return facts.get("site_data") == "synthetic"
 
 
+def _is_file(facts: Mapping[str, Any]) -> bool:
+    """Tell whether the visits are those of a file that someone else made."""
+    return facts.get("driver") == OPSIM_FILE_DRIVER
+
+
 def _label(finished: FinishedSimulation, variant: Variant, started: datetime) -> str:
-    parts = [variant.label]
+    facts = finished.provenance
+    # the variant's label says how its visits were made: not known of a file
+    parts = [
+        f"Visits of {Path(facts['opsim_file']).name}, taken as {variant.name}"
+        if _is_file(facts)
+        else variant.label
+    ]
     if finished.n_visits == 0:
         parts.append("no visits possible")
-    if _is_synthetic(finished.provenance):
+    if _is_synthetic(facts):
         parts.append("synthetic site data")
     return ", ".join([*parts, f"run at {started.isoformat('T', 'seconds')}"])
 
@@ -134,7 +149,11 @@ def _comments(finished: FinishedSimulation) -> list[str]:
     memory_mb = finished.peak_memory_bytes / 1e6
     host = finished.provenance.get("host", "an unknown machine")
     cost = f"{finished.cpu_s:.1f} CPU s, {memory_mb:.0f} MB"
-    comments = [f"simulated on {host} in {finished.wall_s:.1f} s ({cost})"]
+    comments = [
+        f"copied on {host} from a file; how its visits were made is not known"
+        if _is_file(finished.provenance)
+        else f"simulated on {host} in {finished.wall_s:.1f} s ({cost})"
+    ]
     if _is_synthetic(finished.provenance):
         comments.append("made with synthetic site data: plausible, not Rubin's sky")
     if finished.n_visits == 0:

@@ -141,6 +141,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
     )
     from archive_assets.simulation.config_script import scheduler_source
     from archive_assets.simulation.drivers import ExternalCommandDriver
+    from archive_assets.simulation.errors import UnknownVariantError
     from archive_assets.simulation.night import plan_night, run_night
     from archive_assets.simulation.site_data import site_data_folder
     from archive_assets.simulation.work import default_work_folder
@@ -159,19 +160,22 @@ def run(  # noqa: PLR0917 - click passes options by keyword
         parent = ParentVisits(
             path=completed, telescope=Telescope(telescope), last_day_obs=last_made
         )
-    plan = plan_night(
-        first,
-        Telescope(telescope),
-        names=names,
-        n_nights=nights,
-        site_data=site_data or site_data_folder(),
-        work_folder=work or default_work_folder(),
-        scheduler=scheduler_source(repo, script, ref),
-        parent=parent,
-        seed=seed,
-        limits=Limits(wall_s=timeout_minutes * 60, memory_bytes=memory_mb * 10**6),
-        n_at_once=at_once,
-    )
+    try:
+        plan = plan_night(
+            first,
+            Telescope(telescope),
+            names=names,
+            n_nights=nights,
+            site_data=site_data or site_data_folder(),
+            work_folder=work or default_work_folder(),
+            scheduler=scheduler_source(repo, script, ref),
+            parent=parent,
+            seed=seed,
+            limits=Limits(wall_s=timeout_minutes * 60, memory_bytes=memory_mb * 10**6),
+            n_at_once=at_once,
+        )
+    except UnknownVariantError as error:
+        raise click.BadParameter(str(error), param_hint="--variant") from error
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up first
     with VisitSequenceArchiveMetadata() as vsarch:
         keeper = ArchiveKeeper(

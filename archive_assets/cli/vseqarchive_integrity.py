@@ -115,7 +115,7 @@ def verify(
             line = f"{problem.kind}: {problem.subject}: {problem.detail}{state}"
             click.echo(plain_words(line))
         for invariant, number in report.proved.items():
-            click.echo(f"proved {number} times: {invariant}")
+            click.echo(f"checked {invariant}: {number:,}")
         click.echo(
             f"{report.n_objects} objects ({report.n_bytes} bytes) and "
             f"{report.n_indexes} indexes checked, {len(report.problems)} problems"

@@ -35,7 +35,7 @@ from archive_assets.simulation.base import (
 from archive_assets.simulation.folders import OPSIM_FILE, REWARDS_FILE
 from archive_assets.simulation.observatory import model_observatory
 from archive_assets.simulation.opsim_out import opsim_frame, write_opsim
-from archive_assets.simulation.overhead import AnomalousOverheadFunc
+from archive_assets.simulation.overhead import AnomalousOverheadFunc, no_overlap
 from archive_assets.simulation.preload import (
     preloaded_observations,
     read_parent_visits,
@@ -145,7 +145,9 @@ def run_request(
         band_scheduler=_ReportingBandScheduler(
             _band_scheduler(variant.bands), start_mjd, start_mjd + duration, report
         ),
-        anomalous_overhead_func=_overhead_func(variant.anomalous_overhead),
+        anomalous_overhead_func=no_overlap(
+            _overhead_func(variant.anomalous_overhead), observatory
+        ),
         start_result_size=_VISITS_PER_NIGHT * request.n_nights,
         append_result_size=_VISITS_PER_NIGHT * request.n_nights,
         verbose=False,

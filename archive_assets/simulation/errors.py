@@ -17,6 +17,7 @@ __all__ = [
     "SimulationRangeError",
     "SimulationTimeoutError",
     "SnapshotError",
+    "UnknownVariantError",
     "VariantError",
     "WorkFolderError",
 ]
@@ -32,6 +33,10 @@ class SimulationRangeError(SimulationError, ValueError):
 
 class VariantError(SimulationError, ValueError):
     """A variant or telescope that is not known, or a variants file that is wrong."""
+
+
+class UnknownVariantError(VariantError):
+    """A variant that the variants file does not have."""
 
 
 class SchedulerConfigError(SimulationError):

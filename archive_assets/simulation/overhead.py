@@ -1,13 +1,13 @@
 """Random overheads between the visits of a simulation."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AnomalousOverheadFunc"]
+__all__ = ["AnomalousOverheadFunc", "no_overlap"]
 
 
 class _Distribution(Protocol):
@@ -16,6 +16,18 @@ class _Distribution(Protocol):
     def rvs(self, *, random_state: np.random.Generator, **kwargs: float) -> float:
         """Draw a value."""
         ...
+
+
+class _Telescope(Protocol):
+    """A `KinemModel`."""
+
+    overhead: float
+
+
+class _Observatory(Protocol):
+    """A `ModelObservatory`."""
+
+    observatory: _Telescope
 
 
 class AnomalousOverheadFunc:
@@ -135,6 +147,37 @@ class AnomalousOverheadFunc:
             return offset_s
         model_s = slew_s + visit_s - exposure_s
         return max(offset_s, self.min_overhead - model_s)
+
+
+def no_overlap(
+    overhead_func: AnomalousOverheadFunc | None, observatory: _Observatory
+) -> Callable[..., float] | None:
+    """Return a function whose offsets let no visit start before the last one ended.
+
+    ``sim_runner`` adds an offset between a visit and the slew to the next one, whose
+    length is not known yet. An offset that takes away more than the shortest slew is
+    cut, and the rest is taken from the next offsets: their sum stays.
+
+    Parameters
+    ----------
+    overhead_func
+        Gives the offset of a visit, s; None gives None.
+    observatory
+        The `ModelObservatory` of the simulation; after a visit it knows the shortest
+        time to the start of the next.
+    """
+    if overhead_func is None:
+        return None
+    owed_s = 0.0
+
+    def offset(obs: NDArray[np.void] | Mapping[str, Any]) -> float:
+        nonlocal owed_s
+        wanted_s = overhead_func(obs=obs) + owed_s
+        given_s = max(wanted_s, -float(observatory.observatory.overhead))
+        owed_s = wanted_s - given_s
+        return given_s
+
+    return offset
 
 
 def _value(obs: NDArray[np.void] | Mapping[str, Any] | None, name: str) -> float | None:

@@ -20,13 +20,16 @@ from pipeline_runtime.environment import text_of
 from pipeline_runtime.urls import without_credentials
 
 __all__ = [
+    "OPSIM_FILE_DRIVER",
     "environment_json",
     "package_versions",
     "provenance",
+    "provenance_of_file",
     "request_digest",
     "scheduler_version",
 ]
 
+OPSIM_FILE_DRIVER = "opsim_file"
 
 _CONDA_KEYS = (
     "name",
@@ -134,25 +137,50 @@ def provenance(
         What the simulation's process said of itself.
     """
     parent = request.parent
-    found = {
-        "driver": driver,
-        "scheduler_version": scheduler_version(),
-        "config_url": config_url,
-        "seed": request.seed,
-        "variant": asdict(request.variant),
-        "sim_runner_kwargs": report.get("sim_runner_kwargs", {}),
-        "nside": report.get("nside"),
-        "survey_start_day_obs": request.survey_start_day_obs,
-        "site_data": "synthetic" if is_synthetic(request.site_data) else "real",
-        "parent_last_day_obs": None if parent is None else parent.last_day_obs,
-        "parent_visitseq_uuid": None if parent is None else parent.visitseq_uuid,
-        "n_parent_visits": report.get("n_parent_visits", 0),
-        "request_digest": request_digest(request, config_url),
-        "host": socket.gethostname(),
-        "user": getpass.getuser(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "packages": package_versions(),
-    }
+    return _plain(
+        {
+            "driver": driver,
+            "scheduler_version": scheduler_version(),
+            "config_url": config_url,
+            "seed": request.seed,
+            "variant": asdict(request.variant),
+            "sim_runner_kwargs": report.get("sim_runner_kwargs", {}),
+            "nside": report.get("nside"),
+            "survey_start_day_obs": request.survey_start_day_obs,
+            "site_data": "synthetic" if is_synthetic(request.site_data) else "real",
+            "parent_last_day_obs": None if parent is None else parent.last_day_obs,
+            "parent_visitseq_uuid": None if parent is None else parent.visitseq_uuid,
+            "n_parent_visits": report.get("n_parent_visits", 0),
+            "request_digest": request_digest(request, config_url),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "packages": package_versions(),
+            **_here(),
+        }
+    )
+
+
+def provenance_of_file(request: SimulationRequest, path: Path) -> dict[str, Any]:
+    """Return what is recorded with visits of a file that someone else made.
+
+    Its scheduler, site data and packages are not known, and none are named.
+    """
+    digest = f"{request_digest(request, None)} {_file_digest(path)}"
+    return _plain(
+        {
+            "driver": OPSIM_FILE_DRIVER,
+            "variant": asdict(request.variant),
+            "opsim_file": str(path.resolve()),
+            "request_digest": hashlib.sha256(digest.encode()).hexdigest(),
+            **_here(),
+        }
+    )
+
+
+def _here() -> dict[str, str]:
+    return {"host": socket.gethostname(), "user": getpass.getuser()}
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
     return plain

@@ -12,7 +12,7 @@ from archive_assets.simulation.errors import (
     VariantError,
     WorkFolderError,
 )
-from archive_assets.simulation.overhead import AnomalousOverheadFunc
+from archive_assets.simulation.overhead import AnomalousOverheadFunc, no_overlap
 from archive_assets.simulation.snapshots import load_snapshot
 from archive_assets.simulation.start_and_end import compute_sim_start_and_end
 
@@ -107,7 +107,7 @@ def _simulated(
     results = sim_runner(
         observatory,
         scheduler,
-        anomalous_overhead_func=run.overhead_func,
+        anomalous_overhead_func=no_overlap(run.overhead_func, observatory),
         start_result_size=2000 * run.sim_nights,
         append_result_size=2000 * run.sim_nights,
         verbose=False,

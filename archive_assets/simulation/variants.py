@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter, ValidationError
 
 from archive_assets.simulation.base import Telescope, Variant
-from archive_assets.simulation.errors import VariantError
+from archive_assets.simulation.errors import UnknownVariantError, VariantError
 from pipeline_runtime.documents import DocumentError, parse_yaml, read_file
 from pipeline_runtime.environment import text_of
 
@@ -67,13 +67,13 @@ class TelescopePlan:
 
         Raises
         ------
-        VariantError
+        UnknownVariantError
             If a name is not known.
         """
         known = [variant.name for variant in self.variants]
         for name in names:
             if name not in known:
-                raise VariantError(
+                raise UnknownVariantError(
                     f"there is no variant {name!r}: choose from {', '.join(known)}"
                 )
         return tuple(v for v in self.variants if not names or v.name in names)

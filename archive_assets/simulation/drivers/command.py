@@ -115,6 +115,7 @@ class ExternalCommandDriver:
             n_visits = count_visits(folder / OPSIM_FILE)
             has_rewards = (folder / REWARDS_FILE).is_file()
             facts = provenance(request, driver="command", config_url=None, report={})
+            del facts["packages"]  # the program may have an environment of its own
             kept = publish(folder, (OPSIM_FILE, REWARDS_FILE, LOG_FILE))
         return SimulationResult(
             folder=kept,
@@ -129,7 +130,7 @@ class ExternalCommandDriver:
         )
 
     def _own_facts(self) -> dict[str, Any]:
-        own: dict[str, Any] = {"command": list(self.command)}
+        own: dict[str, Any] = {"command": list(self.command), "scheduler_version": None}
         if not self.takes_site_data:
             own["site_data"] = "of the command"
         return own

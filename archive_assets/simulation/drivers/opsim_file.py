@@ -22,7 +22,7 @@ from archive_assets.simulation.folders import (
     run_name,
     running_folder,
 )
-from archive_assets.simulation.provenance import provenance
+from archive_assets.simulation.provenance import provenance_of_file
 
 __all__ = ["OpsimFileDriver", "count_visits"]
 
@@ -63,7 +63,7 @@ class OpsimFileDriver:
             if self.rewards_path is not None:
                 _copied(self.rewards_path, folder / REWARDS_FILE)
             (folder / LOG_FILE).write_text(f"copied {self.opsim_path}\n")
-            facts = provenance(request, driver="opsim_file", config_url=None, report={})
+            facts = provenance_of_file(request, self.opsim_path)
             kept = publish(folder, (OPSIM_FILE, REWARDS_FILE, LOG_FILE))
         return SimulationResult(
             folder=kept,
@@ -71,7 +71,7 @@ class OpsimFileDriver:
             rewards_path=None if self.rewards_path is None else kept / REWARDS_FILE,
             log_path=kept / LOG_FILE,
             n_visits=n_visits,
-            provenance={**facts, "opsim_file": str(self.opsim_path.resolve())},
+            provenance=facts,
             wall_s=time.monotonic() - begin,
             cpu_s=time.process_time() - cpu_begin,
             peak_memory_bytes=0,

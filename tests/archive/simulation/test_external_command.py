@@ -194,6 +194,24 @@ def test_an_opsim_file_is_taken_as_it_is(request_of: Make, tmp_path: Path) -> No
     assert result.provenance["opsim_file"] == str(opsim)
 
 
+def test_nothing_is_said_of_how_a_file_was_made(
+    request_of: Make, tmp_path: Path
+) -> None:
+    opsim = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(opsim)) as connection:
+        connection.execute("CREATE TABLE observations (observationStartMJD REAL)")
+    request = request_of(tmp_path / "work")
+
+    facts = dict(simulate(request, OpsimFileDriver(opsim_path=opsim)).provenance)
+    with closing(sqlite3.connect(opsim)) as connection:
+        connection.execute("CREATE TABLE other (a)")
+    other = simulate(request, OpsimFileDriver(opsim_path=opsim)).provenance
+
+    unknown = {"scheduler_version", "site_data", "config_url", "seed", "packages"}
+    assert not unknown & facts.keys()
+    assert other["request_digest"] != facts["request_digest"]
+
+
 def test_an_opsim_file_without_visits_table_is_refused(
     request_of: Make, tmp_path: Path
 ) -> None:

@@ -346,7 +346,7 @@ def test_the_command_lists_the_variants() -> None:
             "NAME=FILE",
         ),
         (("run", "--telescope", "keck", "--archive-base", "x"), 2, "'keck' is not one"),
-        (("run", "--variant", "x", "--archive-base", "x"), 1, "no variant 'x'"),
+        (("run", "--variant", "x", "--archive-base", "x"), 2, "no variant 'x'"),
     ],
 )
 def test_a_wrong_command_line_is_told(

@@ -1,5 +1,6 @@
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import stats
 
 from archive_assets.prenight import AnomalousOverheadFunc, compute_sim_start_and_end
 from archive_assets.simulation.errors import SimulationRangeError
+from archive_assets.simulation.overhead import no_overlap
 from archive_assets.simulation.site_data import SiteDataError
 
 VISIT = {"slewtime": 5.0, "visittime": 34.0, "exptime": 30.0}
@@ -102,6 +104,26 @@ def test_times_as_arguments_are_deprecated() -> None:
 def test_scatter_of_the_visit_is_not_implemented() -> None:
     with pytest.raises(NotImplementedError, match="visit_scale above 0"):
         AnomalousOverheadFunc(3, visit_scale=0.1)
+
+
+def test_no_visit_starts_before_the_last_one_ended() -> None:
+    rng = np.random.default_rng(4)
+    shortest_s = 3.07  # the camera's readout
+    slews_s = shortest_s + rng.exponential(8.0, 500) * (rng.random(500) < 0.3)
+    observatory = SimpleNamespace(observatory=SimpleNamespace(overhead=shortest_s))
+    drawn = AnomalousOverheadFunc(101, slew_scale=1.0)
+    limited = no_overlap(AnomalousOverheadFunc(101, slew_scale=1.0), observatory)
+    assert limited is not None
+
+    visits = [VISIT | {"slewtime": slew_s} for slew_s in slews_s]
+    as_drawn = np.array([drawn(obs=visit) for visit in visits])
+    given = np.array([limited(obs=visit) for visit in visits])
+
+    gaps_s = given[:-1] + slews_s[1:]
+    assert (as_drawn[:-1] + slews_s[1:]).min() < 0
+    assert gaps_s.min() >= 0
+    # what was cut is taken from later offsets
+    assert given.sum() == pytest.approx(as_drawn.sum(), abs=10 * shortest_s)
 
 
 @pytest.fixture
