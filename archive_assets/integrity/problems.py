@@ -2,7 +2,9 @@
 
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["Problem", "Report"]
+__all__ = ["MISSING_STATISTIC", "Problem", "Report"]
+
+MISSING_STATISTIC = "missing statistic"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from archive_assets.archiving.incoming_visits import n_visits, needed_columns
-from archive_assets.integrity.problems import Problem
+from archive_assets.integrity.problems import MISSING_STATISTIC, Problem
 from visit_tables.day_obs import TIME_COLUMNS, date_of_mjd, night_mjds
 from visit_tables.files import iterate_visits
 from visit_tables.statistics import CIRCULAR_SUFFIX, STATISTICS, night_statistics
@@ -136,7 +136,7 @@ def _absent(uuid: UUID, key: _Key) -> Problem:
         f"the statistics of {nights} {day} are gone: "
         f"`vseqarchive add-nightly-stats {uuid} VISITS_FILE {column}` computes them"
     )
-    return Problem("missing statistic", f"{uuid} {column}", detail)
+    return Problem(MISSING_STATISTIC, f"{uuid} {column}", detail)
 
 
 def _equal(one: float, other: float) -> bool:

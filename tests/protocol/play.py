@@ -6,7 +6,6 @@ order of their COMMITs, each once; what a unit read must be one of the states be
 
 import atexit
 import functools
-import logging
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -309,7 +308,3 @@ def _job(places: tuple[int, ...], unit: Unit) -> tuple[Visit, Detections, Area]:
 def _model() -> MemoryL1Store:
     """Return the store to compare with, made once."""
     return MemoryL1Store(CONFIG)
-
-
-logging.getLogger("ap_proto").setLevel(logging.WARNING)
-logging.getLogger("timer").setLevel(logging.WARNING)

@@ -143,7 +143,9 @@ def test_a_yaml_that_cannot_be_imported_is_refused(
 def test_a_simulation_that_is_not_there_is_refused(
     prototype: Path, day: str, index: int | str
 ) -> None:
-    with pytest.raises(ValueError, match=r"No simulation metadata|names no prototype"):
+    with pytest.raises(
+        ValueError, match=r"No simulation metadata|there is no prototype simulation"
+    ):
         metadata_yaml_from_prototype(day, index, prototype.as_uri())
 
 
