@@ -11,7 +11,7 @@ FOUND_BY = {
     "no_claim": ("sqlite-packed", 0),
     "two_snapshots": ("memory", 59),
     "token_at_the_store": ("sqlite-packed", 14),
-    "compare_before_the_lock": ("sqlite-packed", 30),
+    "compare_before_the_lock": ("sqlite-packed", 129),
     "only_written_cells": ("memory", 10),
     "own_visit_always": ("memory", 10),
     "nothing_is_stale": ("memory", 10),
