@@ -1,8 +1,8 @@
 """Disk: what a folder of nights ($L1DB_HOME) holds, in all and per 1,000 AP visits.
 
 Run it after ``make demo``, or over the folder of a site that runs nights; the services
-are started if they do not run. WAL does not grow with the visits: it is bounded by
-``max_wal_size``.
+are started if they do not run. Three parts do not grow with the visits: WAL, bounded by
+``max_wal_size``, the site data and the catalog of sources.
 """
 
 import json
@@ -12,11 +12,10 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import make_url
 
-from l1db_pipeline.schema.config import L1dbConfig
 from l1db_pipeline.store.open import open_store
 from pipeline_runtime.services import environment, home_folder, start_services
 
-BOUNDED = ("postgres/pg_wal",)
+FIXED = ("postgres/pg_wal", "rubin_sim_data", "sources")
 
 
 def bytes_in(folder: Path) -> int:
@@ -42,13 +41,13 @@ def main() -> None:
     """Print one line a part."""
     start_services()
     names = environment()
-    with open_store(L1dbConfig(url=names["L1DB_URL"])) as store:
+    with open_store(names["L1DB_URL"]) as store:
         n_visits = len(store.read_visits())
     home = home_folder()
     found = parts(home, names["DAGSTER_POSTGRES_URL"], names["L1DB_URL"])
     for part, size in found:
         line = {"name": f"disk {part}", "unit": "MB", "ours": round(size / 1e6, 1)}
-        if part not in BOUNDED:
+        if part not in FIXED:
             line["gb_per_1000_visits"] = round(size / 1e6 / max(n_visits, 1), 2)
         print(json.dumps(line | {"visits": n_visits}), flush=True)
 

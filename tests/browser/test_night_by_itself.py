@@ -109,7 +109,7 @@ def test_every_variant_is_in_the_index(
 
 @pytest.mark.usefixtures("night")
 def test_lineage_runs_from_simulation_to_the_report(page: Page) -> None:
-    with page.of_size(2000, 1700):
+    with page.of_size(2600, 3200):  # only what is in view is drawn
         page.open("/asset-groups", "simulation", "archive", "l1db")
         page.press(ALT, "e")  # expands all groups
         page.wait_for(*LINEAGE)
