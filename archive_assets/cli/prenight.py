@@ -181,6 +181,7 @@ def run(  # noqa: PLR0917 - click passes options by keyword
         keeper = ArchiveKeeper(
             vsarch=vsarch, store=DataStore(archive_base), started=now, index_url=index
         )
+        keeper.check()
         outcomes = run_night(
             plan,
             keeper,

@@ -40,6 +40,16 @@ class ArchiveKeeper:
     started: datetime
     index_url: str | None = None
 
+    def check(self) -> None:
+        """Find out before hours of simulation whether the archive is there.
+
+        Raises
+        ------
+        ArchiveError
+            If it cannot be reached, or its schema was not made.
+        """
+        self.vsarch.query("SELECT visitseq_uuid FROM visitseq_registry LIMIT 0")
+
     def keep_parent(self, parent: ParentVisits) -> UUID:
         """Archive the completed visits; the same ones are archived only once."""
         return archive_completed(self.vsarch, self.store, parent).uuid

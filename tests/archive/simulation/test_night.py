@@ -326,6 +326,29 @@ def test_the_command_draws_the_archived_night(
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
+def test_a_night_without_archive_is_refused_before_it_is_simulated(
+    archive_connect: dict[str, str], site_data: Path, tmp_path: Path
+) -> None:
+    environ = {
+        "RUBIN_SIM_DATA_DIR": str(site_data),
+        "VSARCHIVE_PGHOST": archive_connect["host"],
+        "VSARCHIVE_PGPORT": archive_connect.get("port", "5432"),
+        "VSARCHIVE_PGUSER": archive_connect["user"],
+        "VSARCHIVE_PGDATABASE": archive_connect["dbname"],
+        "VSARCHIVE_PGSCHEMA": "never_made",
+    }
+    words = (
+        f"run --day-obs 2026-01-01 --variant nominal_noreward --work {tmp_path}/work"
+    )
+    place = f"--archive-base {tmp_path}/archive --command false"
+
+    done = CliRunner().invoke(main, f"{words} {place}", env=environ)
+
+    assert done.exit_code == 1
+    assert "`vseqarchive schema create`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_lists_the_variants() -> None:
     done = CliRunner().invoke(main, ["variants"])
 
