@@ -46,7 +46,11 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
     from l1db_pipeline.defs.reports import timing_report
     from l1db_pipeline.defs.schema import l1db_schema
     from l1db_pipeline.defs.sources import variable_sources
-    from l1db_pipeline.defs.upkeep import history_compaction, night_verification
+    from l1db_pipeline.defs.upkeep import (
+        history_compaction,
+        months_expiry,
+        night_verification,
+    )
     from l1db_pipeline.defs.write_batches import l1db_write_batches
 
     return dg.Definitions(
@@ -62,6 +66,7 @@ def build_definitions(resources: dict[str, object]) -> dg.Definitions:
                 schema_comparison,
                 night_verification,
                 history_compaction,
+                months_expiry,
             ]
         ),
         asset_checks=checks,

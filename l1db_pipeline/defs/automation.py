@@ -15,7 +15,7 @@ from l1db_pipeline.defs.jobs import (
 )
 from l1db_pipeline.defs.night_visits import NIGHT_VISITS_KEY
 from l1db_pipeline.defs.partitions import arrange
-from l1db_pipeline.defs.upkeep import compact_job, verify_night_job
+from l1db_pipeline.defs.upkeep import compact_job, expire_job, verify_night_job
 from pipeline_runtime.dagster.materializations import (
     Materialized,
     materialized_since,
@@ -95,6 +95,7 @@ def schedules() -> list[dg.ScheduleDefinition]:
         daily_of_last_night("verify_l1db_night_is_due", verify_night_job, night_at),
         regular("verify_l1db_is_due", verify_l1db_job, "UPKEEP_WEEKLY_CRON"),
         regular("compact_l1db_is_due", compact_job, "UPKEEP_WEEKLY_CRON"),
+        regular("expire_l1db_is_due", expire_job, "UPKEEP_WEEKLY_CRON"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from l1db_pipeline.defs.upkeep import compact_job, verify_night_job
+from l1db_pipeline.defs.upkeep import compact_job, expire_job, verify_night_job
 from pipeline_runtime.dagster.executors import ONE_PROCESS
 from pipeline_runtime.dagster.run_tags import SOON, UPKEEP, WRITER, deadline
 
@@ -88,4 +88,5 @@ jobs = [
     verify_l1db_job,
     verify_night_job,
     compact_job,
+    expire_job,
 ]

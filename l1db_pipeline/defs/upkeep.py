@@ -1,4 +1,4 @@
-"""Upkeep by schedule: last night's visits are verified, packed history is compacted."""
+"""Upkeep by schedule: nights are verified, history is compacted, old months expire."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -15,8 +15,11 @@ from pipeline_runtime.dagster.run_tags import UPKEEP, WRITER, deadline
 
 __all__ = [
     "CompactionConfig",
+    "ExpiryConfig",
     "compact_job",
+    "expire_job",
     "history_compaction",
+    "months_expiry",
     "night_verification",
     "verify_night_job",
 ]
@@ -106,6 +109,49 @@ def history_compaction(
     return dg.MaterializeResult(metadata={"chunks_fewer": n_fewer})
 
 
+class ExpiryConfig(dg.Config):
+    """What to keep."""
+
+    keep_months: int = Field(
+        default=12,
+        ge=1,
+        le=1200,
+        description="Whole months kept before that of the latest visit.",
+    )
+
+
+@dg.asset(
+    key_prefix="l1db",
+    deps=[["l1db", "schema"]],
+    group_name="l1db",
+    kinds={"postgresql"},
+    owners=["team:data-management"],
+    code_version="1",
+    pool=L1DB,
+    retry_policy=patiently(2),
+    description=(
+        "Months whose sources, forced sources and ended versions were deleted for "
+        "good, as `l1db expire --keep`. Nothing goes before a whole window is there."
+    ),
+)
+def months_expiry(
+    config: ExpiryConfig, l1db: L1dbResource
+) -> dg.MaterializeResult[None]:
+    """Let months expire that no visit reads any more."""
+    from l1db_pipeline.store.retention import expire_months
+
+    with l1db.open() as store:
+        plan = expire_months(store, keep=config.keep_months)
+    return dg.MaterializeResult(
+        metadata={
+            "months": [month.month for month in plan.months],
+            "kept_from": "everything"
+            if plan.before is None
+            else f"{plan.before:%Y-%m}",
+        }
+    )
+
+
 verify_night_job = dg.define_asset_job(
     "verify_l1db_night",
     dg.AssetSelection.assets(night_verification),
@@ -119,4 +165,11 @@ compact_job = dg.define_asset_job(
     tags=WRITER | deadline(hours=5) | UPKEEP,
     executor_def=ONE_PROCESS,
     description="Merge the packed history of past months.",
+)
+expire_job = dg.define_asset_job(
+    "expire_l1db",
+    dg.AssetSelection.assets(months_expiry),
+    tags=WRITER | deadline(hours=5) | UPKEEP,
+    executor_def=ONE_PROCESS,
+    description="Delete for good the months that no visit reads any more.",
 )

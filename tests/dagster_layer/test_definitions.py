@@ -35,6 +35,7 @@ JOBS = {
     "l1db_pipeline": {
         "ap_prototype",
         "compact_l1db",
+        "expire_l1db",
         "night_visits",
         "nightly",
         "schema_comparison",

@@ -22,6 +22,7 @@ REGULAR = {
     "verify_is_due": "0 14 * * 6",
     "verify_l1db_is_due": "0 14 * * 6",
     "compact_l1db_is_due": "0 14 * * 6",
+    "expire_l1db_is_due": "0 14 * * 6",
 }
 SCHEDULES = {
     schedule.name: (schedule, location)
@@ -119,6 +120,22 @@ def test_compaction_changes_no_content(stored_site: Site) -> None:
     with stored_site.resources["l1db"].open() as store:
         assert store.science_digest() == before
     assert done.success
+
+
+@pytest.mark.postgresql
+def test_no_month_expires_that_visits_still_read(stored_site: Site) -> None:
+    form = {"ops": {"l1db__months_expiry": {"config": {"keep_months": 1}}}}
+    with stored_site.resources["l1db"].open() as store:
+        before = store.science_digest()
+
+    done = stored_site.run("expire_l1db")
+    refused = stored_site.run("expire_l1db", config=form, raise_on_error=False)
+
+    with stored_site.resources["l1db"].open() as store:
+        assert store.science_digest() == before
+        assert store.horizon() is None
+    assert done.success
+    assert not refused.success
 
 
 @pytest.mark.postgresql
