@@ -107,6 +107,31 @@ def test_everything_is_there_after_one_call(
     assert len(read_visits(store.get(done.url))) == 60
 
 
+@pytest.mark.parametrize("kind", ["VIRTUAL", "STORED"])
+def test_generated_columns_are_archived_with_their_values(
+    vsarch: Archive, store: DataStore, opsim: Path, tmp_path: Path, kind: str
+) -> None:
+    generated = tmp_path / "generated.db"
+    with closing(sqlite3.connect(generated)) as made:
+        made.execute(
+            "CREATE TABLE observations (observationId INTEGER,"
+            " observationStartMJD REAL,"
+            " fieldRA REAL, fieldDec REAL, band TEXT, altitude REAL, azimuth REAL,"
+            f" sum REAL AS (altitude + 1000) {kind})"
+        )
+        made.execute("ATTACH ? AS plain", (str(opsim),))
+        made.execute(
+            "INSERT INTO observations SELECT observationId, observationStartMJD,"
+            " fieldRA, fieldDec, band, altitude, azimuth FROM plain.observations"
+        )
+        made.commit()
+
+    visits = read_visits(store.get(add(vsarch, store, generated).url))
+
+    assert visits["sum"].tolist() == (visits["altitude"] + 1000).tolist()
+    assert len(visits) == 60
+
+
 def test_the_same_content_again_gives_the_same_uuid(
     vsarch: Archive, store: DataStore, opsim: Path
 ) -> None:
