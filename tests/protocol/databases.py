@@ -87,11 +87,11 @@ class _SteppedDatabase:
             with self._inner.transaction(write=False, unit=unit):
                 yield
             return
-        with self._actor.call("BEGIN"):
-            while self._commits.writer is not None:
-                self._actor.pause(lambda: self._commits.writer is None)
-            self._commits.writer = self._actor
         try:
+            with self._actor.call("BEGIN"):
+                while self._commits.writer is not None:
+                    self._actor.pause(lambda: self._commits.writer is None)
+                self._commits.writer = self._actor
             with self._inner.transaction(write=True, unit=unit):
                 yield
                 with self._actor.call("before COMMIT"):
@@ -99,7 +99,8 @@ class _SteppedDatabase:
             if self._claimed is not None:
                 self._commits.units.append(self._claimed)
         finally:
-            self._commits.writer = None
+            if self._commits.writer is self._actor:
+                self._commits.writer = None  # as when a connection is lost
         with self._actor.call("COMMIT"):
             pass
 
