@@ -63,6 +63,11 @@ def test_the_order_of_a_visits_parts_does_not_matter_to_the_digest(
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize("seed", [100_367, 100_400])
+def test_a_lost_answer_is_neither_a_finding_nor_a_lock(seed: int) -> None:
+    assert broken_promise("sqlite-packed", course_of("sqlite-packed", seed)) is None
+
+
 def test_a_failing_course_is_made_smaller_and_still_fails() -> None:
     with PLANTED["nothing_is_stale"]():
         course = smallest("memory", course_of("memory", 10))

@@ -14,7 +14,7 @@ from l1db_pipeline.errors import L1dbError
 from l1db_pipeline.schema.model import Table
 from l1db_pipeline.store.backends.database import Database
 from l1db_pipeline.store.base import Finding
-from l1db_pipeline.store.errors import some
+from l1db_pipeline.store.errors import DatabaseUnavailableError, some
 from l1db_pipeline.store.made_with import MadeWith
 from l1db_pipeline.store.tables.layout import Layout
 
@@ -41,6 +41,8 @@ def check_made_with(made_with: MadeWith) -> Iterator[Finding]:
     """Find what the database says of its making, and no longer holds."""
     try:
         made_with.check(are_complete=True)
+    except DatabaseUnavailableError:
+        raise  # nothing was found out
     except L1dbError as error:
         yield Finding(invariant="settings", where="L1Settings", detail=str(error))
 
