@@ -295,24 +295,16 @@ def test_an_unknown_variant_or_telescope_is_told(
         plan()
 
 
+@pytest.mark.usefixtures("archive_environment")
 def test_the_command_draws_the_archived_night(
     plan: Callable[..., NightPlan],
     keeper: ArchiveKeeper,
     driver: ExternalCommandDriver,
-    archive_connect: dict[str, str],
     tmp_path: Path,
 ) -> None:
     run_night(plan("nominal", "seeing044", "seeing130"), keeper, driver)
-    environ = {
-        "VSARCHIVE_PGHOST": archive_connect["host"],
-        "VSARCHIVE_PGPORT": archive_connect.get("port", "5432"),
-        "VSARCHIVE_PGUSER": archive_connect["user"],
-        "VSARCHIVE_PGDATABASE": archive_connect["dbname"],
-        "VSARCHIVE_PGSCHEMA": keeper.vsarch.metadata_db_schema,
-    }
-
     words = ["report", "--day-obs", "2026-01-01", "--output", str(tmp_path / "png")]
-    done = CliRunner().invoke(main, words, env=environ)
+    done = CliRunner().invoke(main, words)
 
     assert done.exit_code == 0, done.output
     assert done.stderr == f"4 pictures in {tmp_path / 'png'}\n"
@@ -326,15 +318,12 @@ def test_the_command_draws_the_archived_night(
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
+@pytest.mark.usefixtures("archive_environment")
 def test_a_night_without_archive_is_refused_before_it_is_simulated(
-    archive_connect: dict[str, str], site_data: Path, tmp_path: Path
+    site_data: Path, tmp_path: Path
 ) -> None:
     environ = {
         "RUBIN_SIM_DATA_DIR": str(site_data),
-        "VSARCHIVE_PGHOST": archive_connect["host"],
-        "VSARCHIVE_PGPORT": archive_connect.get("port", "5432"),
-        "VSARCHIVE_PGUSER": archive_connect["user"],
-        "VSARCHIVE_PGDATABASE": archive_connect["dbname"],
         "VSARCHIVE_PGSCHEMA": "never_made",
     }
     words = (
